@@ -1,0 +1,1 @@
+"""Detector frames in, windows out: detectors, formats, preparation, data sets, the simulator."""

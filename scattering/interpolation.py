@@ -1,0 +1,104 @@
+"""Classical fills: linear interpolation (also what the residual task starts from) and biharmonic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+
+def linear(values: Tensor, observed: Tensor) -> Tensor:
+    """Fill unobserved pixels by linear interpolation along rows and columns; all (..., rows, columns).
+
+    Where both directions reach observed pixels on both sides they are averaged with weights 1 / distance
+    spanned squared, so the short way across a gap decides. A second pass fills what neither reached (the
+    crossings of gaps). Observed pixels keep their values bit for bit; a frame without any stays 0.
+    """
+    filled, known = values, observed
+    for _ in range(2):
+        down, down_weight = _along_last(filled.transpose(-1, -2), known.transpose(-1, -2))
+        across, across_weight = _along_last(filled, known)
+        down, down_weight = down.transpose(-1, -2), down_weight.transpose(-1, -2)
+        weight = down_weight + across_weight
+        mean = (down * down_weight + across * across_weight) / weight.clamp(min=1e-12)
+        filled = torch.where(known, filled, mean)
+        known = known | (weight > 0)
+    return torch.where(observed, values, filled)
+
+
+def _along_last(values: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Interpolate along the last axis; weight 1 / span squared, much smaller beyond the outermost known pixel."""
+    size = values.shape[-1]
+    position = torch.arange(size, device=values.device)
+    before, after = _neighbours(known)
+    has_before, has_after = before >= 0, after < size
+    left = values.gather(-1, before.clamp(min=0))
+    right = values.gather(-1, after.clamp(max=size - 1))
+    span = (after - before).clamp(min=1)
+    share = (position - before) / span
+    between = torch.lerp(left, right, share.to(values.dtype))
+    inside = has_before & has_after
+    estimate = torch.where(inside, between, torch.where(has_before, left, right))
+    # Extrapolation is the last resort: 1e-6 keeps it below any interpolation over up to a thousand pixels.
+    weight = torch.where(inside, 1.0, 1e-6) / span.to(values.dtype) ** 2
+    return estimate, torch.where(has_before | has_after, weight, 0.0)
+
+
+def slanted(start: Tensor, observed: Tensor, slopes: Sequence[float]) -> Tensor:
+    """Interpolate across gaps along slanted lines: rings and arcs seldom cross a gap at a right angle.
+
+    `start` (N, 1, rows, columns) is a frame without holes, as `linear` gives. For each slope (pixels along
+    the gap for one pixel across it) a channel of (N, slopes, rows, columns): interpolation along that line
+    minus `start`, in gap pixels that have observed pixels on both sides; 0 elsewhere.
+    """
+    down = _slanted_rows(start.transpose(-1, -2), observed.transpose(-1, -2), slopes).transpose(-1, -2)
+    return down + _slanted_rows(start, observed, slopes)
+
+
+def _slanted_rows(start: Tensor, observed: Tensor, slopes: Sequence[float]) -> Tensor:
+    """Interpolate between the observed pixels left and right in a row, moved up and down along the slope."""
+    before, after = _neighbours(observed)
+    count, rows, columns = start.shape[0], *start.shape[-2:]
+    gap = (~observed & (before >= 0) & (after < columns)).nonzero(as_tuple=True)
+    frame, _, row, column = gap
+    left, right = before[gap], after[gap]
+    to_left, to_right = column - left, right - column
+    share = to_left / (right - left)
+    values = start.reshape(count, -1)
+
+    def sample(column: Tensor, rows_away: Tensor) -> Tensor:
+        place = (row + rows_away).clamp(0, rows - 1)
+        above = place.floor().clamp(max=rows - 2).long()
+        below = values[frame, (above + 1) * columns + column]
+        return torch.lerp(values[frame, above * columns + column], below, place - above)
+
+    directions = start.new_zeros(count, len(slopes), rows, columns)
+    for channel, slope in enumerate(slopes):
+        between = torch.lerp(sample(left, -slope * to_left), sample(right, slope * to_right), share)
+        directions[frame, channel, row, column] = between - start[gap]
+    return directions
+
+
+def _neighbours(known: Tensor) -> tuple[Tensor, Tensor]:
+    """Index of the nearest known pixel before (else -1) and after (else the size) along the last axis."""
+    size = known.shape[-1]
+    position = torch.arange(size, device=known.device).expand(known.shape)
+    before = torch.where(known, position, -1).cummax(-1).values
+    after = torch.where(known, position, size).flip(-1).cummin(-1).values.flip(-1)
+    return before, after
+
+
+def biharmonic(values: Floats, observed: Bools) -> Floats:
+    """Fill the unobserved pixels of one image (rows, columns) with skimage's biharmonic inpainting."""
+    from skimage.restoration import inpaint_biharmonic
+
+    if not observed.any():
+        return np.zeros_like(values)
+    filled = inpaint_biharmonic(np.where(observed, values, 0), ~observed)
+    return np.where(observed, values, filled).astype(np.float32)

@@ -1,0 +1,120 @@
+"""Where a data set comes from: detector files, the simulator, or the cache of simulated ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from scattering import dataset
+from scattering.dataset import Dataset, RawFrame
+from scattering.detectors import Detector
+from scattering.errors import InputError
+from scattering.formats import find_files, frame_shapes, read_frames
+from scattering.preprocessing import footprint
+
+
+def from_files(patterns: Sequence[str], detector: Detector, size: int) -> Dataset:
+    """Prepare detector files at size x size, with the gaps of `detector` laid over every frame.
+
+    A prepared data set (see `scattering.dataset.write`) is taken as it is.
+    Raises InputError for files that cannot be used.
+    """
+    files = find_files(patterns)
+    if len(files) == 1 and _is_dataset(files[0]):
+        return dataset.read(files[0])
+    narrowest = min(columns for path in files for _, columns in frame_shapes(path))
+    settings = {
+        "title": f"{len(files)} files, {', '.join(patterns)}",
+        "simulated": False,
+        "detector": detector.name,
+        "size": size,
+        "files": [path.name for path in files],
+    }
+    return dataset.build(_lay_gaps(files, detector), detector, (size, size), settings, narrowest)
+
+
+def simulated(detector: Detector, size: int, frames: int, seed: int) -> Dataset:
+    """Simulate frames of `detector` at size x size, or read them from the cache of an earlier call.
+
+    The cache (`$XDG_CACHE_HOME/gapsearch`, else `~/.cache/gapsearch`) may be deleted at any time.
+    """
+    settings = {
+        "title": f"{frames} simulated frames",
+        "simulated": True,
+        "detector": detector.name,
+        "size": size,
+        "frames": frames,
+        "seed": seed,
+    }
+    cached = _cache_folder() / f"{_cache_key(settings)}.h5"
+    if cached.exists():
+        try:
+            return dataset.read(cached)
+        except InputError:
+            cached.unlink(missing_ok=True)  # a damaged cache is made again
+    data = _simulate(detector, size, frames, seed, settings)
+    dataset.write(cached, data)
+    return data
+
+
+def _simulate(detector: Detector, size: int, frames: int, seed: int, settings: dict[str, object]) -> Dataset:
+    from scattering.simulator import simulate_frames
+
+    rows, columns = detector.gap.shape
+    gap = detector.gap_for((size, size))
+    exposures = simulate_frames(
+        frames,
+        seed=seed,
+        gap=gap,
+        pixel_size=(detector.pixel_size[0] * rows / size, detector.pixel_size[1] * columns / size),
+        footprint=footprint((rows, columns), (size, size)),
+        # The second exposure: far enough that no gap hides behind a gap again.
+        shift_rows=2 * _tallest_gap(gap),
+    )
+    # Each simulated frame is a sample of its own.
+    raw = (RawFrame(f.name, f.name, f.category, f.truth, f.valid, f.observed, f.counts, f.clean) for f in exposures)
+    working = Detector(detector.name, gap, detector.pixel_size)
+    return dataset.build(raw, working, (size, size), settings, narrowest=size)
+
+
+def _tallest_gap(gap: npt.NDArray[np.bool_]) -> int:
+    """Rows of the tallest horizontal gap, those that reach across more than half of the width."""
+    edges = np.diff(np.concatenate(([False], gap.mean(axis=1) > 0.5, [False])).astype(np.int8))
+    return int((np.flatnonzero(edges == -1) - np.flatnonzero(edges == 1)).max(initial=0))
+
+
+def _lay_gaps(files: Sequence[Path], detector: Detector) -> Iterator[RawFrame]:
+    for path in files:
+        for frame in read_frames(path):
+            gap = detector.gap_for((frame.counts.shape[0], frame.counts.shape[1]))
+            observed = frame.valid & ~gap
+            yield RawFrame(frame.name, frame.group, frame.category, frame.counts, frame.valid, observed)
+
+
+def _is_dataset(path: Path) -> bool:
+    try:
+        with h5py.File(path, "r") as file:
+            return "format" in file.attrs
+    except OSError as error:
+        raise InputError(f"cannot read {path} as HDF5: {error}") from None
+
+
+def _cache_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gapsearch"
+
+
+def _cache_key(settings: dict[str, object]) -> str:
+    """Name a simulated data set by its settings, the code that makes it, and NumPy, whose streams may change."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    folder = Path(__file__).parent
+    for source in sorted([*folder.glob("*.py"), *folder.glob("patterns/*.py")]):
+        digest.update(source.read_bytes())
+    digest.update(np.__version__.encode())
+    return digest.hexdigest()[:16]

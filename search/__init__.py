@@ -1,0 +1,1 @@
+"""The commands and the stages behind them: search, retrain, evaluate, report."""

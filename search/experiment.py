@@ -1,0 +1,223 @@
+"""A run from its data to its leaderboard, stage after stage; a stage whose result is there is not done again."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from scattering.dataset import Dataset, split
+from scattering.detectors import detector
+from scattering.errors import InputError
+from scattering.sources import from_files, simulated
+from scattering.windows import windows
+from search.display import console
+from search.records import (
+    MethodScore,
+    RunInfo,
+    Trial,
+    read_json,
+    read_lines,
+    read_table,
+    write_gallery,
+    write_json,
+    write_table,
+)
+from search.settings import RUNS, SEARCH_SHARE, Settings, from_dict
+
+PACKAGES = ("gapsearch", "ray", "optuna", "torch", "numpy", "scipy", "scikit-image", "h5py", "pyFAI", "qlty")
+
+
+def begin(settings: Settings, command: str) -> tuple[Settings, Dataset]:
+    """Prepare the data of a new run, check them, and only then make its folder.
+
+    Raises InputError for data that cannot be used, a name that exists, or a folder that cannot be written.
+    """
+    folder = settings.folder
+    if folder.exists():
+        raise InputError(
+            f"a run's name must be new, got {settings.name!r}: {folder} exists; "
+            f"take another --name, add --resume to go on with it, or delete the folder"
+        )
+    data = load(settings)
+    split(data.groups, settings.seed)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    try:
+        write_json(temporary / "run.json", _describe(settings, data, command))
+        temporary.replace(folder)
+    except OSError as error:
+        raise InputError(f"runs are kept in {RUNS.resolve()}, which cannot be written: {error.strerror}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return settings, data
+
+
+def resume(name: str) -> tuple[Settings, Dataset]:
+    """Read back the settings of a run and its data, which must be the same.
+
+    Raises InputError when there is no such run, or its data have changed.
+    """
+    try:
+        info = read_json(RUNS / name / "run.json", RunInfo)
+    except FileNotFoundError:
+        known = ", ".join(sorted(path.parent.name for path in RUNS.glob("*/run.json"))) or "none yet"
+        raise InputError(f"--resume needs the --name of a run, got {name!r}; runs: {known}") from None
+    except (json.JSONDecodeError, TypeError) as error:
+        raise InputError(f"{RUNS / name / 'run.json'} is damaged: {error}") from None
+    settings = from_dict(info.settings)
+    data = load(settings)
+    if data.fingerprint() != info.data["fingerprint"]:
+        raise InputError(f"the data of run {name!r} have changed since it began: start a new run")
+    return settings, data
+
+
+def load(settings: Settings) -> Dataset:
+    """Read or simulate the data set of a run."""
+    chosen = detector(settings.detector)
+    if not chosen.gap.any():
+        raise InputError(f"the detector must have gaps to fill, got {chosen.name}, which has none")
+    windows(chosen.gap_for((settings.size, settings.size)))
+    if settings.data:
+        return from_files(settings.data, chosen, settings.size)
+    with console.status(f"simulating {settings.frames} frames of {chosen.name} (kept for later runs)"):
+        return simulated(chosen, settings.size, settings.frames, settings.seed)
+
+
+def run(settings: Settings, data: Dataset) -> list[MethodScore]:
+    """Search, retrain, evaluate, report; returns the leaderboard."""
+    train, validation, test = (data.select(part) for part in split(data.groups, settings.seed))
+    folder = settings.folder
+    console.print(
+        f"{settings.name}: {len(train)} train, {len(validation)} validation, {len(test)} test frames "
+        f"({data.settings['title']}), gaps of {data.settings['detector']}"
+    )
+    model = folder / "models" / f"{settings.network}.safetensors"
+    if not model.exists():
+        _train(settings, train, validation)
+    if not (folder / "leaderboard.csv").exists():
+        _evaluate(settings, model, test)
+    from reports.page import write
+
+    write(folder)
+    return read_table(folder / "leaderboard.csv", MethodScore)
+
+
+def _train(settings: Settings, train: Dataset, validation: Dataset) -> None:
+    """Search and retrain; neither ever holds a test frame."""
+    from search.cluster import cluster
+
+    limit = None if settings.minutes is None else settings.minutes * 60
+    with console.status("starting Ray"):
+        session = cluster()
+        session.__enter__()
+    try:
+        from search.retrain import retrain
+        from search.tuner import search
+
+        data = (train, validation)
+        trials = search(settings, data, None if limit is None else limit * SEARCH_SHARE)
+        winner = best(trials)
+        console.print(_summary(trials, winner))
+        retrain(settings, winner, data, None if limit is None else limit * (1 - SEARCH_SHARE))
+    finally:
+        session.__exit__(None, None, None)
+
+
+def best(trials: list[Trial]) -> Trial:
+    """Return the winner: the best of the finished trials, or of those cut short where none finished.
+
+    Raises InputError when no trial has a result.
+    """
+    for state in ("finished", "interrupted", "stopped"):
+        candidates = [trial for trial in trials if trial.state == state and trial.val_gap_l1 is not None]
+        if candidates:
+            return min(candidates, key=lambda trial: (trial.val_gap_l1, trial.trial))
+    reasons = "; ".join(sorted({trial.error for trial in trials if trial.error})) or "none was started in time"
+    raise InputError(f"no trial came to a result ({reasons}): give more --minutes")
+
+
+def _summary(trials: list[Trial], winner: Trial) -> str:
+    config = ", ".join(f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
+                       for key, value in winner.config.items())  # fmt: skip
+    score = f"{winner.val_gap_l1 * 1e3:.2f}e-3" if winner.val_gap_l1 is not None else "none"
+    return f"best of {len(trials)} trials: trial {winner.trial}, validation gap L1 {score} ({config})"
+
+
+def _evaluate(settings: Settings, model: Path, test: Dataset) -> None:
+    from search.evaluate import CLASSICAL, evaluate, network_method
+    from trainables.models import load
+
+    folder = settings.folder
+    with console.status(f"measuring on {len(test)} test frames"):
+        network, task = load(model)
+        epochs = read_lines(folder / "retraining.jsonl")
+        seconds = epochs[-1].seconds if epochs else 0.0
+        filler = network_method(network, task, test, seconds)
+        result = evaluate([filler, *CLASSICAL], test)
+    write_json(folder / "evaluation.json", result.test_set)
+    write_table(folder / "scores.csv", result.frames)
+    write_gallery(folder / "gallery.npz", result.gallery)
+    # Last: its presence says that the evaluation is complete.
+    write_table(folder / "leaderboard.csv", result.leaderboard)
+
+
+def _describe(settings: Settings, data: Dataset, command: str) -> RunInfo:
+    """Everything needed to repeat a run."""
+    parts = split(data.groups, settings.seed)
+    return RunInfo(
+        name=settings.name,
+        command=command,
+        network=settings.network,
+        preset=settings.preset,
+        seed=settings.seed,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        settings=settings.as_dict(),
+        data={
+            **{key: data.settings[key] for key in ("title", "simulated", "detector", "size", "full_scale")},
+            "frames": len(data),
+            "groups": len(set(data.groups)),
+            **{
+                f"{name}_frames": len(part) for name, part in zip(("train", "validation", "test"), parts, strict=True)
+            },
+            "fingerprint": data.fingerprint(),
+        },
+        versions={"python": platform.python_version(), **_versions()},
+        machine={"system": platform.platform(), "processor": _processor(), "cores": str(os.cpu_count())},
+    )
+
+
+def _versions() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    commit = _git_commit()
+    return {**found, "commit": commit} if commit else found
+
+
+def _git_commit() -> str:
+    """Commit of the code that runs, marked where the working tree differs; empty outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=here, capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return answer.stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")

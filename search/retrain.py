@@ -1,0 +1,119 @@
+"""The winner, trained again at full length with Ray Train: one worker a GPU, or one with all cores."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray import train
+from ray.train.torch import TorchTrainer, prepare_model
+
+from scattering.dataset import Dataset
+from search.display import RetrainDisplay
+from search.records import Epoch, Trial, append_line, read_lines
+from search.settings import Settings
+from trainables.batches import WindowSet
+from trainables.models import build, save
+from trainables.training import fit, unwrap
+from trainables.trial import load_checkpoint, save_checkpoint
+
+
+def retrain(settings: Settings, winner: Trial, data: tuple[Dataset, Dataset], seconds: float | None) -> Path:
+    """Train the winning configuration from scratch on the train frames and return the model file.
+
+    Validation frames only watch. With `seconds` the epochs are as many as fit, by the pace of the search, so
+    that the learning rate comes down in time. Goes on from a checkpoint that an earlier session left.
+    """
+    workers, resources = _workers()
+    folder = settings.folder
+    model = folder / "models" / f"{settings.network}.safetensors"
+    job: dict[str, Any] = {
+        "trial": winner.trial,
+        "network": settings.network,
+        "config": winner.config,
+        "epochs": affordable_epochs(settings, winner, seconds, workers, resources),
+        "schedule": settings.schedule,
+        "seed": settings.seed,
+        "threads": int(resources.get("CPU", 1)),
+        "checkpoint": str((folder / "models" / f"{settings.network}.pt").resolve()),
+        "progress": str((folder / "retraining.jsonl").resolve()),
+        "model": str(model.resolve()),
+        "data": ray.put(data),
+    }
+    trainer = TorchTrainer(
+        train_winner,
+        train_loop_config=job,
+        scaling_config=train.ScalingConfig(
+            num_workers=workers, use_gpu="GPU" in resources, resources_per_worker=resources
+        ),
+        run_config=train.RunConfig(
+            name="retrain",
+            storage_path=str(folder.resolve()),
+            failure_config=train.FailureConfig(max_failures=1),
+        ),
+    )
+    with RetrainDisplay(settings.network, winner.trial, job["epochs"], folder / "retraining.jsonl"):
+        trainer.fit()
+    shutil.rmtree(folder / "retrain", ignore_errors=True)
+    Path(job["checkpoint"]).unlink(missing_ok=True)
+    return model
+
+
+def affordable_epochs(
+    settings: Settings, winner: Trial, seconds: float | None, workers: int, resources: dict[str, float]
+) -> int:
+    """Epochs that fit in the time left, and no more than asked for: at least one."""
+    if seconds is None or winner.epochs == 0:
+        return settings.retrain_epochs
+    # Trials had one core each: more cores, or more GPUs, are worth four fifths of their number.
+    speedup = max(1.0, 0.8 * (workers if "GPU" in resources else resources["CPU"]))
+    pace = winner.seconds / winner.epochs / speedup
+    return int(min(max(seconds // pace, 1), settings.retrain_epochs))
+
+
+def train_winner(job: dict[str, Any]) -> None:
+    """Train on every worker; the first one keeps the records, the checkpoint and, at the end, the model."""
+    torch.set_num_threads(job["threads"])
+    context = train.get_context()
+    rank, workers = context.get_world_rank(), context.get_world_size()
+    device = train.torch.get_device()
+    network, task = build(job["network"], job["config"], job["seed"])
+    network = prepare_model(network.to(device))
+    checkpoint, progress = Path(job["checkpoint"]), Path(job["progress"])
+    windows = [WindowSet(part, device) for part in ray.get(job["data"])]
+    epochs = fit(
+        network,
+        task,
+        windows[0],
+        windows[1],
+        epochs=job["epochs"],
+        batch_size=job["config"]["batch_size"],
+        learning_rate=job["config"]["learning_rate"],
+        schedule=job["schedule"],
+        seed=job["seed"],
+        state=load_checkpoint(checkpoint),
+        rank=rank,
+        workers=workers,
+    )
+    recorded = {epoch.epoch for epoch in read_lines(progress)}
+    for metrics, state in epochs:
+        if rank == 0:
+            if metrics["epoch"] not in recorded:
+                append_line(progress, Epoch(trial=job["trial"], **metrics))  # type: ignore[arg-type]
+            save_checkpoint(checkpoint, state)
+        train.report(metrics)
+    if rank == 0:
+        save(Path(job["model"]), unwrap(network), job["network"], job["config"])
+
+
+def _workers() -> tuple[int, dict[str, float]]:
+    """Number of training workers and what each gets."""
+    have = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    gpus, cpus = int(have.get("GPU", 0)), int(have.get("CPU", 1))
+    if gpus:
+        return gpus, {"GPU": 1, "CPU": max(1, cpus // gpus - 1)}
+    # One process with all the cores of this node beats several that exchange gradients.
+    return 1, {"CPU": max(1, cpus)}

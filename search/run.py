@@ -1,0 +1,165 @@
+"""`python -m search.run tunet`: search, retrain, measure, and write the leaderboard."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+
+from scattering.errors import InputError
+
+NETWORKS = ("tunet",)
+PRESETS = ("quick", "standard", "paper")
+
+DESCRIPTION = """\
+Find the network that fills the gaps of your detector best.
+
+Many variants of a network are trained at once, poor ones are stopped early, the best one is trained
+again at full length and measured, beside classical methods, on frames that the search never saw.
+The result is a page with tables and pictures: runs/<name>/report/index.html."""
+
+EPILOG = """\
+examples:
+  python -m search.run tunet
+      simulated frames, gaps of a PILATUS 2M; on a laptop this takes about five minutes
+  python -m search.run tunet --data 'frames/*.h5' --detector Eiger4M --minutes 60
+      your own frames, one hour
+  python -m search.run tunet --name friday --resume
+      go on with a run that was stopped"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        """Raise what argparse would print."""
+        raise InputError(f"{message}; see python -m search.run --help")
+
+
+def parser() -> Parser:
+    """Return the parser of the command line; defaults live in `search.settings`."""
+    p = Parser(
+        prog="python -m search.run",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("network", help="network to search: " + ", ".join(NETWORKS))
+    data = p.add_argument_group("frames")
+    data.add_argument(
+        "--data", nargs="+", metavar="FILE", default=(),
+        help="HDF5 files of detector frames, folders of them or globs (default: frames are simulated)",
+    )  # fmt: skip
+    data.add_argument(
+        "--detector", metavar="NAME", default="Pilatus2M",
+        help="detector whose gaps are laid over every frame, as pyFAI calls it: Pilatus1M, Eiger4M, ... "
+        "(default: %(default)s)",
+    )  # fmt: skip
+    data.add_argument(
+        "--size", type=int, metavar="PIXELS",
+        help="frames are resized to PIXELS x PIXELS (default: 256 for quick, else 512)",
+    )  # fmt: skip
+    data.add_argument(
+        "--frames", type=int, metavar="N",
+        help="how many frames to simulate (default: 240 quick, 2000 standard, 6497 paper)",
+    )  # fmt: skip
+    effort = p.add_argument_group("effort")
+    effort.add_argument(
+        "--preset", choices=PRESETS,
+        help="quick: minutes on a laptop; standard: hours on a GPU; paper: as long as the paper trained "
+        "(default: standard with a GPU, else quick)",
+    )  # fmt: skip
+    effort.add_argument(
+        "--trials", type=int, metavar="N", help="variants to try (default: 8 quick, 50 standard, 100 paper)"
+    )
+    effort.add_argument(
+        "--epochs", type=int, metavar="N",
+        help="times that a trial sees every frame, unless it is stopped early "
+        "(default: 6 quick, 27 standard, 81 paper)",
+    )  # fmt: skip
+    effort.add_argument(
+        "--minutes", type=float, metavar="M",
+        help="time for search and retraining together (default: 3.5 quick, else no limit)",
+    )  # fmt: skip
+    effort.add_argument(
+        "--task", choices=("blind", "residual"),
+        help="blind: paint the gaps from nothing, as in the paper; residual: correct a simple interpolation "
+        "(default: the search tries both)",
+    )  # fmt: skip
+    run = p.add_argument_group("run")
+    run.add_argument("--name", help="folder under runs/ (default: the network and the time)")
+    run.add_argument("--seed", type=int, metavar="N", help="of frames, split and proposals (default: 0)")
+    run.add_argument("--resume", action="store_true", help="go on with the run of this --name where it stopped")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; 0 when it ends with a leaderboard, 2 for bad input, 130 when stopped with Ctrl-C."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    name = None
+    try:
+        options = parser().parse_args(arguments)
+        name = check_name(options.name or f"{options.network}-{datetime.now():%Y%m%d-%H%M%S}")
+        follow(options, name, " ".join(["python", "-m", "search.run", *arguments]))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        go_on = f"; go on with: python -m search.run {options.network} --name {name} --resume" if name else ""
+        print(f"\nstopped{go_on}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def follow(options: argparse.Namespace, name: str, command: str) -> None:
+    """Do what the command line asks for and print the leaderboard.
+
+    Raises InputError for anything the user should change.
+    """
+    if options.network not in NETWORKS:
+        near = difflib.get_close_matches(options.network, NETWORKS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise InputError(f"the network must be one of {', '.join(NETWORKS)}, got {options.network!r}{hint}")
+    from reports import leaderboard
+    from search import experiment
+    from search.display import console
+    from search.settings import resolve
+
+    if options.resume:
+        settings, data = experiment.resume(name)
+    else:
+        keys = ("size", "frames", "trials", "epochs", "minutes", "task", "seed")
+        given = {key: getattr(options, key) for key in keys}
+        given |= {"data": tuple(options.data), "detector": options.detector}
+        settings, data = experiment.begin(
+            resolve(options.network, name, options.preset or default_preset(), given), command
+        )
+    scores = experiment.run(settings, data)
+    console.print(leaderboard.text(leaderboard.rows(scores)), markup=False)
+    console.print(f"leaderboard: {settings.folder / 'report' / 'index.html'}", soft_wrap=True)
+
+
+def check_name(name: str) -> str:
+    """Return a run's name that is safe as a folder.
+
+    Raises InputError for one that is not.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise InputError(
+            f"--name may hold letters, digits, dots, - and _, starting with a letter or digit, got {name!r}"
+        )
+    return name
+
+
+def default_preset() -> str:
+    """Return the preset that this machine can do."""
+    import torch
+
+    return "standard" if torch.cuda.is_available() else "quick"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""Optuna, told the truth: what was proposed, every value on the way, and how each trial ended.
+
+Ray's own OptunaSearch reports trials that ASHA stopped as complete with their early value, and leaves trials
+that diverged running for ever. Here a trial stopped early is PRUNED with all its values, a failed one FAIL. The
+study is a journal file in the run folder: what a search goes on from after a restart.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from search.records import Config, Epoch
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+STARTUP_TRIALS = 6
+"""Random trials before TPE has enough to learn from."""
+
+STATES = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "interrupted": TrialState.PRUNED}
+
+
+@dataclass
+class Proposal:
+    """A trial to run: new, or begun in an earlier session."""
+
+    trial: int
+    config: Config
+    known_epochs: int = 0
+
+
+@dataclass
+class Sampler:
+    """One network's study: propose, record, conclude. `trials` is how many there may be in all."""
+
+    study: optuna.Study
+    space: dict[str, BaseDistribution]
+    trials: int
+    unfinished: list[Proposal] = field(default_factory=list)
+
+    def propose(self) -> Proposal | None:
+        """Return the next trial; None when all have been proposed."""
+        if self.unfinished:
+            return self.unfinished.pop(0)
+        if len(self.study.get_trials(deepcopy=False, states=PROPOSED)) >= self.trials:
+            return None
+        trial = self.study.ask(self.space)
+        return Proposal(trial.number, dict(trial.params))
+
+    def record(self, epoch: Epoch) -> None:
+        """Take in one epoch of a running trial."""
+        trial = self._running(epoch.trial)
+        with warnings.catch_warnings():
+            # An epoch that is recorded already keeps its value.
+            warnings.filterwarnings("ignore", "The reported value is ignored")
+            trial.report(epoch.val_gap_l1, epoch.epoch)
+
+    def conclude(self, number: int, state: str, reason: str = "") -> None:
+        """End a trial as finished, stopped, interrupted or failed; its last value is its value."""
+        trial = self._running(number)
+        trial.set_user_attr("state", state)
+        if reason:
+            trial.set_user_attr("error", reason)
+        values = self.study.get_trials(deepcopy=False)[number].intermediate_values
+        if state == "failed" or not values:
+            self.study.tell(trial, state=TrialState.FAIL)
+        elif state == "finished":
+            self.study.tell(trial, values[max(values)])
+        else:
+            self.study.tell(trial, state=STATES[state])
+
+    def configs(self) -> dict[int, Config]:
+        """Configuration of every trial proposed so far."""
+        return {trial.number: dict(trial.params) for trial in self.study.get_trials(deepcopy=False, states=PROPOSED)}
+
+    def states(self) -> dict[int, tuple[str, str]]:
+        """State and error message of every trial proposed so far; one that has not ended is `interrupted`."""
+        return {
+            trial.number: (trial.user_attrs.get("state", "interrupted"), trial.user_attrs.get("error", ""))
+            for trial in self.study.get_trials(deepcopy=False, states=PROPOSED)
+        }
+
+    def _running(self, number: int) -> optuna.Trial:
+        return optuna.Trial(self.study, self.study.get_trials(deepcopy=False)[number]._trial_id)
+
+
+PROPOSED = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+def open_study(
+    journal: Path,
+    name: str,
+    space: dict[str, BaseDistribution],
+    defaults: Config,
+    *,
+    trials: int,
+    seed: int,
+    progress: list[Epoch],
+) -> Sampler:
+    """Open the study of a run, new or begun earlier; `progress` are the epochs recorded so far.
+
+    The first trial of a new study has the `defaults`, which are known to train; the next are random, then
+    TPE proposes. Equal seeds give equal first proposals.
+    """
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    begun = name in optuna.get_all_study_names(storage)
+    # Going on with the same random stream would propose the first trials again.
+    offset = len(optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False)) if begun else 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = optuna.samplers.TPESampler(
+            n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=True, seed=seed + offset
+        )
+    study = optuna.create_study(
+        storage=storage, study_name=name, sampler=sampler, direction="minimize", load_if_exists=True
+    )
+    if not begun:
+        study.enqueue_trial({key: value for key, value in defaults.items() if key in space})
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    epochs = {epoch.trial: epoch.epoch for epoch in progress}
+    unfinished = [Proposal(trial.number, dict(trial.params), epochs.get(trial.number, 0)) for trial in running]
+    return Sampler(study, space, trials, unfinished)
+
+
+def fixed(space: dict[str, BaseDistribution], **values: Any) -> dict[str, BaseDistribution]:
+    """Return the space with some parameters fixed to one value."""
+    return {**space, **{name: CategoricalDistribution((value,)) for name, value in values.items()}}

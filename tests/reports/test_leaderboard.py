@@ -1,0 +1,88 @@
+import math
+import re
+
+from reports import leaderboard
+
+
+def test_methods_rank_by_l1_and_the_limit_comes_last_without_a_rank(make_score):
+    scores = [
+        make_score("floor", "limit", 1e-3),
+        make_score("linear", "classical", 7e-3),
+        make_score("tunet", l1=4e-3),
+        make_score("biharmonic", "classical", 6e-3),
+    ]
+    rows = leaderboard.rows(scores)
+    assert [(row.score.method, row.rank) for row in rows] == [
+        ("tunet", 1),
+        ("biharmonic", 2),
+        ("linear", 3),
+        ("floor", None),
+    ]
+    assert rows[-1].best == frozenset()
+
+
+def test_equal_methods_share_the_rank_and_the_mark(make_score):
+    rows = leaderboard.rows([make_score("b"), make_score("a"), make_score("c", l1=9e-3)])
+    assert [(row.score.method, row.rank) for row in rows] == [("a", 1), ("b", 1), ("c", 3)]
+    assert ["horizontal_l1" in row.best for row in rows] == [True, True, False]
+
+
+def test_nothing_is_best_where_all_methods_print_the_same(make_score):
+    rows = leaderboard.rows([make_score("a"), make_score("b", l1=9e-3)])
+    assert "horizontal_cc" not in rows[0].best | rows[1].best
+
+
+def test_a_method_without_a_value_comes_after_those_that_have_it(make_score):
+    rows = leaderboard.rows(
+        [make_score("partial", l1=1e-3, vertical_l1=None), make_score("whole"), make_score("lost", l1=math.nan)]
+    )
+    assert rows[0].score.method == "whole"
+    assert rows[1].rank == rows[2].rank == 2
+
+
+def test_ratios_are_to_biharmonic_and_absent_without_it(make_score):
+    tunet, other = make_score("tunet", l1=4e-3), make_score("biharmonic", "classical", 6e-3)
+    assert math.isclose(leaderboard.rows([tunet, other])[0].horizontal_ratio, 1.5)
+    assert leaderboard.rows([tunet])[0].horizontal_ratio is None
+
+
+def test_best_follows_the_direction_of_the_measure(make_score):
+    rows = leaderboard.rows(
+        [make_score("a", l1=4e-3, horizontal_cc=0.9), make_score("b", l1=6e-3, horizontal_cc=0.99)]
+    )
+    assert "horizontal_l1" in rows[0].best
+    assert "horizontal_cc" in rows[1].best
+    assert "parameters" not in rows[0].best | rows[1].best
+
+
+def test_table_drops_what_no_method_has_and_dashes_what_one_lacks(make_score):
+    rows = leaderboard.rows(
+        [
+            make_score("a", parameters=12_345, vertical_l1=None, vertical_cc=None),
+            make_score("b", vertical_l1=None, vertical_cc=None),
+        ]
+    )
+    html = leaderboard.html(rows)
+    assert "Vertical gaps" not in html
+    assert re.search(r"parameters</th><td>12.345</td><td>–</td>", html)
+
+
+def test_the_best_is_marked_for_eyes_and_for_screen_readers(make_score):
+    html = leaderboard.html(leaderboard.rows([make_score("a", l1=4e-3), make_score("b", l1=6e-3)]))
+    assert "<strong>4.0000</strong><span class='hidden'> (best)</span>" in html
+
+
+def test_text_fits_a_terminal(make_score):
+    rows = leaderboard.rows(
+        [make_score("a long name\n" * 9, l1=123.4, parameters=34_512_200), make_score("b", l1=None)]
+    )
+    lines = leaderboard.text(rows).splitlines()
+    assert len(lines) == 2 + len(rows)
+    assert max(map(len, lines)) <= 100
+
+
+def test_figure_has_a_bar_for_each_method_and_a_line_for_the_limit(make_score):
+    rows = leaderboard.rows([make_score("a", l1=4e-3), make_score("b", l1=None), make_score("floor", "limit", 1e-3)])
+    chart = leaderboard.figure(rows, "horizontal")
+    assert list(chart.data[0].y) == ["a"]
+    assert chart.layout.shapes[0].x0 == 1.0

@@ -1,0 +1,131 @@
+import dataclasses
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+from reports import page
+from reports.__main__ import main
+from scattering.errors import InputError
+from search import records
+
+HOSTILE = "</script></title><img src=x onerror=alert(1)>\"'&"
+
+
+class Outline(HTMLParser):
+    """What the page loads, links and is made of."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.handlers: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.ids += [value for name, value in attrs if name == "id"]
+        self.addresses += [value for name, value in attrs if name in {"src", "href", "srcset", "data", "action"}]
+        self.handlers += [name for name, _ in attrs if name.startswith("on")]
+
+
+def rewrite(path, kind, **changes):
+    """Change columns of all rows of a table."""
+    records.write_table(path, [dataclasses.replace(row, **changes) for row in records.read_table(path, kind)])
+
+
+def test_the_same_run_gives_the_same_bytes(run):
+    first = page.write(run).read_bytes()
+    assert page.write(run).read_bytes() == first
+    assert not [path for path in (run / "report").iterdir() if path.name != "index.html"]
+
+
+def test_the_page_loads_nothing_from_a_network(run):
+    text = page.write(run).read_text(encoding="utf-8")
+    outline = Outline(text)
+    assert outline.addresses
+    assert all(address.startswith("data:") for address in outline.addresses)
+    style = "".join(re.findall(r"<style>(.*?)</style>", text, re.DOTALL))
+    assert all(url.startswith("data:") for url in re.findall(r"url\((.*?)\)", style))
+    assert "@import" not in style
+    assert "default-src 'none'" in text
+
+
+def test_names_from_the_run_folder_stay_text(run):
+    info = records.read_json(run / "run.json", records.RunInfo)
+    changed = {"name": HOSTILE, "command": HOSTILE, "settings": {HOSTILE: HOSTILE}, "data": {"title": HOSTILE}}
+    plain = Outline(page.html(page.read(run)))
+    records.write_json(
+        run / "run.json", dataclasses.replace(info, **changed, network=HOSTILE, versions={HOSTILE: HOSTILE})
+    )
+    rewrite(run / "leaderboard.csv", records.MethodScore, method=HOSTILE)
+    rewrite(
+        run / "trials.csv", records.Trial, state=HOSTILE, error=HOSTILE, network=HOSTILE, config={HOSTILE: HOSTILE}
+    )
+    pictures = records.read_gallery(run / "gallery.npz")
+    named = dataclasses.replace(pictures, names=[HOSTILE] * 2, categories=[HOSTILE] * 2, methods=[HOSTILE] * 3)
+    records.write_gallery(run / "gallery.npz", named)
+    outline = Outline(page.write(run).read_text(encoding="utf-8"))
+    assert not outline.handlers
+    assert all(address.startswith("data:") for address in outline.addresses)
+    assert outline.tags.count("script") == plain.tags.count("script")
+    assert outline.tags.count("img") == plain.tags.count("img")
+
+
+def test_ids_are_unique_and_sections_come_in_order(run):
+    outline = Outline(page.write(run).read_text(encoding="utf-8"))
+    assert len(outline.ids) == len(set(outline.ids))
+    sections = ["summary", "comparison", "gallery", "trials", "measured", "provenance"]
+    assert [name for name in outline.ids if name in sections] == sections
+
+
+def test_simulated_frames_are_named_in_the_title_and_only_then(run):
+    assert "<title>tunet-demo (simulated frames)" in page.html(page.read(run))
+    info = records.read_json(run / "run.json", records.RunInfo)
+    records.write_json(run / "run.json", dataclasses.replace(info, data={"title": "beamline frames"}))
+    assert "simulated frames</span>" not in page.html(page.read(run))
+
+
+def test_a_search_under_way_shows_what_there_is(run):
+    for path in run.iterdir():
+        if path.name not in {"run.json", "progress.jsonl"}:
+            path.unlink()
+    outline = Outline(page.write(run).read_text(encoding="utf-8"))
+    assert "learning-curves" in outline.ids
+    assert not {"comparison", "gallery"} & set(outline.ids)
+
+
+def test_a_run_that_has_just_begun_has_a_page(run):
+    for path in run.iterdir():
+        if path.name != "run.json":
+            path.unlink()
+    text = page.write(run).read_text(encoding="utf-8")
+    assert "No method has been measured" in text
+    assert "Trials</h2>" not in text
+
+
+def test_the_command_prints_the_path(run, capsys):
+    assert main([str(run)]) == 0
+    assert capsys.readouterr().out.strip() == str(run / "report" / "index.html")
+
+
+def test_a_folder_that_is_no_run_gives_one_line_and_code_2(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert str(tmp_path) in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["run.json", "trials.csv", "progress.jsonl", "gallery.npz", "evaluation.json"])
+def test_a_damaged_file_is_an_error_of_the_input(run, name):
+    (run / name).write_text("trial,nonsense\n1,2\n")
+    with pytest.raises(InputError, match="a run folder holds only"):
+        page.write(run)
+
+
+def test_reports_need_neither_torch_nor_ray():
+    code = "import sys, reports.__main__; sys.exit(bool({'torch', 'ray'} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", code], check=True)

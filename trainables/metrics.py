@@ -1,0 +1,34 @@
+"""What fills are measured by: functions of predicted and true values over chosen pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+Reals = npt.NDArray[np.floating]
+
+
+def mean_absolute_error(prediction: Reals, truth: Reals) -> float | None:
+    """Mean |prediction - truth|; None without pixels."""
+    if truth.size == 0:
+        return None
+    return float(np.abs(prediction.astype(np.float64) - truth.astype(np.float64)).mean())
+
+
+def correlation(prediction: Reals, truth: Reals) -> float | None:
+    """Pearson correlation; None with fewer than two pixels, or where either is constant."""
+    if truth.size < 2:
+        return None
+    p = prediction.astype(np.float64) - prediction.mean(dtype=np.float64)
+    t = truth.astype(np.float64) - truth.mean(dtype=np.float64)
+    scale = float(np.sqrt((p * p).sum() * (t * t).sum()))
+    return float((p * t).sum()) / scale if scale > 0 else None
+
+
+METRICS: dict[str, tuple[Callable[[Reals, Reals], float | None], str]] = {
+    "l1": (mean_absolute_error, "min"),
+    "cc": (correlation, "max"),
+}
+"""Name -> (function, the better direction)."""

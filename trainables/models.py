@@ -1,0 +1,62 @@
+"""A configuration made into a network, and trained networks as files (safetensors: no pickle)."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from scattering.errors import InputError
+from trainables import NETWORKS
+from trainables.tasks import TASKS, Task
+
+Config = dict[str, int | float | str]
+
+TRAINING_KEYS = ("task", "batch_size", "learning_rate")
+"""Keys of a configuration that do not belong to the network's constructor."""
+
+
+def build(name: str, config: Config, seed: int = 0) -> tuple[nn.Module, Task]:
+    """Make the network of a configuration, with initial weights drawn from the seed, and its task."""
+    task = TASKS[str(config["task"])]
+    settings = {key: value for key, value in config.items() if key not in TRAINING_KEYS}
+    torch.manual_seed(seed)
+    return NETWORKS[name](**settings, in_channels=task.in_channels), task
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Number of learnable parameters."""
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+def save(path: Path, network: nn.Module, name: str, config: Config) -> None:
+    """Write weights and configuration, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    try:
+        save_file(weights, temporary, metadata={"network": name, "config": json.dumps(config)})
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: Path) -> tuple[nn.Module, Task]:
+    """Read what `save` wrote.
+
+    Raises InputError for a file that is not such a model.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            network, task = build(metadata["network"], json.loads(metadata["config"]))
+            network.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"cannot read {path} as a model: {reason}") from None
+    return network, task

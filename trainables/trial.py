@@ -1,0 +1,74 @@
+"""The Ray adapter: a configuration in, one report an epoch out, and a checkpoint to go on from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from scattering.dataset import Dataset
+from trainables.batches import WindowSet
+from trainables.models import build, count_parameters
+from trainables.training import DivergenceError, fit
+
+
+def train_trial(job: dict[str, Any], data: tuple[Dataset, Dataset]) -> None:
+    """Train one trial of a search.
+
+    `job` holds: trial, network, config, epochs, schedule, seed, threads, checkpoint (path) and known_epochs,
+    those that an earlier session has already recorded. `data` are train and validation frames. Reports carry
+    `trial`, `parameters` and the metrics of `fit`; a trial that diverges reports `failure` as its last word.
+    """
+    torch.set_num_threads(job["threads"])
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network, task = build(job["network"], job["config"], job["seed"])
+    network.to(device)
+    constants = {"trial": job["trial"], "parameters": count_parameters(network)}
+    checkpoint = Path(job["checkpoint"])
+    state = load_checkpoint(checkpoint)
+    history: list[dict[str, float]] = [] if state is None else state["history"]
+    # Epochs that were saved but not recorded before the session ended.
+    for metrics in history[job["known_epochs"] :]:
+        tune.report({**constants, **metrics})
+    train, validation = (WindowSet(part, device) for part in data)
+    epochs = fit(
+        network,
+        task,
+        train,
+        validation,
+        epochs=job["epochs"],
+        batch_size=job["config"]["batch_size"],
+        learning_rate=job["config"]["learning_rate"],
+        schedule=job["schedule"],
+        seed=job["seed"],
+        state=state,
+    )
+    try:
+        for metrics, reached in epochs:
+            history.append(metrics)
+            save_checkpoint(checkpoint, {**reached, "history": history})
+            tune.report({**constants, **metrics})
+    except DivergenceError as error:
+        tune.report({**constants, "failure": str(error)})
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a training state, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        torch.save(state, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """Read a training state (tensors and plain values only, nothing is unpickled freely); None without one."""
+    if not path.exists():
+        return None
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
