@@ -15,6 +15,11 @@ from search.records import Epoch, read_lines
 console = Console(highlight=False)
 
 
+def say(text: str) -> None:
+    """Print a line as it is: not wrapped, its brackets not read as markup."""
+    console.print(text, markup=False, soft_wrap=True)
+
+
 class SearchDisplay:
     """A live line on a terminal; a line for each trial that ends elsewhere (logs, CI)."""
 

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,7 +17,7 @@ from scattering.detectors import detector
 from scattering.errors import InputError
 from scattering.sources import from_files, simulated
 from scattering.windows import windows
-from search.display import console
+from search.display import console, say
 from search.records import (
     MethodScore,
     RunInfo,
@@ -57,7 +58,7 @@ def begin(settings: Settings, command: str) -> tuple[Settings, Dataset]:
     return settings, data
 
 
-def resume(name: str) -> tuple[Settings, Dataset]:
+def resume(name: str, network: str) -> tuple[Settings, Dataset]:
     """Read back the settings of a run and its data, which must be the same.
 
     Raises InputError when there is no such run, or its data have changed.
@@ -70,6 +71,8 @@ def resume(name: str) -> tuple[Settings, Dataset]:
     except (json.JSONDecodeError, TypeError) as error:
         raise InputError(f"{RUNS / name / 'run.json'} is damaged: {error}") from None
     settings = from_dict(info.settings)
+    if settings.network != network:
+        raise InputError(f"run {name!r} is a search of {settings.network}, got {network}: resume it as that")
     data = load(settings)
     if data.fingerprint() != info.data["fingerprint"]:
         raise InputError(f"the data of run {name!r} have changed since it began: start a new run")
@@ -92,13 +95,13 @@ def run(settings: Settings, data: Dataset) -> list[MethodScore]:
     """Search, retrain, evaluate, report; returns the leaderboard."""
     train, validation, test = (data.select(part) for part in split(data.groups, settings.seed))
     folder = settings.folder
-    console.print(
+    say(
         f"{settings.name}: {len(train)} train, {len(validation)} validation, {len(test)} test frames "
         f"({data.settings['title']}), gaps of {data.settings['detector']}"
     )
     model = folder / "models" / f"{settings.network}.safetensors"
     if not model.exists():
-        _train(settings, train, validation)
+        _train(settings, (train, validation))
     if not (folder / "leaderboard.csv").exists():
         _evaluate(settings, model, test)
     from reports.page import write
@@ -107,25 +110,22 @@ def run(settings: Settings, data: Dataset) -> list[MethodScore]:
     return read_table(folder / "leaderboard.csv", MethodScore)
 
 
-def _train(settings: Settings, train: Dataset, validation: Dataset) -> None:
-    """Search and retrain; neither ever holds a test frame."""
+def _train(settings: Settings, data: tuple[Dataset, Dataset]) -> None:
+    """Search and retrain on (train, validation) frames; neither ever holds a test frame."""
     from search.cluster import cluster
 
     limit = None if settings.minutes is None else settings.minutes * 60
-    with console.status("starting Ray"):
-        session = cluster()
-        session.__enter__()
-    try:
-        from search.retrain import retrain
-        from search.tuner import search
-
-        data = (train, validation)
-        trials = search(settings, data, None if limit is None else limit * SEARCH_SHARE)
-        winner = best(trials)
-        console.print(_summary(trials, winner))
-        retrain(settings, winner, data, None if limit is None else limit * (1 - SEARCH_SHARE))
-    finally:
-        session.__exit__(None, None, None)
+    with ExitStack() as stack:
+        with console.status("starting Ray"):
+            stack.enter_context(cluster())
+            from search.retrain import retrain
+            from search.tuner import search
+        chosen = settings.folder / "winner.json"
+        if not chosen.exists():
+            trials = search(settings, data, None if limit is None else limit * SEARCH_SHARE)
+            say(_summary(trials, best(trials)))
+            write_json(chosen, best(trials))
+        retrain(settings, read_json(chosen, Trial), data, None if limit is None else limit * (1 - SEARCH_SHARE))
 
 
 def best(trials: list[Trial]) -> Trial:

@@ -6,6 +6,7 @@ A run lives in one folder::
         run.json            settings, versions, data fingerprint: `RunInfo`
         progress.jsonl      one line an epoch of a trial, in the order of arrival: `Epoch`
         trials.csv          one row a trial: `Trial`
+        winner.json         the best trial: `Trial`
         retraining.jsonl    one line an epoch of the retrained winner: `Epoch`
         evaluation.json     what the test set holds: `Evaluation`
         scores.csv          one row a method and test frame: `FrameScore`
@@ -173,7 +174,7 @@ def write_text(path: Path, text: str) -> None:
 Record = TypeVar("Record", RunInfo, Evaluation, Trial, FrameScore, MethodScore, Epoch)
 
 
-def write_json(path: Path, record: RunInfo | Evaluation) -> None:
+def write_json(path: Path, record: RunInfo | Trial | Evaluation) -> None:
     """Write one record as an indented JSON file."""
     write_text(path, json.dumps(dataclasses.asdict(record), indent=2) + "\n")
 

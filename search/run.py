@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import re
 import sys
 from collections.abc import Sequence
 from datetime import datetime
 
 from scattering.errors import InputError
+from search.settings import PRESETS, RUNS, resolve
 
 NETWORKS = ("tunet",)
-PRESETS = ("quick", "standard", "paper")
+
+STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO)
 
 DESCRIPTION = """\
 Find the network that fills the gaps of your detector best.
@@ -60,29 +63,27 @@ def parser() -> Parser:
     )  # fmt: skip
     data.add_argument(
         "--size", type=int, metavar="PIXELS",
-        help="frames are resized to PIXELS x PIXELS (default: 256 for quick, else 512)",
+        help=f"frames are resized to PIXELS x PIXELS (default: {_defaults('size')})",
     )  # fmt: skip
     data.add_argument(
         "--frames", type=int, metavar="N",
-        help="how many frames to simulate (default: 240 quick, 2000 standard, 6497 paper)",
+        help=f"how many frames to simulate (default: {_defaults('frames')})",
     )  # fmt: skip
     effort = p.add_argument_group("effort")
     effort.add_argument(
-        "--preset", choices=PRESETS,
+        "--preset", choices=tuple(PRESETS),
         help="quick: minutes on a laptop; standard: hours on a GPU; paper: as long as the paper trained "
         "(default: standard with a GPU, else quick)",
     )  # fmt: skip
-    effort.add_argument(
-        "--trials", type=int, metavar="N", help="variants to try (default: 8 quick, 50 standard, 100 paper)"
-    )
+    effort.add_argument("--trials", type=int, metavar="N", help=f"variants to try (default: {_defaults('trials')})")
     effort.add_argument(
         "--epochs", type=int, metavar="N",
         help="times that a trial sees every frame, unless it is stopped early "
-        "(default: 6 quick, 27 standard, 81 paper)",
+        f"(default: {_defaults('epochs')})",
     )  # fmt: skip
     effort.add_argument(
         "--minutes", type=float, metavar="M",
-        help="time for search and retraining together (default: 3.5 quick, else no limit)",
+        help=f"time for search and retraining together (default: {_defaults('minutes')})",
     )  # fmt: skip
     effort.add_argument(
         "--task", choices=("blind", "residual"),
@@ -96,10 +97,16 @@ def parser() -> Parser:
     return p
 
 
+def _defaults(name: str) -> str:
+    """Return what each preset sets: '8 quick, 50 standard, 100 paper'."""
+    values = ((preset, getattr(settings, name)) for preset, settings in PRESETS.items())
+    return ", ".join(f"{'no limit' if value is None else value} {preset}" for preset, value in values)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 when it ends with a leaderboard, 2 for bad input, 130 when stopped with Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    name = None
+    options, name = None, ""
     try:
         options = parser().parse_args(arguments)
         name = check_name(options.name or f"{options.network}-{datetime.now():%Y%m%d-%H%M%S}")
@@ -107,11 +114,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if error.errno not in STORAGE_ERRORS:
+            raise
+        print(
+            f"error: cannot write {error.filename or 'the run'}: {error.strerror}{go_on(options, name)}",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
-        go_on = f"; go on with: python -m search.run {options.network} --name {name} --resume" if name else ""
-        print(f"\nstopped{go_on}", file=sys.stderr)
+        print(f"\nstopped{go_on(options, name)}", file=sys.stderr)
         return 130
     return 0
+
+
+def go_on(options: argparse.Namespace | None, name: str) -> str:
+    """Return how to resume a run, where there is one."""
+    if options is None or not (RUNS / name / "run.json").exists():
+        return ""
+    return f"; go on with: python -m search.run {options.network} --name {name} --resume"
 
 
 def follow(options: argparse.Namespace, name: str, command: str) -> None:
@@ -125,11 +146,10 @@ def follow(options: argparse.Namespace, name: str, command: str) -> None:
         raise InputError(f"the network must be one of {', '.join(NETWORKS)}, got {options.network!r}{hint}")
     from reports import leaderboard
     from search import experiment
-    from search.display import console
-    from search.settings import resolve
+    from search.display import say
 
     if options.resume:
-        settings, data = experiment.resume(name)
+        settings, data = experiment.resume(name, options.network)
     else:
         keys = ("size", "frames", "trials", "epochs", "minutes", "task", "seed")
         given = {key: getattr(options, key) for key in keys}
@@ -138,8 +158,8 @@ def follow(options: argparse.Namespace, name: str, command: str) -> None:
             resolve(options.network, name, options.preset or default_preset(), given), command
         )
     scores = experiment.run(settings, data)
-    console.print(leaderboard.text(leaderboard.rows(scores)), markup=False)
-    console.print(f"leaderboard: {settings.folder / 'report' / 'index.html'}", soft_wrap=True)
+    say("\n" + leaderboard.text(leaderboard.rows(scores)))
+    say(f"\nleaderboard: {settings.folder / 'report' / 'index.html'}")
 
 
 def check_name(name: str) -> str:

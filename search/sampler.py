@@ -107,8 +107,8 @@ def open_study(
 ) -> Sampler:
     """Open the study of a run, new or begun earlier; `progress` are the epochs recorded so far.
 
-    The first trial of a new study has the `defaults`, which are known to train; the next are random, then
-    TPE proposes. Equal seeds give equal first proposals.
+    A new study begins with `first_points`, the rest of which is random; then TPE proposes. Equal seeds give
+    equal first proposals.
     """
     storage = JournalStorage(JournalFileBackend(str(journal)))
     begun = name in optuna.get_all_study_names(storage)
@@ -123,11 +123,27 @@ def open_study(
         storage=storage, study_name=name, sampler=sampler, direction="minimize", load_if_exists=True
     )
     if not begun:
-        study.enqueue_trial({key: value for key, value in defaults.items() if key in space})
+        for point in first_points(space, defaults):
+            study.enqueue_trial(point)
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     epochs = {epoch.trial: epoch.epoch for epoch in progress}
     unfinished = [Proposal(trial.number, dict(trial.params), epochs.get(trial.number, 0)) for trial in running]
     return Sampler(study, space, trials, unfinished)
+
+
+def first_points(space: dict[str, BaseDistribution], defaults: Config) -> list[Config]:
+    """Return what the first trials are given: the defaults, and the defaults with the other task.
+
+    Blind networks need far more epochs than residual ones. One of them shows where they stand, and the random
+    start-up trials beside it stay with the default task; TPE is free to return to the other.
+    """
+    given = {name: value for name, value in defaults.items() if name in space}
+    tasks = space["task"]
+    assert isinstance(tasks, CategoricalDistribution)
+    others = [task for task in tasks.choices if task != given["task"]]
+    same: Config = {"task": given["task"]}
+    points = [given, same, *({**given, "task": str(task)} for task in others)]
+    return points + [same] * (STARTUP_TRIALS - len(points))
 
 
 def fixed(space: dict[str, BaseDistribution], **values: Any) -> dict[str, BaseDistribution]:

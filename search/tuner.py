@@ -126,7 +126,7 @@ class Book:
 
     def checkpoint(self, trial: int) -> Path:
         """Where a trial keeps its training state."""
-        return self.settings.folder / "trials" / f"{trial:04d}" / "checkpoint.pt"
+        return self.settings.folder / "trials" / f"{trial:04d}.pt"
 
     def time_is_up(self) -> bool:
         """Whether the search has had its time."""
@@ -153,7 +153,7 @@ class Book:
     def crashed(self, trial: int, story: str, reason: str) -> None:
         """Take in the error that ended a trial."""
         self.failures[trial] = reason
-        write_text(self.checkpoint(trial).with_name("error.txt"), story)
+        write_text(self.checkpoint(trial).with_suffix(".error.txt"), story)
 
     def conclude(self, trial: int) -> None:
         """Take in the end of a trial: the study, the tables, the display; its weights are not kept."""
