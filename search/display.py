@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from search.records import Epoch, read_lines
+from search.settings import Settings
 
 console = Console(highlight=False)
 
@@ -89,21 +89,21 @@ class SearchDisplay:
 
 
 class RetrainDisplay:
-    """A bar over the epochs of the retrained winner, read from its records."""
+    """A bar over the epochs of the retrained winner, or over its time; read from its records."""
 
-    def __init__(self, network: str, trial: int, epochs: int, records: Path) -> None:
-        self.epochs, self.records = epochs, records
+    def __init__(self, settings: Settings, trial: int, seconds: float | None) -> None:
+        self.seconds, self.records = seconds, settings.folder / "retraining.jsonl"
         self.progress = Progress(
             SpinnerColumn(),
-            TextColumn(f"retraining {network}, trial {trial}"),
+            TextColumn(f"retraining {settings.network}, trial {trial}"),
             BarColumn(bar_width=20),
-            MofNCompleteColumn(),
             TextColumn("{task.fields[status]}"),
             TimeElapsedColumn(),
             console=console,
             transient=True,
         )
-        self.task = self.progress.add_task("", total=epochs, status="starting workers")
+        total = settings.retrain_epochs if seconds is None else seconds
+        self.task = self.progress.add_task("", total=total, status="starting workers")
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._follow, daemon=True)
 
@@ -122,5 +122,7 @@ class RetrainDisplay:
     def _follow(self) -> None:
         while not self.over.wait(0.5):
             if done := read_lines(self.records):
-                status = f"gap L1 {done[-1].val_gap_l1 * 1e3:.2f}e-3"
-                self.progress.update(self.task, completed=done[-1].epoch, status=status)
+                last = done[-1]
+                reached = last.epoch if self.seconds is None else min(last.seconds, self.seconds)
+                status = f"epoch {last.epoch}, gap L1 {last.val_gap_l1 * 1e3:.2f}e-3"
+                self.progress.update(self.task, completed=reached, status=status)

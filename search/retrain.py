@@ -24,8 +24,8 @@ from trainables.trial import load_checkpoint, save_checkpoint
 def retrain(settings: Settings, winner: Trial, data: tuple[Dataset, Dataset], seconds: float | None) -> Path:
     """Train the winning configuration from scratch on the train frames and return the model file.
 
-    Validation frames only watch. With `seconds` the epochs are as many as fit, by the pace of the search, so
-    that the learning rate comes down in time. Goes on from a checkpoint that an earlier session left.
+    Validation frames only watch. With `seconds` the learning rate comes down in time. Goes on from a
+    checkpoint that an earlier session left.
     """
     workers, resources = _workers()
     folder = settings.folder
@@ -34,7 +34,8 @@ def retrain(settings: Settings, winner: Trial, data: tuple[Dataset, Dataset], se
         "trial": winner.trial,
         "network": settings.network,
         "config": winner.config,
-        "epochs": affordable_epochs(settings, winner, seconds, workers, resources),
+        "epochs": settings.retrain_epochs,
+        "seconds": seconds,
         "schedule": settings.schedule,
         "seed": settings.seed,
         "threads": int(resources.get("CPU", 1)),
@@ -55,23 +56,11 @@ def retrain(settings: Settings, winner: Trial, data: tuple[Dataset, Dataset], se
             failure_config=train.FailureConfig(max_failures=1),
         ),
     )
-    with RetrainDisplay(settings.network, winner.trial, job["epochs"], folder / "retraining.jsonl"):
+    with RetrainDisplay(settings, winner.trial, seconds):
         trainer.fit()
     shutil.rmtree(folder / "retrain", ignore_errors=True)
     Path(job["checkpoint"]).unlink(missing_ok=True)
     return model
-
-
-def affordable_epochs(
-    settings: Settings, winner: Trial, seconds: float | None, workers: int, resources: dict[str, float]
-) -> int:
-    """Epochs that fit in the time left, and no more than asked for: at least one."""
-    if seconds is None or winner.epochs == 0:
-        return settings.retrain_epochs
-    # Trials had one core each: more cores, or more GPUs, are worth four fifths of their number.
-    speedup = max(1.0, 0.8 * (workers if "GPU" in resources else resources["CPU"]))
-    pace = winner.seconds / winner.epochs / speedup
-    return int(min(max(seconds // pace, 1), settings.retrain_epochs))
 
 
 def train_winner(job: dict[str, Any]) -> None:
@@ -94,6 +83,7 @@ def train_winner(job: dict[str, Any]) -> None:
         learning_rate=job["config"]["learning_rate"],
         schedule=job["schedule"],
         seed=job["seed"],
+        seconds=job["seconds"],
         state=load_checkpoint(checkpoint),
         rank=rank,
         workers=workers,

@@ -50,6 +50,7 @@ def fit(
     learning_rate: float,
     schedule: str,
     seed: int,
+    seconds: float | None = None,
     state: dict[str, Any] | None = None,
     rank: int = 0,
     workers: int = 1,
@@ -57,20 +58,21 @@ def fit(
     """Train with Adam and L1, yielding after each epoch; equal arguments give equal numbers.
 
     `batch_size` counts windows over all `workers`, of which this is number `rank` (their gradients are
-    averaged by DistributedDataParallel). `state` is that of an earlier epoch to go on from.
-    Raises DivergenceError when a loss is not finite.
+    averaged by DistributedDataParallel). `state` is that of an earlier epoch to go on from. With a limit of
+    `seconds` the learning rate follows the time where that is further along than the epochs, and training
+    ends with it. Raises DivergenceError when a loss is not finite.
     """
     # Channels last: convolutions run twice as fast so, on CPUs and on tensor cores.
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
-    done, seconds = 0, 0.0
+    done, spent = 0, 0.0
     if state is not None:
         unwrap(network).load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
-        done, seconds = state["epoch"], state["seconds"]
+        done, spent = state["epoch"], state["seconds"]
     steps = max(len(train) // batch_size, 1)
+    started = time.perf_counter() - spent
     for epoch in range(done, epochs):
-        started = time.perf_counter()
         # Drawn anew from (seed, epoch): a resumed run goes on as the uninterrupted one would.
         generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
         order = torch.randperm(len(train), generator=generator).to(train.device)
@@ -78,33 +80,50 @@ def fit(
         total = torch.zeros((), device=train.device)
         network.train()
         for step in range(steps):
-            rate = learning_rate * SCHEDULES[schedule]((epoch + (step + 0.5) / steps) / epochs)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
             mine = slice(step * batch_size + rank, (step + 1) * batch_size, workers)
             batch = train.batch(order[mine], patterns[mine])
             prediction = task.predict(network, batch.measured, batch.observed)
             error, pixels = absolute_error(prediction, batch.truth, task.scored(batch))
+            elapsed = time.perf_counter() - started
             if workers > 1:
-                torch.distributed.all_reduce(pixels)
-            loss = error * workers / pixels
+                pixels, elapsed = average(pixels, elapsed, workers)
+            progress = (epoch + (step + 0.5) / steps) / epochs
+            if seconds is not None:
+                progress = min(max(progress, elapsed / seconds), 1.0)
+            rate = learning_rate * SCHEDULES[schedule](progress)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            (error / pixels).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             error, pixels = absolute_error(prediction.detach(), batch.truth, batch.valid)
             total += error / pixels
-        metrics = {"epoch": epoch + 1, "train_loss": total.item() / steps, "learning_rate": rate}
+            if progress >= 1:
+                break
+        metrics = {"epoch": epoch + 1, "train_loss": total.item() / (step + 1), "learning_rate": rate}
         metrics |= validate(network, task, validation)
-        seconds += time.perf_counter() - started
         if not all(math.isfinite(value) for value in metrics.values()):
             raise DivergenceError(f"the loss is not finite after epoch {epoch + 1}")
+        spent = time.perf_counter() - started
         checkpoint = {
             "network": unwrap(network).state_dict(),
             "optimizer": optimizer.state_dict(),
             "epoch": epoch + 1,
-            "seconds": seconds,
+            "seconds": spent,
         }
-        yield Progress(metrics | {"seconds": seconds}, checkpoint)
+        yield Progress(metrics | {"seconds": spent}, checkpoint)
+        if progress >= 1:
+            return
+        # What the caller did between two epochs is not training time.
+        started = time.perf_counter() - spent
+
+
+def average(pixels: Tensor, elapsed: float, workers: int) -> tuple[Tensor, float]:
+    """Average the scored pixels and the time over all workers, so that all take the same steps."""
+    shared = torch.stack((pixels.double(), pixels.new_tensor(elapsed, dtype=torch.float64)))
+    torch.distributed.all_reduce(shared)
+    shared /= workers
+    return shared[0].to(torch.float32), float(shared[1])
 
 
 @torch.no_grad()
