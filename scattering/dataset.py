@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -197,7 +198,8 @@ def _strips(
         under = vertical[(vertical >= first * scale) & (vertical < (first + layout.width) * scale)]
         for f, free in enumerate(layout.free):
             hidden = np.zeros(columns, bool)
-            hidden[under + round((layout.starts[free] - first) * scale)] = True
+            place = under + round((layout.starts[free] - first) * scale)
+            hidden[place[place < columns]] = True
             left = layout.starts[free] + starts[p]
             strip = slice(left, left + width)
             values[p, f], known[p, f] = resize(counts, observed & ~hidden, layout.frame_shape, strip)
@@ -266,7 +268,8 @@ def write(path: Path, data: Dataset) -> None:
     except OSError as error:
         raise InputError(f"cannot write the data set {path}: {error.strerror or error}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def read(path: Path) -> Dataset:

@@ -69,11 +69,10 @@ def read_frames(path: Path) -> Iterator[DetectorFrame]:
     with _open(path) as file:
         frames = _frames(file, path)
         invalid = file.get("invalid")
-        if invalid is not None and invalid.shape != frames.shape:
-            raise InputError(
-                f"frames and invalid must have one shape, got {frames.shape} and {invalid.shape} in {path}"
-            )
-        names = [str(name) for name in file["names"].asstr()[()]] if "names" in file else []
+        shape = getattr(invalid, "shape", "none")
+        if invalid is not None and shape != frames.shape:
+            raise InputError(f"frames and invalid must have one shape, got {frames.shape} and {shape} in {path}")
+        names = _names(file)
         if names and len(names) != len(frames):
             raise InputError(f"every frame needs a name, got {len(names)} names for {len(frames)} frames in {path}")
         group, category = str(file.attrs.get("group", path.stem)), str(file.attrs.get("category", ""))
@@ -101,12 +100,21 @@ def _open(path: Path) -> Iterator[h5py.File]:
     with file:
         try:
             yield file
-        except (OSError, KeyError, TypeError) as error:
+        except (OSError, KeyError, TypeError, RuntimeError, UnicodeDecodeError) as error:
             raise InputError(f"{path} is damaged: {_reason(error)}") from None
 
 
 def _reason(error: BaseException) -> str:
     return " ".join(str(error).split())[:200]
+
+
+def _names(file: h5py.File) -> list[str]:
+    names = file.get("names")
+    if names is None:
+        return []
+    if not isinstance(names, h5py.Dataset):
+        raise TypeError("names is not an array")
+    return [str(name) for name in names.asstr()[()]]
 
 
 def _frames(file: h5py.File, path: Path) -> h5py.Dataset:

@@ -72,7 +72,7 @@ def resize(
 def footprint(shape: tuple[int, int], new_shape: tuple[int, int]) -> float:
     """Number of pixels that a resized pixel averages, as far as its noise goes: 1 / sum of squared weights.
 
-    13.6 from PILATUS 2M to 512 x 512.
+    14.2 from PILATUS 2M to 512 x 512.
     """
     averaged = 1.0
     for size, new_size in zip(shape, new_shape, strict=True):

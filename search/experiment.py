@@ -16,7 +16,7 @@ from scattering.dataset import Dataset, split
 from scattering.detectors import detector
 from scattering.errors import InputError
 from scattering.sources import from_files, simulated
-from scattering.windows import windows
+from scattering.windows import vertical_gaps, windows
 from search.display import console, say
 from search.records import (
     MethodScore,
@@ -84,7 +84,12 @@ def load(settings: Settings) -> Dataset:
     chosen = detector(settings.detector)
     if not chosen.gap.any():
         raise InputError(f"the detector must have gaps to fill, got {chosen.name}, which has none")
-    windows(chosen.gap_for((settings.size, settings.size)))
+    layout = windows(chosen.gap_for((settings.size, settings.size)))
+    if vertical_gaps(chosen.gap).any() and not layout.vertical.any():
+        raise InputError(
+            f"at the working size the gaps must be wider than half a pixel, got --size {settings.size}, "
+            f"where the vertical gaps of {chosen.name} vanish: take a larger one"
+        )
     if settings.data:
         return from_files(settings.data, chosen, settings.size)
     with console.status(f"simulating {settings.frames} frames of {chosen.name} (kept for later runs)"):

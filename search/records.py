@@ -185,9 +185,13 @@ def read_json(path: Path, kind: type[Record]) -> Record:
 
 
 def append_line(path: Path, record: Epoch) -> None:
-    """Append one record as a line of JSON."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(dataclasses.asdict(record)) + "\n")
+    """Append one record as a line of JSON, in the place of a last line that a crash cut short."""
+    line = json.dumps(dataclasses.asdict(record)).encode() + b"\n"
+    with path.open("ab+") as file:
+        file.seek(0)
+        whole = file.read()
+        file.truncate(whole.rfind(b"\n") + 1)
+        file.write(line)
 
 
 def read_lines(path: Path) -> list[Epoch]:

@@ -80,15 +80,20 @@ def resolve(network: str, name: str, preset: str, given: dict[str, Any]) -> Sett
 
     Raises InputError for a value out of range.
     """
-    chosen = {**asdict(PRESETS[preset]), **{key: value for key, value in given.items() if value is not None}}
-    for key, smallest in {"frames": 3, "trials": 1, "epochs": 1, "size": 1}.items():
+    chosen = {
+        "task": None,
+        "seed": 0,
+        **asdict(PRESETS[preset]),
+        **{key: value for key, value in given.items() if value is not None},
+    }
+    for key, smallest in {"frames": 3, "trials": 1, "epochs": 1, "size": 1, "seed": 0}.items():
         if chosen[key] < smallest:
             raise InputError(f"--{key} must be at least {smallest}, got {chosen[key]}")
     if chosen["minutes"] is not None and chosen["minutes"] <= 0:
         raise InputError(f"--minutes must be above 0, got {chosen['minutes']:g}")
     # A winner trains at least as long as the trials that it won against.
     chosen["retrain_epochs"] = max(chosen["retrain_epochs"], chosen["epochs"])
-    return Settings(network=network, name=name, preset=preset, **{"task": None, "seed": 0, **chosen})
+    return Settings(network=network, name=name, preset=preset, **chosen)
 
 
 def from_dict(values: dict[str, Any]) -> Settings:

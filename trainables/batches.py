@@ -73,7 +73,7 @@ class WindowSet:
 
     def random_patterns(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw gap patterns (count,), each as likely as no gap (paper, equation 1)."""
-        return torch.randint(NO_GAP, max(self.patterns, 1), (count,), generator=generator).to(self.device)
+        return torch.randint(NO_GAP, self.patterns, (count,), generator=generator).to(self.device)
 
     def fixed_patterns(self) -> Tensor:
         """One gap pattern a window (N * F,), from the frame's name: every trial is ranked on the same pixels."""

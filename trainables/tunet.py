@@ -7,6 +7,7 @@ Ronneberger et al. 2015 (doi:10.1007/978-3-319-24574-4_28) as tuned by Chavez et
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import torch
@@ -33,9 +34,9 @@ class TUNet(nn.Module):
         in_channels: int = 1,
     ) -> None:
         super().__init__()
-        if depth < 1 or base_channels < 1 or growth_rate <= 0 or in_channels < 1:
+        if depth < 1 or base_channels < 1 or in_channels < 1 or not 0 < growth_rate < math.inf:
             raise ValueError(
-                "depth, base_channels and in_channels must be at least 1 and growth_rate above 0, got "
+                "depth, base_channels and in_channels must be at least 1 and growth_rate finite and above 0, got "
                 f"{depth=}, {base_channels=}, {in_channels=}, {growth_rate=}"
             )
         if up_kernel not in (2, 3):
@@ -43,6 +44,8 @@ class TUNet(nn.Module):
         channels = [base_channels]
         for _ in range(depth - 1):
             channels.append(int(channels[-1] * growth_rate))
+        if channels[-1] < 1:
+            raise ValueError(f"every level needs a channel, got {channels} from {base_channels=}, {growth_rate=}")
         inputs = [in_channels, *channels[:-1]]
         self.encoder = nn.ModuleList(
             double_convolution(given, kept, kept, normalization) for given, kept in zip(inputs, channels, strict=True)

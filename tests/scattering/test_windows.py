@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+import torch
+
+from scattering.detectors import detector
+from scattering.errors import InputError
+from scattering.windows import SMALLEST_WIDTH, Windows, cut, stitch, vertical_gaps, windows
+
+
+@pytest.fixture(scope="module")
+def papers():
+    return windows(detector("Pilatus2M").gap_for((512, 512)))
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_detector):
+    return windows(tiny_detector.gap_for((64, 64)))
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return torch.from_numpy(np.random.default_rng(0).random((3, 64, 64), np.float32))
+
+
+def quilt(layout: Windows):
+    import qlty
+
+    rows, columns = layout.frame_shape
+    return qlty.NCYXQuilt(Y=rows, X=columns, window=(rows, layout.width), step=(rows, layout.step), border=None)
+
+
+def test_pilatus_2m_is_cut_as_in_the_paper(papers):
+    assert papers.starts == (0, 64, 128, 192, 256, 320, 384)
+    assert (papers.width, papers.step) == (128, 64)
+    assert papers.free == (0, 3, 6)
+    assert papers.gapped == (1, 2, 4, 5)
+
+
+def test_gaps_of_pilatus_2m_fall_where_the_paper_has_them(papers):
+    # Its rounding is not stated.
+    np.testing.assert_allclose(papers.left_edges, (105, 41, 85, 21), atol=1)
+
+
+def test_half_the_size_gives_half_the_numbers():
+    half = windows(detector("Pilatus2M").gap_for((256, 256)))
+    assert half.starts == (0, 32, 64, 96, 128, 160, 192)
+    assert (half.free, half.gapped) == ((0, 3, 6), (1, 2, 4, 5))
+    np.testing.assert_allclose(half.left_edges, np.array((105, 41, 85, 21)) / 2, atol=1)
+
+
+def test_four_vertical_gaps_make_windows_narrower():
+    layout = windows(detector("Pilatus6M").gap_for((512, 512)))
+    assert layout.width < 128
+    assert layout.free
+    assert not any(layout.pattern(number).any() for number in layout.free)
+
+
+@pytest.mark.parametrize("name", ["papers", "tiny"])
+def test_free_windows_are_exactly_those_without_a_vertical_gap(name, request):
+    layout = request.getfixturevalue(name)
+    gapped = [number for number in range(len(layout.starts)) if layout.pattern(number).any()]
+    assert tuple(gapped) == layout.gapped
+    assert sorted(layout.gapped + layout.free) == list(range(len(layout.starts)))
+
+
+def test_windows_reach_from_edge_to_edge(papers):
+    assert papers.starts[0] == 0
+    assert papers.starts[-1] + papers.width == papers.frame_shape[1]
+
+
+def test_a_detector_without_vertical_gaps_leaves_every_window_free():
+    gap = np.zeros((64, 64), bool)
+    gap[20:24] = True
+    layout = windows(gap)
+    assert layout.gapped == layout.left_edges == ()
+    assert layout.free == tuple(range(7))
+
+
+def test_horizontal_gaps_and_dead_columns_are_not_vertical_gaps():
+    gap = np.zeros((64, 64), bool)
+    gap[10:20] = True
+    gap[:30, 5] = True
+    gap[:, 40] = True
+    assert np.flatnonzero(vertical_gaps(gap)).tolist() == [40]
+
+
+@pytest.mark.parametrize("columns", [0, 1, 56, 63, 100, 510])
+def test_sizes_that_cannot_be_cut_are_refused(columns):
+    with pytest.raises(InputError, match=rf"multiple of 8 and at least 64 columns, got {columns};") as caught:
+        windows(np.zeros((64, columns), bool))
+    assert "\n" not in str(caught.value)
+
+
+def test_gaps_that_leave_no_room_are_refused():
+    gap = np.zeros((64, 256), bool)
+    gap[:, :: SMALLEST_WIDTH // 2] = True
+    with pytest.raises(InputError, match="no window of 16 columns or more is free"):
+        windows(gap)
+
+
+def test_windows_are_qltys_bit_for_bit(tiny, frames):
+    expected = quilt(tiny).unstitch(frames[:, None])
+    assert torch.equal(cut(frames, tiny).reshape(expected.shape), expected)
+
+
+def test_windows_are_pieces_of_the_frame(tiny, frames):
+    pieces = cut(frames, tiny)
+    for number, start in enumerate(tiny.starts):
+        assert torch.equal(pieces[:, number], frames[:, :, start : start + tiny.width])
+
+
+def test_cut_then_stitch_gives_the_frame_back(tiny, frames):
+    assert torch.equal(stitch(cut(frames, tiny), tiny), frames)
+
+
+def test_stitching_averages_overlaps_as_qlty_does(tiny):
+    pieces = torch.from_numpy(np.random.default_rng(1).random((2, len(tiny.starts), 64, tiny.width), np.float32))
+    expected, _ = quilt(tiny).stitch(pieces.reshape(-1, 1, 64, tiny.width), use_numba=False)
+    total, weight = torch.zeros(2, 64, 64), torch.zeros(64)
+    for number, start in enumerate(tiny.starts):
+        total[:, :, start : start + tiny.width] += pieces[:, number]
+        weight[start : start + tiny.width] += 1
+    stitched = stitch(pieces, tiny)
+    assert torch.equal(stitched, torch.as_tensor(expected)[:, 0])
+    torch.testing.assert_close(stitched, total / weight, rtol=0, atol=1e-7)

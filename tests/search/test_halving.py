@@ -1,0 +1,70 @@
+"""ASHA: the same decisions as Ray's own, and rungs that survive a restart."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from search.halving import SuccessiveHalving
+
+
+def _stream(seed: int, trials: int, epochs: int) -> list[tuple[int, int, float]]:
+    """Values of trials that run in a random order, each losing a little by epoch."""
+    rng = np.random.default_rng(seed)
+    level = rng.normal(size=trials)
+    order = rng.permutation(np.repeat(np.arange(trials), epochs))
+    reached = dict.fromkeys(range(trials), 0)
+    stream = []
+    for trial in order:
+        reached[trial] += 1
+        stream.append((int(trial), reached[trial], float(level[trial] + 0.1 * rng.normal())))
+    return stream
+
+
+@pytest.mark.parametrize(("seed", "epochs"), [(0, 9), (1, 27), (2, 5), (3, 2), (4, 1)])
+def test_decisions_equal_those_of_ray(seed: int, epochs: int) -> None:
+    from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
+
+    ray_asha = AsyncHyperBandScheduler(
+        time_attr="epoch", metric="loss", mode="min", max_t=epochs, grace_period=1, reduction_factor=3
+    )
+    ours = SuccessiveHalving(epochs)
+    stopped: set[int] = set()
+    tune_trials = {n: SimpleNamespace(trial_id=str(n)) for n in range(40)}
+    for trial in tune_trials.values():
+        ray_asha.on_trial_add(None, trial)
+    for trial, epoch, value in _stream(seed, 40, epochs):
+        # Ray also "stops" a trial at its last epoch; there the trial ends by itself.
+        if trial in stopped or epoch >= epochs:
+            continue
+        theirs = ray_asha.on_trial_result(None, tune_trials[trial], {"epoch": epoch, "loss": value})
+        mine = ours.record(trial, epoch, value)
+        assert mine == (theirs == TrialScheduler.STOP), (trial, epoch)
+        if mine:
+            stopped.add(trial)
+    assert ours.stopped == stopped
+    assert epochs < 3 or 10 < len(stopped) < 40
+
+
+def test_replaying_the_record_restores_the_rungs() -> None:
+    undisturbed, first, second = (SuccessiveHalving(9) for _ in range(3))
+    stream = _stream(5, 20, 9)
+    for entry in stream:
+        undisturbed.record(*entry)
+    for entry in stream[:60]:
+        first.record(*entry)
+    for entry in stream[:60] + stream[60:]:
+        second.record(*entry)
+    assert second.rungs == undisturbed.rungs
+    assert second.stopped == undisturbed.stopped
+    assert first.rungs != undisturbed.rungs
+
+
+def test_a_trial_is_judged_once_at_a_rung() -> None:
+    halving = SuccessiveHalving(9)
+    halving.record(0, 1, 1.0)
+    assert halving.record(1, 1, 2.0)
+    assert not halving.record(1, 1, 2.0)
+    assert halving.rungs[1] == {0: 1.0, 1: 2.0}

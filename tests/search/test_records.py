@@ -1,0 +1,74 @@
+"""The run's tables: what is read is what was written, and nothing is half there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search.records import (
+    Epoch,
+    Gallery,
+    MethodScore,
+    Trial,
+    append_line,
+    read_gallery,
+    read_lines,
+    read_table,
+    write_gallery,
+    write_table,
+    write_text,
+)
+
+EPOCH = Epoch(3, 1, 0.1, 0.2, 0.3, 0.9, 1e-3, 2.5)
+
+
+def test_tables_round_trip_with_missing_values_and_configs(tmp_path: Path) -> None:
+    trials = [
+        Trial(0, "tunet", "finished", 6, 0.1 + 0.2, 0.99, 0.4, 0.5, 1234, 1.5, {"task": "blind", "depth": 3}),
+        Trial(1, "tunet", "failed", 0, None, None, None, None, None, 0.0, {"growth_rate": 1.5}, 'said "no", twice\n'),
+    ]
+    write_table(tmp_path / "trials.csv", trials)
+    assert read_table(tmp_path / "trials.csv", Trial) == trials
+    score = MethodScore("x,y", "network", 1e-3, None, 2e-3, 1.0, None, 0.5, 3.0, None, None, 2.5, 7.0)
+    write_table(tmp_path / "leaderboard.csv", [score, replace(score, method="z")])
+    assert read_table(tmp_path / "leaderboard.csv", MethodScore) == [score, replace(score, method="z")]
+
+
+def test_an_empty_table_and_a_missing_one_hold_nothing(tmp_path: Path) -> None:
+    write_table(tmp_path / "empty.csv", [])
+    assert read_table(tmp_path / "empty.csv", Trial) == read_table(tmp_path / "none.csv", Trial) == []
+
+
+def test_a_line_that_a_crash_cut_short_is_left_out_and_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "progress.jsonl"
+    append_line(path, EPOCH)
+    append_line(path, replace(EPOCH, epoch=2))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    assert read_lines(path) == [EPOCH]
+    append_line(path, replace(EPOCH, epoch=2))
+    assert read_lines(path) == [EPOCH, replace(EPOCH, epoch=2)]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, "new \ud800")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_galleries_round_trip(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.random((2, 8, 8), np.float32)
+    images[0, 0, 0] = np.nan
+    gallery = Gallery(["a", "b"], ["saxs", ""], ["TUNet"], images, images + 1, images[:, None])
+    write_gallery(tmp_path / "gallery.npz", gallery)
+    back = read_gallery(tmp_path / "gallery.npz")
+    assert (back.names, back.categories, back.methods) == (gallery.names, gallery.categories, gallery.methods)
+    for name in ("input", "truth", "filled"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(gallery, name))

@@ -1,0 +1,149 @@
+"""What Optuna is told: the truth, and after a restart still the truth."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from search.records import Epoch
+from search.sampler import Sampler, fixed, open_study
+from spaces import DEFAULTS, SPACES
+
+
+def _open(folder: Path, trials: int = 8, seed: int = 0, progress: list[Epoch] | None = None) -> Sampler:
+    return open_study(
+        folder / "optuna.journal",
+        "tunet",
+        SPACES["tunet"]("quick"),
+        DEFAULTS["tunet"],
+        trials=trials,
+        seed=seed,
+        progress=progress or [],
+    )
+
+
+def _epoch(trial: int, epoch: int, value: float) -> Epoch:
+    return Epoch(trial, epoch, 0.1, 0.1, value, 0.9, 1e-3, float(epoch))
+
+
+def _run(sampler: Sampler, values: list[float]) -> int:
+    proposal = sampler.propose()
+    assert proposal is not None
+    for epoch, value in enumerate(values, 1):
+        sampler.record(_epoch(proposal.trial, epoch, value))
+    return proposal.trial
+
+
+def test_stopped_trials_are_pruned_with_every_value(tmp_path: Path) -> None:
+    sampler = _open(tmp_path)
+    sampler.conclude(_run(sampler, [0.3, 0.2, 0.1]), "stopped")
+    (trial,) = sampler.study.get_trials(states=(TrialState.PRUNED,))
+    assert trial.intermediate_values == {1: 0.3, 2: 0.2, 3: 0.1}
+
+
+def test_finished_trials_are_complete_with_their_last_value(tmp_path: Path) -> None:
+    sampler = _open(tmp_path)
+    sampler.conclude(_run(sampler, [0.3, 0.1, 0.2]), "finished")
+    assert sampler.study.best_trial.value == 0.2
+
+
+def test_failed_trials_are_failed_even_with_values(tmp_path: Path) -> None:
+    sampler = _open(tmp_path)
+    number = _run(sampler, [0.3])
+    sampler.conclude(number, "failed", "the loss is not finite after epoch 2")
+    assert sampler.study.trials[number].state == TrialState.FAIL
+    assert sampler.states()[number] == ("failed", "the loss is not finite after epoch 2")
+
+
+def test_the_first_trial_has_the_defaults_and_one_of_the_start_is_blind(tmp_path: Path) -> None:
+    sampler = _open(tmp_path)
+    proposals = [sampler.propose() for _ in range(6)]
+    assert proposals[0] is not None
+    assert proposals[0].config == DEFAULTS["tunet"]
+    assert [p.config["task"] for p in proposals if p].count("blind") == 1
+
+
+def test_equal_seeds_propose_equal_trials(tmp_path: Path) -> None:
+    configs = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        (tmp_path / name).mkdir()
+        sampler = _open(tmp_path / name, seed=seed)
+        configs.append([p.config for p in (sampler.propose() for _ in range(5)) if p])
+    assert configs[0] == configs[1] != configs[2]
+
+
+def test_no_more_trials_than_asked_for(tmp_path: Path) -> None:
+    sampler = _open(tmp_path, trials=3)
+    assert [sampler.propose() is None for _ in range(5)] == [False] * 3 + [True] * 2
+
+
+def test_a_reopened_study_goes_on_with_the_unfinished_trials(tmp_path: Path) -> None:
+    before = _open(tmp_path, trials=4)
+    done, running = _run(before, [0.3, 0.2]), _run(before, [0.4])
+    before.conclude(done, "finished")
+    config = before.configs()[running]
+    after = _open(tmp_path, trials=4, progress=[_epoch(done, 2, 0.2), _epoch(running, 1, 0.4)])
+    first = after.propose()
+    assert first is not None
+    assert (first.trial, first.config, first.known_epochs) == (running, config, 1)
+    new = [after.propose() for _ in range(3)]
+    assert [p.trial for p in new if p] == [2, 3]
+    after.record(_epoch(running, 2, 0.1))
+    after.conclude(running, "finished")
+    study = optuna.load_study(study_name="tunet", storage=after.study._storage)
+    assert study.trials[running].intermediate_values == {1: 0.4, 2: 0.1}
+    assert study.best_trial.number == running
+
+
+def test_a_reopened_study_does_not_repeat_its_random_trials(tmp_path: Path) -> None:
+    before = _open(tmp_path)
+    old = [p.config for p in (before.propose() for _ in range(3)) if p]
+    for number in range(3):
+        before.record(_epoch(number, 1, 0.1 * number))
+        before.conclude(number, "stopped")
+    after = _open(tmp_path)
+    new = [p.config for p in (after.propose() for _ in range(3)) if p]
+    assert len(new) == 3
+    assert not any(config in old for config in new)
+
+
+def test_tpe_learns_from_stopped_trials(tmp_path: Path) -> None:
+    """All trials at a low learning rate were stopped: proposals move away from it.
+
+    40 proposals of a sampler that learnt nothing would have a mean log10 at the middle of the range with a
+    standard error of 0.073; the margin is 6 of these (a false failure in 10^9 runs).
+    """
+    space = {"task": SPACES["tunet"]("quick")["task"], "learning_rate": SPACES["tunet"]("quick")["learning_rate"]}
+    sampler = open_study(
+        tmp_path / "optuna.journal", "tunet", space, {"task": "residual"}, trials=10_000, seed=3, progress=[]
+    )
+    for _ in range(40):
+        proposal = sampler.propose()
+        assert proposal is not None
+        rate = math.log10(float(proposal.config["learning_rate"]))
+        sampler.record(_epoch(proposal.trial, 1, -rate))
+        sampler.conclude(proposal.trial, "stopped")
+    rates = []
+    for _ in range(40):
+        proposal = sampler.propose()
+        assert proposal is not None
+        rates.append(math.log10(float(proposal.config["learning_rate"])))
+        sampler.conclude(proposal.trial, "failed")
+    middle = (math.log10(5e-4) + math.log10(2e-2)) / 2
+    spread = (math.log10(2e-2) - math.log10(5e-4)) / math.sqrt(12 * len(rates))
+    assert sum(rates) / len(rates) > middle + 6 * spread
+
+
+@pytest.mark.parametrize("task", ["blind", "residual"])
+def test_a_fixed_task_leaves_no_choice(tmp_path: Path, task: str) -> None:
+    space = fixed(SPACES["tunet"]("quick"), task=task)
+    sampler = open_study(
+        tmp_path / "optuna.journal", "tunet", space, {**DEFAULTS["tunet"], "task": task},
+        trials=20, seed=0, progress=[],
+    )  # fmt: skip
+    proposals = [sampler.propose() for _ in range(12)]
+    assert {p.config["task"] for p in proposals if p} == {task}
