@@ -251,6 +251,7 @@ def write(path: Path, data: Dataset) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _reserve(temporary, sum(getattr(data, name).nbytes for name in ARRAYS))
         with h5py.File(temporary, "w") as file:
             file.attrs["format"] = FORMAT
             file.attrs["settings"] = json.dumps(data.settings)
@@ -270,6 +271,13 @@ def write(path: Path, data: Dataset) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Fail with OSError where `size` bytes do not fit: HDF5 may crash the process on a full disk."""
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
 
 
 def read(path: Path) -> Dataset:

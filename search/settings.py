@@ -31,7 +31,7 @@ class Preset:
 
 PRESETS = {
     # Two CPU cores, five minutes.
-    "quick": Preset(size=256, frames=240, trials=8, epochs=6, retrain_epochs=40, schedule="cosine", minutes=3.5),
+    "quick": Preset(size=256, frames=240, trials=8, epochs=6, retrain_epochs=40, schedule="cosine", minutes=4.0),
     # One GPU, some hours; the working size of the paper.
     "standard": Preset(
         size=512, frames=2000, trials=50, epochs=27, retrain_epochs=100, schedule="cosine", minutes=None

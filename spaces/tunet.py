@@ -11,10 +11,10 @@ from optuna.distributions import (
 
 DEFAULTS: dict[str, int | float | str] = {
     "task": "residual",
-    "depth": 3,
+    "depth": 2,
     "base_channels": 8,
     "growth_rate": 2.0,
-    "batch_size": 8,
+    "batch_size": 4,
     "learning_rate": 5e-3,
 }
 """Known to train within minutes on two CPU cores; the first trial of every search."""
@@ -27,13 +27,13 @@ def space(preset: str) -> dict[str, BaseDistribution]:
         # Blind is the paper's way; residual learns much faster. Which wins depends on data and budget.
         "task": CategoricalDistribution(("residual", "blind")),
         # One level sees 5 pixels to each side, every further one twice as far; the paper went from 4 to 6.
-        "depth": IntDistribution(2, 4) if small else IntDistribution(3, 6),
+        "depth": IntDistribution(2, 4) if small else IntDistribution(2, 6),
         # Cost grows with the square, so in octaves; the paper tried 16, 32 and 64.
         "base_channels": IntDistribution(4, 16, log=True) if small else IntDistribution(8, 64, log=True),
         # Below 1.5 the deep levels starve, above 2 they hold nearly all parameters (paper: 1.5, 2 and 2.5).
         "growth_rate": FloatDistribution(1.5, 2.0 if small else 2.5, step=0.25),
         # Windows a step. In octaves: halving it doubles the steps, which is what matters.
-        "batch_size": IntDistribution(4, 16, log=True) if small else IntDistribution(4, 128, log=True),
+        "batch_size": IntDistribution(2, 16, log=True) if small else IntDistribution(4, 128, log=True),
         # Adam with a cosine: above 2e-2 it diverges, below 5e-4 it does not arrive within a search.
         "learning_rate": FloatDistribution(5e-4, 2e-2, log=True),
     }

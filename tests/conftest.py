@@ -34,7 +34,9 @@ def gapless_frames(count: int, shape: tuple[int, int], detector: Detector, seed:
         radius = np.hypot(rows - rng.uniform(-0.5, 0.5), columns - rng.uniform(-0.5, 0.5))
         clean = 200 * np.exp(-2 * radius) * (1.2 + np.cos(rng.uniform(10, 30) * radius))
         counts = rng.poisson(clean).astype(np.int32)
-        frames.append(RawFrame(f"frame {number}", f"sample {number // 2}", "rings", counts, observed | True, observed))
+        frames.append(
+            RawFrame(f"frame {number}", f"sample {number // 2}", "rings", counts, observed | True, observed)
+        )
     return frames
 
 

@@ -112,7 +112,9 @@ def test_a_frame_damaged_inside_the_file_is_named_in_one_line(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "uint32", "int64", "float16", "float32", "<f8", ">i4"])
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int16", "uint16", "int32", "uint32", "int64", "float16", "float32", "<f8", ">i4"]
+)
 def test_counts_of_any_number_type_are_read_as_recorded(dtype, tmp_path):
     path = write(tmp_path / "a.h5", {"frames": COUNTS.astype(dtype)})
     for read, recorded in zip(read_frames(path), COUNTS, strict=True):
@@ -148,7 +150,11 @@ def test_a_file_is_a_group_unless_it_names_one(tmp_path):
 def test_every_frame_has_a_name_of_its_own(tmp_path):
     path = write(tmp_path / "a.h5", {"frames": COUNTS, "names": ["x.tif", "x.tif", "y.cbf"]})
     assert [frame.name for frame in read_frames(path)] == ["a 0 x", "a 1 x", "a 2 y"]
-    assert [frame.name for frame in read_frames(write(tmp_path / "b.h5", {"frames": COUNTS}))] == ["b 0", "b 1", "b 2"]
+    assert [frame.name for frame in read_frames(write(tmp_path / "b.h5", {"frames": COUNTS}))] == [
+        "b 0",
+        "b 1",
+        "b 2",
+    ]
 
 
 def test_shapes_are_known_without_reading(tmp_path):

@@ -169,7 +169,9 @@ def test_networks_are_given_the_same_whatever_lies_under_the_gap(pairs, task):
 def test_training_and_validation_show_networks_no_truth(data, task):
     rng = np.random.default_rng(0)
     noise = replace(
-        data, truth=rng.random(data.truth.shape, np.float32), valid=data.observed | (rng.random(data.valid.shape) > 0.5)
+        data,
+        truth=rng.random(data.truth.shape, np.float32),
+        valid=data.observed | (rng.random(data.valid.shape) > 0.5),
     )
     seen = []
     for version in (data, noise):

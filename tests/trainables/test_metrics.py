@@ -24,7 +24,9 @@ def test_correlation_is_pearsons():
     rng = np.random.default_rng(0)
     truth = rng.random(500).astype(np.float32)
     prediction = truth + rng.normal(0, 0.1, 500).astype(np.float32)
-    assert correlation(prediction, truth) == pytest.approx(scipy.stats.pearsonr(prediction, truth).statistic, rel=1e-6)
+    assert correlation(prediction, truth) == pytest.approx(
+        scipy.stats.pearsonr(prediction, truth).statistic, rel=1e-6
+    )
 
 
 @given(st.floats(0.1, 100), st.floats(-10, 10))

@@ -9,7 +9,14 @@ from scattering.errors import InputError
 from trainables.models import build, count_parameters, load, save
 from trainables.tasks import TASKS
 
-CONFIG = {"depth": 2, "base_channels": 4, "growth_rate": 1.5, "task": "residual", "batch_size": 8, "learning_rate": 1e-3}
+CONFIG = {
+    "depth": 2,
+    "base_channels": 4,
+    "growth_rate": 1.5,
+    "task": "residual",
+    "batch_size": 8,
+    "learning_rate": 1e-3,
+}
 
 
 @pytest.fixture

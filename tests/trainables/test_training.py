@@ -26,7 +26,14 @@ def sides(data):
 def epochs(sides, task="residual", *, seed=0, count=3, state=None, normalization="none", **changes):
     """Train a small network; metrics of each epoch without the clock, the network, and a saved copy of each state."""
     network, posed = build("tunet", {**SMALL, "normalization": normalization, "task": task}, seed=seed)
-    settings = {"epochs": count, "batch_size": 6, "learning_rate": 2e-3, "schedule": "cosine", "seed": seed, **changes}
+    settings = {
+        "epochs": count,
+        "batch_size": 6,
+        "learning_rate": 2e-3,
+        "schedule": "cosine",
+        "seed": seed,
+        **changes,
+    }
     metrics, states = [], []
     for progress in fit(network, posed, *sides, **settings, state=state):
         metrics.append({name: value for name, value in progress.metrics.items() if name != "seconds"})

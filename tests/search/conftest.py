@@ -1,0 +1,59 @@
+"""Ray for tests: one cluster a session; commands run as users run them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SHARED_FRAMES = Path(__file__).resolve().parents[3] / "shared" / "frames"
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """A local Ray for all in-process tests that need one."""
+    from search.cluster import cluster
+
+    with cluster():
+        yield
+
+
+class Command:
+    """`python -m search.run` in a folder of its own."""
+
+    def __init__(self, folder: Path, cache: Path) -> None:
+        self.folder = folder
+        self.environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
+        self.log = folder / "output.txt"
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start it; output goes to the log."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "search.run", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self.log.open("ab"),
+            stderr=subprocess.STDOUT,
+        )
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        """Run it to the end: exit code and output."""
+        self.log.unlink(missing_ok=True)
+        code = self.start(*arguments).wait(timeout=600)
+        return code, self.log.read_text()
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of simulated frames, shared by all commands of the session."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def command(tmp_path: Path, cache: Path) -> Command:
+    return Command(tmp_path, cache)

@@ -1,0 +1,160 @@
+"""Bad input: one line that says what, which value and what to do; exit code 2; nothing half-written."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from search import run
+
+FRAMES = np.random.default_rng(0).poisson(50, (4, 150, 140)).astype(np.int32)
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def write(name: str, frames: np.ndarray, **arrays: np.ndarray) -> None:
+    with h5py.File(name, "w") as file:
+        file["frames"] = frames
+        for key, array in arrays.items():
+            file[key] = array
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run the command, check that it refuses as it should, and return its one line."""
+    assert run.main(["tunet", "--size", "128", *arguments]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("error: ")
+    assert line.count("\n") == 1
+    assert not list(Path().glob("runs/*")) or Path("runs").is_file()
+    return line
+
+
+def test_unreadable_file(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("notes.h5").write_text("not HDF5 at all")
+    assert "cannot read notes.h5 as HDF5" in refused(capsys, "--data", "notes.h5")
+
+
+def test_truncated_file(capsys: pytest.CaptureFixture[str]) -> None:
+    write("whole.h5", FRAMES)
+    whole = Path("whole.h5").read_bytes()
+    Path("cut.h5").write_bytes(whole[: len(whole) // 2])
+    assert "cut.h5" in refused(capsys, "--data", "cut.h5")
+
+
+def test_no_such_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "'frames/*.h5': nothing there" in refused(capsys, "--data", "frames/*.h5")
+
+
+def test_no_frames(capsys: pytest.CaptureFixture[str]) -> None:
+    write("empty.h5", FRAMES[:0])
+    assert "(0, 150, 140)" in refused(capsys, "--data", "empty.h5")
+
+
+def test_arrays_of_differing_shape(capsys: pytest.CaptureFixture[str]) -> None:
+    write("odd.h5", FRAMES, invalid=np.zeros((4, 140, 150), np.uint8))
+    assert "(4, 150, 140) and (4, 140, 150)" in refused(capsys, "--data", "odd.h5")
+
+
+def test_frame_without_a_valid_pixel(capsys: pytest.CaptureFixture[str]) -> None:
+    frames = FRAMES.astype(np.float32)
+    frames[2] = np.nan
+    write("nan.h5", frames)
+    assert "all NaN" in refused(capsys, "--data", "nan.h5")
+
+
+def test_unknown_detector_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, "--detector", "pilatsu2m")
+    assert "'pilatsu2m'" in line
+    assert "pilatus2m" in line
+
+
+def test_detector_without_gaps(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "must have gaps" in refused(capsys, "--detector", "Pilatus100k")
+
+
+def test_unknown_network_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["tunnet"]) == 2
+    assert "got 'tunnet'; did you mean tunet?" in capsys.readouterr().err
+
+
+def test_too_few_groups_to_split(capsys: pytest.CaptureFixture[str]) -> None:
+    write("series.h5", FRAMES)
+    assert "got 1 group(s) in 4 frame(s)" in refused(capsys, "--data", "series.h5")
+
+
+def test_too_few_frames(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--frames must be at least 3, got 2" in refused(capsys, "--frames", "2")
+
+
+@pytest.mark.parametrize("size", ["100", "32", "0"])
+def test_window_that_does_not_fit(capsys: pytest.CaptureFixture[str], size: str) -> None:
+    assert f"got {size}" in refused(capsys, "--size", size)
+
+
+def test_gaps_that_vanish_at_the_working_size(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--size 64" in refused(capsys, "--size", "64")
+
+
+def test_options_that_are_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--warp" in refused(capsys, "--warp", "9")
+    assert "--trials" in refused(capsys, "--trials", "many")
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "", " ", ".hidden", "a" * 200])
+def test_names_that_are_no_folder(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    if name:
+        assert "--name may hold" in refused(capsys, "--name", name)
+
+
+def test_resume_of_a_run_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "got 'gone'; runs: none yet" in refused(capsys, "--name", "gone", "--resume")
+
+
+def test_runs_folder_that_cannot_be_made(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("runs").write_text("a file in the way")
+    assert "cannot be written" in refused(capsys, "--frames", "8")
+
+
+def test_a_name_that_exists_is_left_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("runs/mine").mkdir(parents=True)
+    Path("runs/mine/precious").write_text("data")
+    assert run.main(["tunet", "--name", "mine"]) == 2
+    assert "runs/mine exists" in capsys.readouterr().err
+    assert [path.name for path in Path("runs/mine").iterdir()] == ["precious"]
+
+
+def test_a_full_disk_is_one_line() -> None:
+    """A limit on file sizes stands in for the disk: the simulated frames (4 MB) do not fit."""
+    done = subprocess.run(
+        [sys.executable, "-m", "search.run", "tunet", "--size", "128", "--frames", "8"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: cannot write")
+    assert done.stderr.count("\n") == 1
+    assert not list(Path().rglob("*.h5*"))
+    assert not Path("runs").exists()
+
+
+def test_help_is_a_page_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        run.main(["--help"])
+    page = capsys.readouterr().out
+    assert end.value.code == 0
+    assert "Find the network that fills the gaps" in page
+    assert "8 quick, 50 standard, 100 paper" in " ".join(page.split())
+    assert not {"ray", "optuna", "asha"} & set(page.lower().split())
