@@ -98,7 +98,7 @@ class Dataset:
 
     def fingerprint(self) -> str:
         """SHA-256 over every name, pixel and flag: equal data, equal fingerprint."""
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(json.dumps([self.full_scale, self.strip_starts]).encode())
         for name in LABELS:
             digest.update(json.dumps(getattr(self, name)).encode())
         for name in ("gap", *ARRAYS, "clean"):
@@ -255,7 +255,8 @@ def write(path: Path, data: Dataset) -> None:
         with h5py.File(temporary, "w") as file:
             file.attrs["format"] = FORMAT
             file.attrs["settings"] = json.dumps(data.settings)
-            file.attrs["fingerprint"] = data.fingerprint()
+            # Of fixed length: a damaged variable-length string can crash HDF5.
+            file.attrs["fingerprint"] = np.bytes_(data.fingerprint())
             for name in LABELS:
                 file[name] = np.array(getattr(data, name), dtype=h5py.string_dtype())
             file["gap"] = data.gap
@@ -298,7 +299,7 @@ def read(path: Path) -> Dataset:
                 clean=file["clean"][()] if "clean" in file else None,
                 **columns,
             )
-            intact = file.attrs["fingerprint"] == data.fingerprint()
+            intact = bytes(file.attrs["fingerprint"]).decode() == data.fingerprint()
     except (OSError, KeyError, ValueError, TypeError) as error:
         if isinstance(error, InputError):
             raise

@@ -26,7 +26,7 @@ def linear(values: Tensor, observed: Tensor) -> Tensor:
         across, across_weight = _along_last(filled, known)
         down, down_weight = down.transpose(-1, -2), down_weight.transpose(-1, -2)
         weight = down_weight + across_weight
-        mean = (down * down_weight + across * across_weight) / weight.clamp(min=1e-12)
+        mean = (down * down_weight + across * across_weight) / weight.clamp(min=1e-30)
         filled = torch.where(known, filled, mean)
         known = known | (weight > 0)
     return torch.where(observed, values, filled)

@@ -94,6 +94,11 @@ def _lay_gaps(files: Sequence[Path], detector: Detector) -> Iterator[RawFrame]:
     for path in files:
         for frame in read_frames(path):
             gap = detector.gap_for((frame.counts.shape[0], frame.counts.shape[1]))
+            if not gap.any():
+                raise InputError(
+                    f"the gaps of {detector.name} must cover pixels of every frame, got none in {frame.name!r} of "
+                    f"{gap.shape[0]} x {gap.shape[1]} pixels: it is too small, leave it out"
+                )
             observed = frame.valid & ~gap
             yield RawFrame(frame.name, frame.group, frame.category, frame.counts, frame.valid, observed)
 

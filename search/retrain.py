@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import threading
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +59,24 @@ def retrain(settings: Settings, winner: Trial, data: tuple[Dataset, Dataset], se
         ),
     )
     with RetrainDisplay(settings, winner.trial, seconds):
-        trainer.fit()
+        _fit(trainer)
     shutil.rmtree(folder / "retrain", ignore_errors=True)
     Path(job["checkpoint"]).unlink(missing_ok=True)
     return model
+
+
+def _fit(trainer: TorchTrainer) -> None:
+    """Run the training in a thread: on the main one Ray Train would answer Ctrl-C itself, by exiting."""
+    outcome: Future[object] = Future()
+
+    def work() -> None:
+        try:
+            outcome.set_result(trainer.fit())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    outcome.result()
 
 
 def train_winner(job: dict[str, Any]) -> None:

@@ -249,6 +249,6 @@ class Halving(_Hook, FIFOScheduler):
     def on_trial_error(self, tune_controller: Any, trial: TuneTrial) -> None:
         """Keep why a trial crashed: the whole story beside its checkpoint, the last line in the tables."""
         number = trial.config["trial"]
-        story = str(trial.get_error() or "")
+        story = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
         lines = [line.strip() for line in story.splitlines() if line.strip()]
         self.book.crashed(number, story, lines[-1] if lines else "crashed without a message")

@@ -12,7 +12,7 @@ from optuna.distributions import (
 DEFAULTS: dict[str, int | float | str] = {
     "task": "residual",
     "depth": 2,
-    "base_channels": 8,
+    "base_channels": 16,
     "growth_rate": 2.0,
     "batch_size": 4,
     "learning_rate": 5e-3,
@@ -27,9 +27,9 @@ def space(preset: str) -> dict[str, BaseDistribution]:
         # Blind is the paper's way; residual learns much faster. Which wins depends on data and budget.
         "task": CategoricalDistribution(("residual", "blind")),
         # One level sees 5 pixels to each side, every further one twice as far; the paper went from 4 to 6.
-        "depth": IntDistribution(2, 4) if small else IntDistribution(2, 6),
+        "depth": IntDistribution(1, 3) if small else IntDistribution(2, 6),
         # Cost grows with the square, so in octaves; the paper tried 16, 32 and 64.
-        "base_channels": IntDistribution(4, 16, log=True) if small else IntDistribution(8, 64, log=True),
+        "base_channels": IntDistribution(8, 24, log=True) if small else IntDistribution(8, 64, log=True),
         # Below 1.5 the deep levels starve, above 2 they hold nearly all parameters (paper: 1.5, 2 and 2.5).
         "growth_rate": FloatDistribution(1.5, 2.0 if small else 2.5, step=0.25),
         # Windows a step. In octaves: halving it doubles the steps, which is what matters.

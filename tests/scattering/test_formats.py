@@ -107,7 +107,7 @@ def test_a_frame_damaged_inside_the_file_is_named_in_one_line(tmp_path):
     content = bytearray(path.read_bytes())
     content[place.byte_offset : place.byte_offset + place.size] = b"\xff" * place.size
     path.write_bytes(content)
-    with pytest.raises(InputError, match="unusable.*is damaged") as caught:
+    with pytest.raises(InputError, match=r"unusable.*is damaged") as caught:
         list(read_frames(path))
     assert "\n" not in str(caught.value)
 

@@ -32,14 +32,15 @@ class Command:
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start it; output goes to the log."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "search.run", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self.log.open("ab"),
-            stderr=subprocess.STDOUT,
-        )
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "search.run", *arguments],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     def run(self, *arguments: str) -> tuple[int, str]:
         """Run it to the end: exit code and output."""

@@ -65,9 +65,12 @@ def test_a_gap_changes_nothing_away_from_it(window_set):
         assert torch.equal(laid.valid, plain.valid)
 
 
-def test_held_out_is_valid_and_not_observed(window_set):
-    batch = window_set.batch(torch.arange(36), window_set.fixed_patterns())
+def test_held_out_is_valid_and_not_observed(data):
+    valid = np.random.default_rng(0).random(data.valid.shape) > 0.3
+    windows = WindowSet(dataset.replace(data, valid=valid), CPU)
+    batch = windows.batch(torch.arange(36), windows.fixed_patterns())
     assert torch.equal(batch.held_out, batch.valid & ~batch.observed)
+    assert (~batch.observed & ~batch.valid).any()
     assert batch.held_out.flatten(1).any(dim=1).all()
 
 

@@ -47,7 +47,7 @@ def test_a_loaded_network_gives_the_same_output_bit_for_bit(tmp_path, task, norm
 
 
 def test_networks_trained_channels_last_are_saved_whole(tmp_path):
-    network, task = build("tunet", CONFIG, seed=3)
+    network, _ = build("tunet", CONFIG, seed=3)
     network.to(memory_format=torch.channels_last)
     save(tmp_path / "a.safetensors", network, "tunet", CONFIG)
     for one, other in zip(network.parameters(), load(tmp_path / "a.safetensors")[0].parameters(), strict=True):
@@ -145,7 +145,7 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_files_that_are_no_model_are_named_in_one_line(model, damage):
     DAMAGES[damage](model)
-    with pytest.raises(InputError, match="cannot read .*tunet.safetensors as a model") as caught:
+    with pytest.raises(InputError, match=r"cannot read .*tunet\.safetensors as a model") as caught:
         load(model)
     assert "\n" not in str(caught.value)
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from trainables import training
 from trainables.batches import WindowSet
 from trainables.losses import absolute_error
 from trainables.metrics import correlation, mean_absolute_error
@@ -110,7 +111,7 @@ def test_pixels_without_truth_change_no_weight(sides, data):
     rng = np.random.default_rng(0)
     valid = rng.random(data.valid.shape) > 0.3
     trained = []
-    for fill in (0, 0.9):
+    for fill in (-9, 9):
         version = replace(data, valid=valid, truth=np.where(valid, data.truth, np.float32(fill)))
         windows = WindowSet(version, CPU)
         trained.append(epochs((windows, windows), "blind", count=1))
@@ -163,6 +164,37 @@ def test_data_that_are_not_numbers_end_the_training(sides, data, side):
 def test_a_rate_that_is_far_too_high_ends_the_training(sides):
     with pytest.raises(DivergenceError):
         epochs(sides, "blind", count=50, learning_rate=1e30, schedule="step")
+
+
+class Clock:
+    """Stands in for the clock: each look at it takes a second."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        self.now += 1
+        return self.now
+
+
+def test_a_limit_of_time_ends_the_training_and_its_schedule(sides, monkeypatch):
+    monkeypatch.setattr(training, "time", Clock())
+    whole, _, _ = epochs(sides, count=50, seconds=20)
+    assert 1 < len(whole) < 50
+    # The schedule has run out: half a cosine ends at 0.
+    assert whole[-1]["learning_rate"] == pytest.approx(0, abs=1e-9)
+    assert whole[-1]["epoch"] == len(whole)
+
+
+def test_a_limit_of_time_that_is_not_reached_changes_nothing(sides):
+    assert epochs(sides, count=2, seconds=1e6)[0] == epochs(sides, count=2)[0]
+
+
+def test_an_interruption_does_not_extend_the_time(sides, monkeypatch):
+    monkeypatch.setattr(training, "time", Clock())
+    whole, _, states = epochs(sides, count=50, seconds=20)
+    rest, _, _ = epochs(sides, count=50, seconds=20, state=torch.load(states[0], weights_only=True))
+    assert len(rest) == len(whole) - 1
 
 
 class Copy(nn.Module):

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -13,7 +15,7 @@ def worked_out(depth: int, base: int, growth: float) -> int:
     for _ in range(depth - 1):
         channels.append(int(channels[-1] * growth))
     down = sum(9 * a * b + b + 9 * b * b + b for a, b in zip([1, *channels], channels, strict=False))
-    up = sum(9 * b * a + a for a, b in zip(channels, channels[1:], strict=False))
+    up = sum(9 * b * a + a for a, b in pairwise(channels))
     joined = sum(9 * 2 * a * a + a + 9 * a * a + a for a in channels[:-1])
     return down + up + joined + base + 1
 

@@ -1,0 +1,199 @@
+"""The whole command on small data: to the leaderboard, through Ctrl-C, on real frames."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from search.records import Epoch, Evaluation, MethodScore, RunInfo, Trial, read_json, read_lines, read_table
+from tests.search.conftest import SHARED_FRAMES, Command
+
+pytestmark = pytest.mark.slow
+
+SMALL = (
+    "tunet",
+    "--size",
+    "128",
+    "--frames",
+    "24",
+    "--trials",
+    "4",
+    "--epochs",
+    "3",
+    "--minutes",
+    "0.8",
+    "--name",
+    "x",
+)
+
+
+def wait_for_lines(path: Path, lines: int, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
+    """Wait until a records file has so many lines."""
+    end = time.monotonic() + seconds
+    while len(read_lines(path)) < lines:
+        assert process.poll() is None, "the command ended before it was interrupted"
+        assert time.monotonic() < end, f"no {lines} lines in {path} after {seconds} s"
+        time.sleep(0.05)
+
+
+def interrupt(process: subprocess.Popen[bytes]) -> float:
+    """Press Ctrl-C and return the seconds until the command is gone."""
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=60)
+    return time.monotonic() - began
+
+
+def without_time(epochs: list[Epoch]) -> dict[tuple[int, int], tuple[float, ...]]:
+    return {(e.trial, e.epoch): (e.train_loss, e.val_loss, e.val_gap_l1, e.val_gap_cc) for e in epochs}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Path, str]:
+    """A run that nothing disturbed: its folder and what it printed."""
+    command = Command(tmp_path_factory.mktemp("finished"), cache)
+    code, output = command.run(*SMALL)
+    assert code == 0, output
+    return command.folder / "runs" / "x", output
+
+
+def test_a_run_ends_with_a_leaderboard_of_both_kinds_of_gap(finished: tuple[Path, str]) -> None:
+    folder, output = finished
+    rows = {row.method: row for row in read_table(folder / "leaderboard.csv", MethodScore)}
+    assert set(rows) == {"TUNet", "linear", "biharmonic", "noise floor"}
+    for row in rows.values():
+        assert row.horizontal_l1 is not None
+        assert row.vertical_l1 is not None
+        assert row.horizontal_l1 >= (rows["noise floor"].horizontal_l1 or 1)
+    assert output.rstrip().endswith("leaderboard: runs/x/report/index.html")
+    assert "biharmonic" in output
+    assert "Traceback" not in output
+    assert "ray" not in output.replace("starting Ray", "").lower().split()
+
+
+def test_the_page_stands_alone(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    page = (folder / "report" / "index.html").read_text()
+    assert "simulated" in page[:4000]
+    assert "TUNet" in page
+    # Nothing is loaded from anywhere; plotly.js itself mentions addresses in its code.
+    assert not re.findall(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=.?(?:https?:)?//", page)
+
+
+def test_tables_and_optuna_tell_the_same_story(finished: tuple[Path, str]) -> None:
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    folder, _ = finished
+    trials = read_table(folder / "trials.csv", Trial)
+    assert [t.trial for t in sorted(trials, key=lambda t: t.trial)] == [0, 1, 2, 3]
+    storage = JournalStorage(JournalFileBackend(str(folder / "optuna.journal")))
+    study = optuna.load_study(study_name="tunet", storage=storage)
+    states = {"finished": "COMPLETE", "stopped": "PRUNED", "interrupted": "PRUNED", "failed": "FAIL"}
+    epochs = read_lines(folder / "progress.jsonl")
+    for trial in trials:
+        known = study.trials[trial.trial]
+        assert known.state.name == states[trial.state]
+        assert known.params == trial.config
+        values = {e.epoch: e.val_gap_l1 for e in epochs if e.trial == trial.trial}
+        assert known.intermediate_values == values
+        assert list(values) == list(range(1, trial.epochs + 1))
+        assert trial.val_gap_l1 == values[trial.epochs]
+
+
+def test_the_run_folder_holds_its_records_and_nothing_else(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "evaluation.json", "gallery.npz", "leaderboard.csv", "models", "optuna.journal", "progress.jsonl", "report",
+        "retraining.jsonl", "run.json", "scores.csv", "trials", "trials.csv", "winner.json",
+    ]  # fmt: skip
+    assert [path.name for path in folder.glob("models/*")] == ["tunet.safetensors"]
+    assert not list(folder.glob("trials/*"))
+    info = read_json(folder / "run.json", RunInfo)
+    assert info.command == "python -m search.run " + " ".join(SMALL)
+    assert info.data["train_frames"] + info.data["validation_frames"] + info.data["test_frames"] == 24
+    assert read_json(folder / "evaluation.json", Evaluation).frames == info.data["test_frames"]
+
+
+def test_ctrl_c_stops_within_seconds_and_resume_goes_on(command: Command, finished: tuple[Path, str]) -> None:
+    progress = command.folder / "runs" / "x" / "progress.jsonl"
+    process = command.start(*SMALL)
+    wait_for_lines(progress, 3, process)
+    seconds = interrupt(process)
+    output = command.log.read_text()
+    assert process.returncode == 130
+    assert seconds < 15
+    assert "go on with: python -m search.run tunet --name x --resume" in output
+    assert "Traceback" not in output
+    before = read_lines(progress)
+
+    process = command.start("tunet", "--name", "x", "--resume")
+    retraining = command.folder / "runs" / "x" / "retraining.jsonl"
+    wait_for_lines(retraining, 1, process)
+    assert interrupt(process) < 15
+    assert process.returncode == 130
+
+    code, output = command.run("tunet", "--name", "x", "--resume")
+    assert code == 0, output
+    after = read_lines(progress)
+    assert after[: len(before)] == before
+    assert max(Counter((e.trial, e.epoch) for e in after).values()) == 1
+    trials = read_table(command.folder / "runs" / "x" / "trials.csv", Trial)
+    assert sorted(t.trial for t in trials) == [0, 1, 2, 3]
+    again = [e.epoch for e in read_lines(retraining)]
+    assert again == list(range(1, len(again) + 1))
+    # The trials begun before Ctrl-C end as they would have ended: same seed, same numbers, bit for bit.
+    undisturbed, resumed = without_time(read_lines(finished[0] / "progress.jsonl")), without_time(after)
+    common = {key for key in resumed if key[0] in {e.trial for e in before}} & undisturbed.keys()
+    assert len(common) > len(before)
+    assert {key: resumed[key] for key in common} == {key: undisturbed[key] for key in common}
+
+
+def test_a_finished_run_is_not_run_again(command: Command, finished: tuple[Path, str]) -> None:
+    folder = command.folder / "runs"
+    folder.mkdir()
+    # A copied run is the same run.
+    subprocess.run(["cp", "-r", str(finished[0]), str(folder / "x")], check=True)
+    began = time.monotonic()
+    code, output = command.run("tunet", "--name", "x", "--resume")
+    assert code == 0, output
+    assert time.monotonic() - began < 60
+    assert (folder / "x" / "leaderboard.csv").read_bytes() == (finished[0] / "leaderboard.csv").read_bytes()
+    assert (folder / "x" / "report" / "index.html").read_bytes() == (
+        finished[0] / "report" / "index.html"
+    ).read_bytes()
+
+
+def test_resume_refuses_data_that_changed(command: Command, finished: tuple[Path, str]) -> None:
+    run = command.folder / "runs" / "x" / "run.json"
+    run.parent.mkdir(parents=True)
+    info = json.loads((finished[0] / "run.json").read_text())
+    info["data"]["fingerprint"] = "0" * 64
+    run.write_text(json.dumps(info))
+    code, output = command.run("tunet", "--name", "x", "--resume")
+    assert code == 2
+    assert output == "error: the data of run 'x' have changed since it began: start a new run\n"
+
+
+@pytest.mark.skipif(not SHARED_FRAMES.exists(), reason="the real frames are not here")
+def test_real_frames_end_with_a_leaderboard(command: Command) -> None:
+    code, output = command.run(
+        "tunet", "--data", str(SHARED_FRAMES / "*.h5"), "--detector", "Pilatus2M", "--size", "128",
+        "--trials", "2", "--epochs", "1", "--minutes", "0.4", "--name", "real",
+    )  # fmt: skip
+    assert code == 0, output
+    folder = command.folder / "runs" / "real"
+    rows = {row.method: row for row in read_table(folder / "leaderboard.csv", MethodScore)}
+    assert set(rows) == {"TUNet", "linear", "biharmonic"}
+    assert all(row.horizontal_l1 and row.vertical_l1 and row.horizontal_recovered is None for row in rows.values())
+    info = read_json(folder / "run.json", RunInfo)
+    assert info.data["frames"] == 104
+    assert "simulated frames" not in (folder / "report" / "index.html").read_text()[:4000]

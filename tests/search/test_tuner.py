@@ -1,0 +1,103 @@
+"""The search inside a running Ray: what goes wrong in a trial stays there, and test frames never enter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scattering.dataset import Dataset, RawFrame, split
+from scattering.detectors import Detector
+from scattering.errors import InputError
+from search.experiment import best
+from search.records import Trial, read_lines
+from search.settings import Settings, resolve
+from search.tuner import search
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    yield
+
+
+@pytest.fixture(scope="module")
+def frames(
+    prepare: Callable[..., Dataset], raw_frames: Callable[..., list[RawFrame]], tiny_detector: Detector
+) -> Dataset:
+    return prepare(raw_frames(24, (140, 150), tiny_detector))
+
+
+def settings(name: str, trials: int = 3, epochs: int = 3) -> Settings:
+    given = {"data": (), "detector": "tiny", "trials": trials, "epochs": epochs, "task": "residual"}
+    made = resolve("tunet", name, "quick", given)
+    made.folder.mkdir(parents=True)
+    return made
+
+
+def parts(data: Dataset) -> tuple[Dataset, Dataset]:
+    train, validation, _ = split(data.groups, 0)
+    return data.select(train), data.select(validation)
+
+
+def test_truth_of_test_frames_changes_nothing_in_the_search(frames: Dataset) -> None:
+    """The search is deterministic for equal data: only then can it be said that nothing else entered."""
+    test = split(frames.groups, 0)[2]
+    truth = frames.truth.copy()
+    truth[test] = np.random.default_rng(0).random(truth[test].shape)
+    outcomes = []
+    for name, data in (("as it is", frames), ("test spoilt", replace(frames, truth=truth))):
+        run = settings(name.replace(" ", "-"), trials=2, epochs=2)
+        search(run, parts(data), None)
+        outcomes.append(
+            {(e.trial, e.epoch): (e.train_loss, e.val_gap_l1) for e in read_lines(run.folder / "progress.jsonl")}
+        )
+    assert len(outcomes[0]) >= 3
+    common = outcomes[0].keys() & outcomes[1].keys()  # ASHA may stop the later one of two at a rung
+    assert {key: outcomes[0][key] for key in common} == {key: outcomes[1][key] for key in common}
+    assert len(common) >= 3
+
+
+def test_a_loss_that_is_not_finite_fails_the_trial_alone(frames: Dataset) -> None:
+    truth = frames.truth.copy()
+    truth[0] = np.nan
+    run = settings("nan")
+    trials = search(run, parts(replace(frames, truth=truth)), None)
+    assert {trial.state for trial in trials} == {"failed"}
+    assert {trial.error for trial in trials} == {"the loss is not finite after epoch 1"}
+    with pytest.raises(InputError, match="not finite"):
+        best(trials)
+
+
+def test_a_trial_that_crashes_leaves_its_reason_and_the_others_alone(frames: Dataset) -> None:
+    """A checkpoint that cannot be read is such a crash."""
+    run = settings("crash", trials=2, epochs=2)
+    (run.folder / "trials").mkdir()
+    (run.folder / "trials" / "0000.pt").write_bytes(b"not a checkpoint")
+    trials = {trial.trial: trial for trial in search(run, parts(frames), None)}
+    assert trials[0].state == "failed"
+    assert trials[0].error
+    assert (run.folder / "trials" / "0000.error.txt").read_text().count("\n") > 3
+    assert trials[1].state == "finished"
+
+
+def test_time_ends_a_search(frames: Dataset) -> None:
+    run = settings("time", trials=50, epochs=500)
+    trials = search(run, parts(frames), 8.0)
+    assert {trial.state for trial in trials} <= {"interrupted", "stopped"}
+    assert 2 <= len(trials) < 50
+
+
+def test_the_winner_is_the_best_of_those_that_finished() -> None:
+    def trial(number: int, state: str, value: float | None) -> Trial:
+        return Trial(number, "tunet", state, 3, value, None, None, None, 1, 1.0)
+
+    assert best([trial(0, "stopped", 0.1), trial(1, "finished", 0.3), trial(2, "finished", 0.2)]).trial == 2
+    assert best([trial(0, "stopped", 0.1), trial(1, "interrupted", 0.3)]).trial == 1
+    with pytest.raises(InputError, match="none was started in time"):
+        best([])
