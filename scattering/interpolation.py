@@ -18,22 +18,25 @@ def linear(values: Tensor, observed: Tensor) -> Tensor:
 
     Where both directions reach observed pixels on both sides they are averaged with weights 1 / distance
     spanned squared, so the short way across a gap decides. A second pass fills what neither reached (the
-    crossings of gaps). Observed pixels keep their values bit for bit; a frame without any stays 0.
+    crossings of gaps), and only what is left then takes the nearest value of its row or column. Observed
+    pixels keep their values bit for bit; a frame without any stays 0.
     """
     filled, known = values, observed
-    for _ in range(2):
-        down, down_weight = _along_last(filled.transpose(-1, -2), known.transpose(-1, -2))
-        across, across_weight = _along_last(filled, known)
+    for extrapolate in (False, False, True, True):
+        down, down_weight = _along_last(filled.transpose(-1, -2), known.transpose(-1, -2), extrapolate)
+        across, across_weight = _along_last(filled, known, extrapolate)
         down, down_weight = down.transpose(-1, -2), down_weight.transpose(-1, -2)
         weight = down_weight + across_weight
         mean = (down * down_weight + across * across_weight) / weight.clamp(min=1e-30)
         filled = torch.where(known, filled, mean)
         known = known | (weight > 0)
+        if known.all():
+            break
     return torch.where(observed, values, filled)
 
 
-def _along_last(values: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """Interpolate along the last axis; weight 1 / span squared, much smaller beyond the outermost known pixel."""
+def _along_last(values: Tensor, known: Tensor, extrapolate: bool) -> tuple[Tensor, Tensor]:
+    """Interpolate along the last axis, with weight 1 / span squared; 0 where nothing is known."""
     size = values.shape[-1]
     position = torch.arange(size, device=values.device)
     before, after = _neighbours(known)
@@ -41,13 +44,11 @@ def _along_last(values: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     left = values.gather(-1, before.clamp(min=0))
     right = values.gather(-1, after.clamp(max=size - 1))
     span = (after - before).clamp(min=1)
-    share = (position - before) / span
-    between = torch.lerp(left, right, share.to(values.dtype))
+    between = torch.lerp(left, right, ((position - before) / span).to(values.dtype))
     inside = has_before & has_after
+    reached = inside | has_before | has_after if extrapolate else inside
     estimate = torch.where(inside, between, torch.where(has_before, left, right))
-    # Extrapolation is the last resort: 1e-6 keeps it below any interpolation over up to a thousand pixels.
-    weight = torch.where(inside, 1.0, 1e-6) / span.to(values.dtype) ** 2
-    return estimate, torch.where(has_before | has_after, weight, 0.0)
+    return estimate, torch.where(reached, 1 / span.to(values.dtype) ** 2, 0.0)
 
 
 def slanted(start: Tensor, observed: Tensor, slopes: Sequence[float]) -> Tensor:

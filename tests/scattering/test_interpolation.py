@@ -132,3 +132,14 @@ def test_biharmonic_is_skimages(gap):
     expected = inpaint_biharmonic(frame * observed, ~observed)
     np.testing.assert_array_equal(filled[observed], frame[observed])
     np.testing.assert_allclose(filled[~observed], expected[~observed], rtol=0, atol=1e-6)
+
+
+def test_where_a_gap_crosses_a_beamstop_arm_its_sides_decide_not_its_far_end() -> None:
+    """The arm runs from a bright centre to the frame's edge: straight along it lies only the bright end."""
+    values = torch.full((1, 1, 40, 40), 0.1)
+    values[..., :10, :] = 0.9
+    observed = torch.ones_like(values, dtype=torch.bool)
+    observed[..., 10:, 19:22] = False
+    observed[..., 25:28, :] = False
+    filled = linear(values * observed, observed)
+    assert (filled[..., 12:, :] - 0.1).abs().max() < 0.02

@@ -1,0 +1,57 @@
+"""What the README says can be typed, and what it says is there, is there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from search import run
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines() if line.strip()
+]
+
+
+def test_there_are_commands() -> None:
+    assert "make search" in COMMANDS
+    assert "make test" in COMMANDS
+    assert len(COMMANDS) > 4
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_is_understood(line: str) -> None:
+    words = [word for word in shlex.split(line) if not re.fullmatch(r"[A-Z_]+=\S+", word)]
+    if words[0] == "make":
+        assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    else:
+        assert words[:2] == [".venv/bin/python", "-m"]
+        if words[2] == "search.run":
+            run.check_name(run.parser().parse_args(words[3:]).name or "unnamed")
+        else:
+            assert words[2:] == ["reports", "runs/mine"]
+
+
+def test_links_lead_to_files() -> None:
+    targets = re.findall(r"\]\(((?!http)[^)#]+)\)", README)
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_the_tree_names_every_file() -> None:
+    tree = re.search(r"```\nscattering/.*?```", README, re.DOTALL)
+    assert tree
+    named, folder = set(), ""
+    for line in tree.group().splitlines()[1:-1]:
+        if not line.startswith(" "):
+            folder = line.split()[0]
+        named |= {folder + name for name in re.findall(r"\b[a-z_]+\.py\b", line)}
+    packages = ("scattering", "trainables", "spaces", "search", "reports")
+    there = {str(path.relative_to(ROOT)) for package in packages for path in (ROOT / package).glob("*.py")}
+    silent = {"errors.py", "markup.py", "__init__.py", "__main__.py"}
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+    assert {name for name in there - named if Path(name).name not in silent} == {"spaces/tunet.py"}
