@@ -26,7 +26,9 @@ def build(name: str, config: Config, seed: int = 0) -> tuple[nn.Module, Task]:
     task = TASKS[str(config["task"])]
     settings = {key: value for key, value in config.items() if key not in TRAINING_KEYS}
     torch.manual_seed(seed)
-    return NETWORKS[name](**settings, in_channels=task.in_channels), task
+    network = NETWORKS[name](**settings, in_channels=task.in_channels)
+    # Channels last: convolutions run twice as fast so, on CPUs and on tensor cores.
+    return network.to(memory_format=torch.channels_last), task  # type: ignore[call-overload]
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -62,8 +62,6 @@ def fit(
     `seconds` the learning rate follows the time where that is further along than the epochs, and training
     ends with it. Raises DivergenceError when a loss is not finite.
     """
-    # Channels last: convolutions run twice as fast so, on CPUs and on tensor cores.
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
     done, spent = 0, 0.0
     if state is not None:

@@ -1,0 +1,55 @@
+"""Two workers with half of every batch each train the network that one worker trains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from scattering import dataset
+from scattering.dataset import Dataset
+from trainables.batches import WindowSet
+from trainables.models import build
+from trainables.training import fit, unwrap
+
+CONFIG = {"task": "residual", "depth": 2, "base_channels": 4, "growth_rate": 2.0}
+
+
+def train(file: Path, rank: int, workers: int) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    """Train for two epochs and return the weights and the last metrics."""
+    windows = WindowSet(dataset.read(file), torch.device("cpu"))
+    network: Any
+    network, task = build("tunet", CONFIG)
+    if workers > 1:
+        network = DistributedDataParallel(network)
+    arguments: dict[str, Any] = {"epochs": 2, "batch_size": 6, "learning_rate": 1e-3, "schedule": "cosine", "seed": 0}
+    # A limit far away: the workers also agree on the time.
+    *_, last = fit(network, task, windows, windows, **arguments, seconds=1e6, rank=rank, workers=workers)
+    return unwrap(network).state_dict(), last.metrics
+
+
+def work(rank: int, file: Path, meeting: Path) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    weights, metrics = train(file, rank, 2)
+    torch.save({"weights": weights, "metrics": metrics}, file.with_name(f"rank{rank}.pt"))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_workers_train_what_one_trains(data: Dataset, tmp_path: Path) -> None:
+    file = tmp_path / "data.h5"
+    dataset.write(file, data)
+    torch.multiprocessing.spawn(work, args=(file, tmp_path / "meeting"), nprocs=2)
+    ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
+    alone, metrics = train(file, 0, 1)
+    start = build("tunet", CONFIG)[0].state_dict()
+    for name, weight in alone.items():
+        torch.testing.assert_close(ranks[0]["weights"][name], weight, rtol=1e-3, atol=2e-5)
+        torch.testing.assert_close(ranks[0]["weights"][name], ranks[1]["weights"][name], rtol=0, atol=0)
+    moved = max(float((alone[name] - start[name]).abs().max()) for name in alone)
+    assert moved > 1e-3
+    assert ranks[0]["metrics"]["val_gap_l1"] == pytest.approx(metrics["val_gap_l1"], rel=1e-3)
