@@ -1,4 +1,4 @@
-"""A run from its data to its leaderboard, stage after stage; a stage whose result is there is not done again."""
+"""A run from its data to its figures, stage after stage; a stage whose result is there is not done again."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def load(settings: Settings) -> Dataset:
 
 
 def run(settings: Settings, data: Dataset) -> list[MethodScore]:
-    """Search, retrain, evaluate, report; returns the leaderboard."""
+    """Search, retrain, evaluate; returns the leaderboard."""
     train, validation, test = (data.select(part) for part in split(data.groups, settings.seed))
     folder = settings.folder
     say(
@@ -109,9 +109,6 @@ def run(settings: Settings, data: Dataset) -> list[MethodScore]:
         _train(settings, (train, validation))
     if not (folder / "leaderboard.csv").exists():
         _evaluate(settings, model, test)
-    from reports.page import write
-
-    write(folder)
     return read_table(folder / "leaderboard.csv", MethodScore)
 
 

@@ -148,7 +148,7 @@ def follow(options: argparse.Namespace, name: str, command: str) -> None:
         near = difflib.get_close_matches(options.network, NETWORKS, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise InputError(f"the network must be one of {', '.join(NETWORKS)}, got {options.network!r}{hint}")
-    from reports import leaderboard
+    from reports import leaderboard, page
     from search import experiment
     from search.display import say
 
@@ -163,7 +163,7 @@ def follow(options: argparse.Namespace, name: str, command: str) -> None:
         )
     scores = experiment.run(settings, data)
     say("\n" + leaderboard.text(leaderboard.rows(scores)))
-    say(f"\nleaderboard: {settings.folder / 'report' / 'index.html'}")
+    say(f"\nleaderboard: {page.write(settings.folder)}")
 
 
 def check_name(name: str) -> str:

@@ -20,6 +20,11 @@ CONFIG = {
 
 
 @pytest.fixture
+def initial_weights() -> dict[str, torch.Tensor]:
+    """Weights as safetensors takes them."""
+    return {name: weight.contiguous() for name, weight in build("tunet", CONFIG)[0].state_dict().items()}
+
+
 def model(tmp_path):
     network, _ = build("tunet", CONFIG, seed=3)
     path = tmp_path / "models" / "tunet.safetensors"
@@ -29,7 +34,7 @@ def model(tmp_path):
 
 def rewritten(path, network="tunet", **changes) -> None:
     """The same weights under other metadata."""
-    weights = build("tunet", CONFIG)[0].state_dict()
+    weights = initial_weights()
     save_file(weights, path, metadata={"network": network, "config": json.dumps({**CONFIG, **changes})})
 
 
@@ -100,11 +105,11 @@ def torch_saved(path):
 
 
 def without_metadata(path):
-    save_file(build("tunet", CONFIG)[0].state_dict(), path)
+    save_file(initial_weights(), path)
 
 
 def without_a_weight(path):
-    weights = build("tunet", CONFIG)[0].state_dict()
+    weights = initial_weights()
     weights.pop("head.bias")
     save_file(weights, path, metadata={"network": "tunet", "config": json.dumps(CONFIG)})
 
