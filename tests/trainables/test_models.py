@@ -19,12 +19,12 @@ CONFIG = {
 }
 
 
-@pytest.fixture
 def initial_weights() -> dict[str, torch.Tensor]:
     """Weights as safetensors takes them."""
     return {name: weight.contiguous() for name, weight in build("tunet", CONFIG)[0].state_dict().items()}
 
 
+@pytest.fixture
 def model(tmp_path):
     network, _ = build("tunet", CONFIG, seed=3)
     path = tmp_path / "models" / "tunet.safetensors"
