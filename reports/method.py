@@ -28,7 +28,7 @@ TERMS = (
     (
         "Vertical gaps",
         "gaps drawn into windows of the test frames where the detector did measure, as wide as its vertical "
-        "gaps, because no exposure knows the truth behind the real ones.",
+        "gaps. Two exposures with the detector moved up or down leave the real ones without truth.",
     ),
     ("L1", "mean of |fill − truth| over the held-out pixels of all test frames together. Lower is better."),
     (

@@ -251,7 +251,8 @@ def write(path: Path, data: Dataset) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _reserve(temporary, sum(getattr(data, name).nbytes for name in ARRAYS))
+        arrays = [getattr(data, name) for name in (*ARRAYS, "clean")]
+        _reserve(temporary, sum(array.nbytes for array in arrays if array is not None))
         with h5py.File(temporary, "w") as file:
             file.attrs["format"] = FORMAT
             file.attrs["settings"] = json.dumps(data.settings)
@@ -265,7 +266,8 @@ def write(path: Path, data: Dataset) -> None:
                 array = getattr(data, name)
                 if array is not None:
                     # One frame a chunk: noise hardly compresses, and whole frames are what is read.
-                    file.create_dataset(name, data=array, chunks=(1, *array.shape[1:]))
+                    chunks = (1, *array.shape[1:]) if array.size else None
+                    file.create_dataset(name, data=array, chunks=chunks)
         temporary.replace(path)
     except OSError as error:
         raise InputError(f"cannot write the data set {path}: {error.strerror or error}") from None

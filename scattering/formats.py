@@ -1,7 +1,8 @@
 """Detector files: HDF5 with `frames` (N, rows, columns) of counts, and optionally
 
 `invalid` of the same shape (non-zero: gap, dead or outside the sensor), `names` (N,), and attributes
-`group` (one sample or series; else the file's name) and `category`. Negative and non-finite counts are invalid.
+`group` (one sample or series; else the file's name) and `category`. Negative and non-finite counts are invalid, and
+so is the largest number of an integer type.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ def frame_shapes(path: Path) -> list[tuple[int, int]]:
     return [(rows, columns)] * count
 
 
-def read_frames(path: Path) -> Iterator[DetectorFrame]:
-    """Read the frames of one file, one after another.
+def read_frames(path: Path, label: str = "") -> Iterator[DetectorFrame]:
+    """Read the frames of one file, one after another; their names begin with `label`, else the file's name.
 
     Raises InputError for a file that is not HDF5, is truncated, holds no frames, has arrays that do not fit
     each other, or a frame without a single valid pixel.
@@ -75,14 +76,17 @@ def read_frames(path: Path) -> Iterator[DetectorFrame]:
         names = _names(file)
         if names and len(names) != len(frames):
             raise InputError(f"every frame needs a name, got {len(names)} names for {len(frames)} frames in {path}")
-        group, category = str(file.attrs.get("group", path.stem)), str(file.attrs.get("category", ""))
+        group, category = str(file.attrs.get("group", label or path.stem)), str(file.attrs.get("category", ""))
         for index in range(len(frames)):
             counts = frames[index]
             valid = np.isfinite(counts) & (counts >= 0)
+            if counts.dtype.kind in "iu":
+                # Detectors write the largest number into gaps and overflowed pixels.
+                valid &= counts != np.iinfo(counts.dtype).max
             if invalid is not None:
                 valid &= invalid[index] == 0
             # File and number: names alone repeat within some files.
-            name = f"{path.stem} {index}" + (f" {Path(names[index]).stem}" if names else "")
+            name = f"{label or path.stem} {index}" + (f" {Path(names[index]).stem}" if names else "")
             if not valid.any():
                 raise InputError(
                     f"every frame needs valid counts, got none (all NaN, negative or invalid) in {name!r}"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
@@ -23,12 +24,9 @@ from scattering.preprocessing import footprint
 def from_files(patterns: Sequence[str], detector: Detector, size: int) -> Dataset:
     """Prepare detector files at size x size, with the gaps of `detector` laid over every frame.
 
-    A prepared data set (see `scattering.dataset.write`) is taken as it is.
     Raises InputError for files that cannot be used.
     """
     files = find_files(patterns)
-    if len(files) == 1 and _is_dataset(files[0]):
-        return dataset.read(files[0])
     narrowest = min(columns for path in files for _, columns in frame_shapes(path))
     settings = {
         "title": f"{len(files)} files, {', '.join(patterns)}",
@@ -60,7 +58,9 @@ def simulated(detector: Detector, size: int, frames: int, seed: int) -> Dataset:
         except InputError:
             cached.unlink(missing_ok=True)  # a damaged cache is made again
     data = _simulate(detector, size, frames, seed, settings)
-    dataset.write(cached, data)
+    # A full or read-only cache costs time at the next start, not this run.
+    with suppress(InputError):
+        dataset.write(cached, data)
     return data
 
 
@@ -91,24 +91,18 @@ def _tallest_gap(gap: npt.NDArray[np.bool_]) -> int:
 
 
 def _lay_gaps(files: Sequence[Path], detector: Detector) -> Iterator[RawFrame]:
+    stems = Counter(path.stem for path in files)
     for path in files:
-        for frame in read_frames(path):
+        for frame in read_frames(path, path.stem if stems[path.stem] == 1 else f"{path.parent.name}/{path.stem}"):
             gap = detector.gap_for((frame.counts.shape[0], frame.counts.shape[1]))
             if not gap.any():
                 raise InputError(
                     f"the gaps of {detector.name} must cover pixels of every frame, got none in {frame.name!r} of "
                     f"{gap.shape[0]} x {gap.shape[1]} pixels: it is too small, leave it out"
                 )
-            observed = frame.valid & ~gap
-            yield RawFrame(frame.name, frame.group, frame.category, frame.counts, frame.valid, observed)
-
-
-def _is_dataset(path: Path) -> bool:
-    try:
-        with h5py.File(path, "r") as file:
-            return "format" in file.attrs
-    except OSError as error:
-        raise InputError(f"cannot read {path} as HDF5: {error}") from None
+            # One constant in every gap pixel is a code, not a measurement: there is no truth.
+            valid = frame.valid & ~gap if np.ptp(frame.counts[gap]) == 0 else frame.valid
+            yield RawFrame(frame.name, frame.group, frame.category, frame.counts, valid, frame.valid & ~gap)
 
 
 def _cache_folder() -> Path:

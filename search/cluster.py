@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from scattering.errors import InputError
+
 QUIET = {
     # Ray's own console output: our display says what matters.
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -35,10 +37,43 @@ def cluster() -> Iterator[None]:
     address = os.environ.get("RAY_ADDRESS", "local")
     own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     local = own if address == "local" else {}
-    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
+    except ConnectionError:
+        raise InputError(
+            f"RAY_ADDRESS must name a running Ray cluster whose token is in ~/.ray/auth_token, got {address!r}: "
+            "start one, or unset RAY_ADDRESS to run on this machine"
+        ) from None
     for name in ("ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def node_size() -> tuple[int, int]:
+    """CPU cores and GPUs of the node that a worker should be cut for: the smallest with GPUs, else the largest.
+
+    What all nodes have together says nothing of what fits on one.
+    """
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    have = [(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
+    with_gpus = [(cpus, gpus) for cpus, gpus in have if gpus]
+    return min(with_gpus, key=lambda node: node[0] / node[1]) if with_gpus else max(have)
+
+
+def total_gpus() -> int:
+    """GPUs of all nodes together."""
+    import ray
+
+    return int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
+
+
+def total_cpus() -> int:
+    """CPU cores of all nodes together."""
+    import ray
+
+    return int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
@@ -11,6 +10,8 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+import numpy as np
 
 from scattering.dataset import Dataset, split
 from scattering.detectors import detector
@@ -46,7 +47,7 @@ def begin(settings: Settings, command: str) -> tuple[Settings, Dataset]:
             f"take another --name, add --resume to go on with it, or delete the folder"
         )
     data = load(settings)
-    split(data.groups, settings.seed)
+    check_scored(data, settings.seed)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
         write_json(temporary / "run.json", _describe(settings, data, command))
@@ -68,15 +69,33 @@ def resume(name: str, network: str) -> tuple[Settings, Dataset]:
     except FileNotFoundError:
         known = ", ".join(sorted(path.parent.name for path in RUNS.glob("*/run.json"))) or "none yet"
         raise InputError(f"--resume needs the --name of a run, got {name!r}; runs: {known}") from None
-    except (json.JSONDecodeError, TypeError) as error:
-        raise InputError(f"{RUNS / name / 'run.json'} is damaged: {error}") from None
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{RUNS / name / 'run.json'} is damaged ({error}): start a new run") from None
     settings = from_dict(info.settings)
     if settings.network != network:
         raise InputError(f"run {name!r} is a search of {settings.network}, got {network}: resume it as that")
     data = load(settings)
-    if data.fingerprint() != info.data["fingerprint"]:
+    if data.fingerprint() != info.data.get("fingerprint"):
         raise InputError(f"the data of run {name!r} have changed since it began: start a new run")
     return settings, data
+
+
+def check_scored(data: Dataset, seed: int) -> None:
+    """Say which gaps have no truth.
+
+    Raises InputError where training, validation or test frames have no scored pixel at all.
+    """
+    columns = data.windows.vertical
+    horizontal = np.array([frame[:, ~columns].any() for frame in data.valid & ~data.observed])
+    vertical = len(data.windows.gapped) > 0
+    for name, part in zip(("training", "validation", "test"), split(data.groups, seed), strict=True):
+        if not vertical and not horizontal[part].any():
+            raise InputError(
+                f"the truth must be known in some gaps, got none in the {len(part)} {name} frames: frames need "
+                "counts under the gaps of --detector, from a gapless detector or a second exposure"
+            )
+    if not horizontal.any():
+        say("horizontal gaps: no truth in these frames, so they are neither trained on nor scored")
 
 
 def load(settings: Settings) -> Dataset:
@@ -91,7 +110,8 @@ def load(settings: Settings) -> Dataset:
             f"where the vertical gaps of {chosen.name} vanish: take a larger one"
         )
     if settings.data:
-        return from_files(settings.data, chosen, settings.size)
+        with console.status("preparing frames"):
+            return from_files(settings.data, chosen, settings.size)
     with console.status(f"simulating {settings.frames} frames of {chosen.name} (kept for later runs)"):
         return simulated(chosen, settings.size, settings.frames, settings.seed)
 
@@ -125,9 +145,16 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset]) -> None:
         chosen = settings.folder / "winner.json"
         if not chosen.exists():
             trials = search(settings, data, None if limit is None else limit * SEARCH_SHARE)
-            say(_summary(trials, best(trials)))
+            winner = best(trials)
+            say(_summary(trials, winner))
+            write_json(chosen, winner)
+        trials = read_table(settings.folder / "trials.csv", Trial)
+        while not retrain(settings, read_json(chosen, Trial), data, limit and limit * (1 - SEARCH_SHARE)):
+            lost = read_json(chosen, Trial).trial
+            trials = [trial for trial in trials if trial.trial != lost]
+            say(f"trial {lost} diverged at full length; taking the next best")
+            (settings.folder / "retraining.jsonl").unlink(missing_ok=True)
             write_json(chosen, best(trials))
-        retrain(settings, read_json(chosen, Trial), data, None if limit is None else limit * (1 - SEARCH_SHARE))
 
 
 def best(trials: list[Trial]) -> Trial:
@@ -139,8 +166,10 @@ def best(trials: list[Trial]) -> Trial:
         candidates = [trial for trial in trials if trial.state == state and trial.val_gap_l1 is not None]
         if candidates:
             return min(candidates, key=lambda trial: (trial.val_gap_l1, trial.trial))
-    reasons = "; ".join(sorted({trial.error for trial in trials if trial.error})) or "none was started in time"
-    raise InputError(f"no trial came to a result ({reasons}): give more --minutes")
+    reasons = "; ".join(sorted({trial.error for trial in trials if trial.error}))
+    if reasons:
+        raise InputError(f"a search needs a trial that comes to a result, got none ({reasons}): start a new run")
+    raise InputError("a search needs a trial that comes to a result, none was done in time: give more --minutes")
 
 
 def _summary(trials: list[Trial], winner: Trial) -> str:

@@ -14,22 +14,23 @@ from ray import train
 from ray.train.torch import TorchTrainer, prepare_model
 
 from scattering.dataset import Dataset
+from search.cluster import node_size, total_gpus
 from search.display import RetrainDisplay
 from search.records import Epoch, Trial, append_line, read_lines
 from search.settings import Settings
 from trainables.batches import WindowSet
 from trainables.models import build, save
-from trainables.training import fit, unwrap
+from trainables.training import DivergenceError, fit, unwrap
 from trainables.trial import load_checkpoint, save_checkpoint
 
 
-def retrain(settings: Settings, winner: Trial, data: tuple[Dataset, Dataset], seconds: float | None) -> Path:
-    """Train the winning configuration from scratch on the train frames and return the model file.
+def retrain(settings: Settings, winner: Trial, data: tuple[Dataset, Dataset], seconds: float | None) -> bool:
+    """Train the winning configuration from scratch on the train frames and write the model; False if it diverges.
 
     Validation frames only watch. With `seconds` the learning rate comes down in time. Goes on from a
     checkpoint that an earlier session left.
     """
-    workers, resources = _workers()
+    workers, resources = _workers(int(winner.config["batch_size"]))
     folder = settings.folder
     model = folder / "models" / f"{settings.network}.safetensors"
     job: dict[str, Any] = {
@@ -62,7 +63,7 @@ def retrain(settings: Settings, winner: Trial, data: tuple[Dataset, Dataset], se
         _fit(trainer)
     shutil.rmtree(folder / "retrain", ignore_errors=True)
     Path(job["checkpoint"]).unlink(missing_ok=True)
-    return model
+    return model.exists()
 
 
 def _fit(trainer: TorchTrainer) -> None:
@@ -105,21 +106,24 @@ def train_winner(job: dict[str, Any]) -> None:
         workers=workers,
     )
     recorded = {epoch.epoch for epoch in read_lines(progress)}
-    for metrics, state in epochs:
-        if rank == 0:
-            if metrics["epoch"] not in recorded:
-                append_line(progress, Epoch(trial=job["trial"], **metrics))  # type: ignore[arg-type]
-            save_checkpoint(checkpoint, state)
-        train.report(metrics)
+    try:
+        for metrics, state in epochs:
+            if rank == 0:
+                if metrics["epoch"] not in recorded:
+                    append_line(progress, Epoch(trial=job["trial"], **metrics))  # type: ignore[arg-type]
+                save_checkpoint(checkpoint, state)
+            train.report(metrics)
+    except DivergenceError:
+        # On every worker at once: all validate the same weights.
+        return
     if rank == 0:
         save(Path(job["model"]), unwrap(network), job["network"], job["config"])
 
 
-def _workers() -> tuple[int, dict[str, float]]:
-    """Number of training workers and what each gets."""
-    have = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    gpus, cpus = int(have.get("GPU", 0)), int(have.get("CPU", 1))
+def _workers(batch_size: int) -> tuple[int, dict[str, float]]:
+    """Number of training workers, none without a window of the batch, and what each gets."""
+    cpus, gpus = node_size()
     if gpus:
-        return gpus, {"GPU": 1, "CPU": max(1, cpus // gpus - 1)}
-    # One process with all the cores of this node beats several that exchange gradients.
+        return min(total_gpus(), batch_size), {"GPU": 1, "CPU": max(1, cpus // gpus - 1)}
+    # One process with all the cores of a node beats several that exchange gradients.
     return 1, {"CPU": max(1, cpus)}

@@ -7,14 +7,20 @@ import difflib
 import errno
 import os
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 
 from scattering.errors import InputError
 from search.settings import PRESETS, RUNS, resolve
 
 NETWORKS = ("tunet",)
+
+# As it can be typed: the Python of a virtual environment in this folder by its relative path.
+_PYTHON = Path(sys.executable)
+PROGRAM = f"{_PYTHON.relative_to(Path.cwd()) if _PYTHON.is_relative_to(Path.cwd()) else 'python'} -m search.run"
 
 STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO)
 
@@ -40,13 +46,13 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> None:  # type: ignore[override]
         """Raise what argparse would print."""
-        raise InputError(f"{message}; see python -m search.run --help")
+        raise InputError(f"{message}; see {PROGRAM} --help")
 
 
 def parser() -> Parser:
     """Return the parser of the command line; defaults live in `search.settings`."""
     p = Parser(
-        prog="python -m search.run",
+        prog=PROGRAM,
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -54,13 +60,13 @@ def parser() -> Parser:
     p.add_argument("network", help="network to search: " + ", ".join(NETWORKS))
     data = p.add_argument_group("frames")
     data.add_argument(
-        "--data", nargs="+", metavar="FILE", default=(),
+        "--data", nargs="+", metavar="FILE",
         help="HDF5 files of detector frames, folders of them or globs (default: frames are simulated)",
     )  # fmt: skip
     data.add_argument(
-        "--detector", metavar="NAME", default="Pilatus2M",
+        "--detector", metavar="NAME",
         help="detector whose gaps are laid over every frame, as pyFAI calls it: Pilatus1M, Eiger4M, ... "
-        "(default: %(default)s)",
+        "(default: Pilatus2M)",
     )  # fmt: skip
     data.add_argument(
         "--size", type=int, metavar="PIXELS",
@@ -114,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = parser().parse_args(arguments)
         name = check_name(options.name or f"{options.network}-{datetime.now():%Y%m%d-%H%M%S}")
-        follow(options, name, " ".join(["python", "-m", "search.run", *arguments]))
+        follow(options, name, f"{PROGRAM} {shlex.join(arguments)}")
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -136,7 +142,7 @@ def go_on(options: argparse.Namespace | None, name: str) -> str:
     """Return how to resume a run, where there is one."""
     if options is None or not (RUNS / name / "run.json").exists():
         return ""
-    return f"; go on with: python -m search.run {options.network} --name {name} --resume"
+    return f"; go on with: {PROGRAM} {options.network} --name {name} --resume"
 
 
 def follow(options: argparse.Namespace, name: str, command: str) -> None:
@@ -152,12 +158,14 @@ def follow(options: argparse.Namespace, name: str, command: str) -> None:
     from search import experiment
     from search.display import say
 
+    keys = ("size", "frames", "trials", "epochs", "minutes", "task", "seed", "detector", "data")
+    given = {key: getattr(options, key) for key in keys}
     if options.resume:
+        extra = [f"--{key}" for key in (*given, "preset") if getattr(options, key) is not None]
+        if extra:
+            raise InputError(f"--resume goes on with the settings of the run, got {', '.join(extra)}: leave them out")
         settings, data = experiment.resume(name, options.network)
     else:
-        keys = ("size", "frames", "trials", "epochs", "minutes", "task", "seed")
-        given = {key: getattr(options, key) for key in keys}
-        given |= {"data": tuple(options.data), "detector": options.detector}
         settings, data = experiment.begin(
             resolve(options.network, name, options.preset or default_preset(), given), command
         )

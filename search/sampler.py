@@ -7,6 +7,7 @@ study is a journal file in the run folder: what a search goes on from after a re
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,7 +51,7 @@ class Sampler:
         """Return the next trial; None when all have been proposed."""
         if self.unfinished:
             return self.unfinished.pop(0)
-        if len(self.study.get_trials(deepcopy=False, states=PROPOSED)) >= self.trials:
+        if len(self.configs()) >= self.trials:
             return None
         trial = self.study.ask(self.space)
         return Proposal(trial.number, dict(trial.params))
@@ -79,14 +80,19 @@ class Sampler:
 
     def configs(self) -> dict[int, Config]:
         """Configuration of every trial proposed so far."""
-        return {trial.number: dict(trial.params) for trial in self.study.get_trials(deepcopy=False, states=PROPOSED)}
+        return {trial.number: dict(trial.params) for trial in self._proposed()}
 
     def states(self) -> dict[int, tuple[str, str]]:
         """State and error message of every trial proposed so far; one that has not ended is `interrupted`."""
         return {
             trial.number: (trial.user_attrs.get("state", "interrupted"), trial.user_attrs.get("error", ""))
-            for trial in self.study.get_trials(deepcopy=False, states=PROPOSED)
+            for trial in self._proposed()
         }
+
+    def _proposed(self) -> list[optuna.trial.FrozenTrial]:
+        """Trials with a whole configuration, whatever became of them."""
+        trials = self.study.get_trials(deepcopy=False, states=PROPOSED)
+        return [trial for trial in trials if set(trial.params) == set(self.space)]
 
     def _running(self, number: int) -> optuna.Trial:
         return optuna.Trial(self.study, self.study.get_trials(deepcopy=False)[number]._trial_id)
@@ -110,6 +116,7 @@ def open_study(
     A new study begins with `first_points`, the rest of which is random; then TPE proposes. Equal seeds give
     equal first proposals.
     """
+    _drop_torn_line(journal)
     storage = JournalStorage(JournalFileBackend(str(journal)))
     begun = name in optuna.get_all_study_names(storage)
     # Going on with the same random stream would propose the first trials again.
@@ -122,13 +129,26 @@ def open_study(
     study = optuna.create_study(
         storage=storage, study_name=name, sampler=sampler, direction="minimize", load_if_exists=True
     )
-    if not begun:
-        for point in first_points(space, defaults):
-            study.enqueue_trial(point)
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    for point in first_points(space, defaults)[offset:]:
+        study.enqueue_trial(point)
+    running = []
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if set(trial.params) == set(space):
+            running.append(trial)
+        else:  # interrupted while it was proposed: there is nothing to go on with
+            study.tell(trial.number, state=TrialState.FAIL)
     epochs = {epoch.trial: epoch.epoch for epoch in progress}
     unfinished = [Proposal(trial.number, dict(trial.params), epochs.get(trial.number, 0)) for trial in running]
     return Sampler(study, space, trials, unfinished)
+
+
+def _drop_torn_line(journal: Path) -> None:
+    """Drop a last line that a crash cut short: Optuna would append to it, and never read the journal again."""
+    if journal.exists():
+        whole = journal.read_bytes()
+        end = whole.rfind(b"\n") + 1
+        if end < len(whole):
+            os.truncate(journal, end)
 
 
 def first_points(space: dict[str, BaseDistribution], defaults: Config) -> list[Config]:

@@ -40,6 +40,9 @@ PRESETS = {
     "paper": Preset(size=512, frames=6497, trials=100, epochs=81, retrain_epochs=300, schedule="step", minutes=None),
 }
 
+UNSET: dict[str, Any] = {"task": None, "seed": 0, "detector": "Pilatus2M", "data": ()}
+"""What the presets do not say."""
+
 SEARCH_SHARE = 0.6
 """Share of --minutes that the search gets; retraining has the rest."""
 
@@ -81,8 +84,7 @@ def resolve(network: str, name: str, preset: str, given: dict[str, Any]) -> Sett
     Raises InputError for a value out of range.
     """
     chosen = {
-        "task": None,
-        "seed": 0,
+        **UNSET,
         **asdict(PRESETS[preset]),
         **{key: value for key, value in given.items() if value is not None},
     }
@@ -93,7 +95,7 @@ def resolve(network: str, name: str, preset: str, given: dict[str, Any]) -> Sett
         raise InputError(f"--minutes must be above 0, got {chosen['minutes']:g}")
     # A winner trains at least as long as the trials that it won against.
     chosen["retrain_epochs"] = max(chosen["retrain_epochs"], chosen["epochs"])
-    return Settings(network=network, name=name, preset=preset, **chosen)
+    return Settings(network=network, name=name, preset=preset, **{**chosen, "data": tuple(chosen["data"])})
 
 
 def from_dict(values: dict[str, Any]) -> Settings:

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -15,9 +14,10 @@ from ray.tune.search import Searcher
 
 from scattering.dataset import Dataset
 from search import sampler
+from search.cluster import node_size, total_cpus, total_gpus
 from search.display import SearchDisplay
 from search.halving import SuccessiveHalving
-from search.records import Config, Epoch, Trial, append_line, read_lines, write_table, write_text
+from search.records import Config, Epoch, Trial, append_line, read_lines, read_table, write_table, write_text
 from search.sampler import Sampler
 from search.settings import Settings
 from spaces import DEFAULTS, SPACES
@@ -44,7 +44,7 @@ def search(settings: Settings, data: tuple[Dataset, Dataset], seconds: float | N
                 scheduler=Halving(book),
                 num_samples=-1,
                 # One proposal at a time and place: a proposal made ahead knows less.
-                max_concurrent_trials=concurrency(threads, gpus),
+                max_concurrent_trials=total_gpus() if gpus else total_cpus(),
                 # Workers keep torch imported and the data mapped: 1.5 s a trial instead of 7.6 s.
                 reuse_actors=True,
             ),
@@ -56,6 +56,8 @@ def search(settings: Settings, data: tuple[Dataset, Dataset], seconds: float | N
             ),
         )
         tuner.fit()
+    if book.broken is not None:
+        raise book.broken
     shutil.rmtree(folder / "tune", ignore_errors=True)
     return book.write_trials()
 
@@ -79,15 +81,8 @@ def open_sampler(settings: Settings) -> Sampler:
 
 def resources() -> tuple[int, float]:
     """CPU cores and GPUs for one trial: a GPU with its share of the cores, or one core without GPUs."""
-    have = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    cpus, gpus = int(have.get("CPU", 1)), have.get("GPU", 0)
-    return (max(1, int(cpus // gpus)), 1.0) if gpus >= 1 else (1, 0.0)
-
-
-def concurrency(threads: int, gpus: float) -> int:
-    """Trials that run at once."""
-    have = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return max(1, int(have["GPU"] if gpus else have.get("CPU", 1) // threads))
+    cpus, gpus = node_size()
+    return (max(1, cpus // gpus), 1.0) if gpus else (1, 0.0)
 
 
 class Book:
@@ -105,10 +100,18 @@ class Book:
         self.display: SearchDisplay | None = None
         self.last: dict[int, Epoch] = {}
         self.failures: dict[int, str] = {}
-        self.parameters: dict[int, int] = {}
+        self.broken: OSError | None = None
+        """Why nothing can be written any more; the search ends with it."""
+        earlier = read_table(settings.folder / "trials.csv", Trial)
+        self.parameters = {trial.trial: trial.parameters for trial in earlier if trial.parameters is not None}
         for epoch in read_lines(self.progress):
             self.last[epoch.trial] = epoch
             self.halving.record(epoch.trial, epoch.epoch, epoch.val_gap_l1)
+        # Ended, but the session ended before that was written down.
+        for proposal in list(study.unfinished):
+            if proposal.trial in self.halving.stopped or proposal.known_epochs >= settings.epochs:
+                study.unfinished.remove(proposal)
+                self.conclude(proposal.trial)
 
     def job(self, proposal: sampler.Proposal, threads: int) -> dict[str, Any]:
         """What `train_trial` needs to know of a proposal."""
@@ -128,17 +131,23 @@ class Book:
         """Where a trial keeps its training state."""
         return self.settings.folder / "trials" / f"{trial:04d}.pt"
 
-    def time_is_up(self) -> bool:
-        """Whether the search has had its time."""
-        return self.deadline is not None and time.monotonic() >= self.deadline
+    def is_over(self) -> bool:
+        """Whether the search has had its time, or cannot write any more."""
+        late = self.deadline is not None and time.monotonic() >= self.deadline
+        return late or self.broken is not None
 
     def record(self, result: dict[str, Any]) -> bool:
         """Take in one report of a trial; True when ASHA stops it there."""
         trial = result["trial"]
         self.parameters[trial] = result["parameters"]
+        if "storage" in result:
+            self.broken = OSError(*result["storage"])
+            return True
         if "failure" in result:
             self.failures[trial] = result["failure"]
             return False
+        # It reports again: an earlier crash was retried with success.
+        self.failures.pop(trial, None)
         known = self.last.get(trial)
         if known is not None and result["epoch"] <= known.epoch:
             return False
@@ -214,7 +223,7 @@ class Proposals(_Hook, Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]
         """Return the job of the next trial, or say that there is none."""
-        proposal = None if self.book.time_is_up() else self.book.sampler.propose()
+        proposal = None if self.book.is_over() else self.book.sampler.propose()
         if proposal is None:
             finished: str = Searcher.FINISHED
             return finished
@@ -225,7 +234,12 @@ class Proposals(_Hook, Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Conclude a trial, however it ended; Tune calls this once a trial."""
-        self.book.conclude(self.numbers[trial_id])
+        if self.book.broken is not None:
+            return  # it stays unfinished: a resumed run goes on with it
+        try:
+            self.book.conclude(self.numbers[trial_id])
+        except OSError as error:
+            self.book.broken = error
 
     def save(self, checkpoint_path: str) -> None:
         """Do nothing: the journal is the state."""
@@ -243,8 +257,16 @@ class Halving(_Hook, FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
         """Record a report and decide."""
-        stops = self.book.record(result)
-        return TrialScheduler.STOP if stops or self.book.time_is_up() else TrialScheduler.CONTINUE
+        stops = False
+        try:
+            stops = self.book.record(result)
+        except OSError as error:
+            self.book.broken = error
+        return TrialScheduler.STOP if stops or self.book.is_over() else TrialScheduler.CONTINUE
+
+    def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:
+        """Forget the crash of a trial that is tried again."""
+        self.book.failures.pop(trial.config["trial"], None)
 
     def on_trial_error(self, tune_controller: Any, trial: TuneTrial) -> None:
         """Keep why a trial crashed: the whole story beside its checkpoint, the last line in the tables."""

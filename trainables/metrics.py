@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 
@@ -25,10 +23,3 @@ def correlation(prediction: Reals, truth: Reals) -> float | None:
     t = truth.astype(np.float64) - truth.mean(dtype=np.float64)
     scale = float(np.sqrt((p * p).sum() * (t * t).sum()))
     return float((p * t).sum()) / scale if scale > 0 else None
-
-
-METRICS: dict[str, tuple[Callable[[Reals, Reals], float | None], str]] = {
-    "l1": (mean_absolute_error, "min"),
-    "cc": (correlation, "max"),
-}
-"""Name -> (function, the better direction)."""

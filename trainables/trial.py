@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ def train_trial(job: dict[str, Any], data: tuple[Dataset, Dataset]) -> None:
 
     `job` holds: trial, network, config, epochs, schedule, seed, threads, checkpoint (path) and known_epochs,
     those that an earlier session has already recorded. `data` are train and validation frames. Reports carry
-    `trial`, `parameters` and the metrics of `fit`; a trial that diverges reports `failure` as its last word.
+    `trial`, `parameters` and the metrics of `fit`; a trial that diverges reports `failure` as its last word, one
+    that cannot write its checkpoint `storage`.
     """
     torch.set_num_threads(job["threads"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -53,6 +55,9 @@ def train_trial(job: dict[str, Any], data: tuple[Dataset, Dataset]) -> None:
             tune.report({**constants, **metrics})
     except DivergenceError as error:
         tune.report({**constants, "failure": str(error)})
+    except OSError as error:
+        # Not the configuration's fault: the driver ends the search, and this trial goes on when there is room.
+        tune.report({**constants, "storage": (error.errno, error.strerror, str(checkpoint))})
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -60,7 +65,10 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        torch.save(state, temporary)
+        # Through memory: torch's own writer turns a full disk into a RuntimeError.
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        temporary.write_bytes(buffer.getbuffer())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

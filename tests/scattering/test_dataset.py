@@ -268,3 +268,13 @@ def test_fewer_than_three_groups_cannot_be_split(groups):
 def test_a_data_set_is_not_changed_by_accident(data):
     with pytest.raises(dataclasses.FrozenInstanceError):
         data.names = ()
+
+
+def test_a_detector_without_vertical_gaps_has_no_strips_and_survives_its_file(tmp_path, raw_frames):
+    gap = np.zeros((140, 150), bool)
+    gap[60:66] = True
+    detector = Detector("rows", gap, (172e-6, 172e-6))
+    built = build(raw_frames(3, (140, 150), detector), detector, (64, 64), {"size": 64}, 150)
+    assert built.strips.size == 0
+    write(tmp_path / "a.h5", built)
+    assert read(tmp_path / "a.h5").fingerprint() == built.fingerprint()

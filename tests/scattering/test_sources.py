@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from scattering import simulator, sources
-from scattering.dataset import ARRAYS, read, write
+from scattering.dataset import ARRAYS, read
 from scattering.errors import InputError
 from scattering.sources import from_files, simulated
 
@@ -83,9 +83,29 @@ def test_settings_say_where_the_frames_are_from(tmp_path, tiny_detector):
     assert settings["files"] == ["a.h5"]
 
 
-def test_a_prepared_data_set_is_taken_as_it_is(data, tmp_path, tiny_detector):
-    write(tmp_path / "prepared.h5", data)
-    assert from_files([str(tmp_path / "prepared.h5")], tiny_detector, 128).fingerprint() == data.fingerprint()
+@pytest.mark.parametrize("code", [0, 65000, 2**16 - 1])
+def test_a_constant_in_all_gaps_is_no_truth(code, tmp_path, tiny_detector):
+    frames = counts((2, *tiny_detector.gap.shape)).astype(np.uint16)
+    frames[0][tiny_detector.gap] = code
+    save(tmp_path / "a.h5", frames)
+    data = from_files([str(tmp_path / "a.h5")], tiny_detector, 64)
+    assert not data.valid[0][data.gap].any()
+    assert data.valid[1][data.gap].all()
+
+
+def test_frames_of_files_with_one_name_keep_their_own(tmp_path, tiny_detector):
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        save(tmp_path / folder / "scan.h5", counts((1, 70, 70)))
+    data = from_files([str(tmp_path / "x"), str(tmp_path / "y")], tiny_detector, 64)
+    assert data.names == ("x/scan 0", "y/scan 0")
+    assert len(set(data.groups)) == 2
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch, tiny_detector):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert len(simulated(tiny_detector, 64, 2, 0)) == 2
 
 
 def test_one_bad_file_among_good_ones_is_named(tmp_path, tiny_detector):

@@ -117,7 +117,21 @@ def test_names_that_are_no_folder(capsys: pytest.CaptureFixture[str], name: str)
 
 
 def test_resume_of_a_run_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "got 'gone'; runs: none yet" in refused(capsys, "--name", "gone", "--resume")
+    assert run.main(["tunet", "--name", "gone", "--resume"]) == 2
+    assert "got 'gone'; runs: none yet" in capsys.readouterr().err
+
+
+def test_resume_with_other_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "got --size, --minutes: leave them out" in refused(capsys, "--name", "gone", "--resume", "--minutes", "9")
+
+
+def test_frames_without_truth_in_any_gap(capsys: pytest.CaptureFixture[str]) -> None:
+    """A detector with horizontal gaps only, one exposure, gaps marked -1: nothing can be scored."""
+    frames = np.random.default_rng(0).poisson(50, (4, 619, 487)).astype(np.int32)
+    frames[:, 195:212] = frames[:, 407:424] = -1
+    for name in "abcd":
+        write(f"{name}.h5", frames)
+    assert "got none in the" in refused(capsys, "--data", ".", "--detector", "Pilatus300k")
 
 
 def test_runs_folder_that_cannot_be_made(capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,20 +148,21 @@ def test_a_name_that_exists_is_left_as_it_was(capsys: pytest.CaptureFixture[str]
 
 
 def test_a_full_disk_is_one_line() -> None:
-    """A limit on file sizes stands in for the disk: the simulated frames (4 MB) do not fit."""
+    """A limit on file sizes stands in for the disk; neither the cache nor the run's first file fits."""
     done = subprocess.run(
         [sys.executable, "-m", "search.run", "tunet", "--size", "128", "--frames", "8"],
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500)),
     )
     assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("error: cannot write")
+    assert done.stderr.startswith("error: runs are kept in")
+    assert "File too large" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not list(Path().rglob("*.h5*"))
-    assert not Path("runs").exists()
+    assert not list(Path().glob("runs/*"))
 
 
 def test_help_is_a_page_for_people(capsys: pytest.CaptureFixture[str]) -> None:

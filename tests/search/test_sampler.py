@@ -111,6 +111,32 @@ def test_a_reopened_study_does_not_repeat_its_random_trials(tmp_path: Path) -> N
     assert not any(config in old for config in new)
 
 
+def test_a_torn_last_line_is_dropped(tmp_path: Path) -> None:
+    """Optuna alone would append to the fragment and never read the journal again."""
+    before = _open(tmp_path)
+    before.conclude(_run(before, [0.3, 0.2]), "finished")
+    _run(before, [0.5])
+    journal = tmp_path / "optuna.journal"
+    journal.write_bytes(journal.read_bytes()[:-20])
+    for _ in range(2):
+        after = _open(tmp_path)
+        assert after.study.best_value == 0.2
+        assert [proposal.trial for proposal in after.unfinished] == [1]
+        assert after.propose() is not None
+
+
+def test_a_trial_interrupted_while_it_was_proposed_is_not_handed_out(tmp_path: Path) -> None:
+    before = _open(tmp_path, trials=3)
+    before.propose()
+    half = before.study.ask()
+    half.suggest_categorical("task", ("residual", "blind"))
+    after = _open(tmp_path, trials=3)
+    proposals = [after.propose() for _ in range(4)]
+    assert [p.trial for p in proposals if p] == [0, 2, 3]
+    assert all(set(p.config) == set(after.space) for p in proposals if p)
+    assert after.study.trials[half.number].state == TrialState.FAIL
+
+
 def test_tpe_learns_from_stopped_trials(tmp_path: Path) -> None:
     """All trials at a low learning rate were stopped: proposals move away from it.
 

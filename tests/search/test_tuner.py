@@ -14,8 +14,10 @@ from scattering.detectors import Detector
 from scattering.errors import InputError
 from search.experiment import best
 from search.records import Trial, read_lines
+from search.retrain import retrain
 from search.settings import Settings, resolve
-from search.tuner import search
+from search.tuner import Book, open_sampler, search
+from spaces import DEFAULTS
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
 
@@ -86,6 +88,43 @@ def test_a_trial_that_crashes_leaves_its_reason_and_the_others_alone(frames: Dat
     assert trials[1].state == "finished"
 
 
+def test_a_crash_that_a_retry_made_good_is_no_failure(frames: Dataset) -> None:
+    """What Tune's hooks hear when a worker dies after its first epoch and the retry goes on."""
+    run = settings("retry", trials=1, epochs=2)
+    book = Book(run, open_sampler(run))
+    proposal = book.sampler.propose()
+    assert proposal is not None
+    report = {"trial": 0, "parameters": 1, "train_loss": 0.1, "val_loss": 0.1, "val_gap_l1": 0.1, "val_gap_cc": 0.9,
+              "learning_rate": 1e-3, "seconds": 1.0}  # fmt: skip
+    book.record({**report, "epoch": 1})
+    book.crashed(0, "story", "worker died")
+    book.record({**report, "epoch": 2})
+    book.conclude(0)
+    (trial,) = book.write_trials()
+    assert (trial.state, trial.epochs, trial.error) == ("finished", 2, "")
+
+
+def test_a_full_disk_ends_the_search_and_blames_no_trial(frames: Dataset) -> None:
+    run = settings("full", trials=3, epochs=2)
+    # A file where the folder of checkpoints should be: no checkpoint can be written.
+    (run.folder / "trials").write_text("in the way")
+    with pytest.raises(OSError, match=r"File exists|Not a directory"):
+        search(run, parts(frames), None)
+    (run.folder / "trials").unlink()
+    trials = search(run, parts(frames), None)
+    assert [trial.state for trial in trials if trial.state == "failed"] == []
+    assert sorted(trial.trial for trial in trials) == [0, 1, 2]
+
+
+def test_a_retraining_that_diverges_says_so_and_leaves_no_model(frames: Dataset) -> None:
+    truth = frames.truth.copy()
+    truth[0] = np.nan
+    run = settings("diverge", epochs=2)
+    winner = Trial(7, "tunet", "finished", 2, 0.1, 0.9, 0.1, 0.1, 1, 1.0, {**DEFAULTS["tunet"], "base_channels": 4})
+    assert not retrain(run, winner, parts(replace(frames, truth=truth)), None)
+    assert not list(run.folder.glob("models/*"))
+
+
 def test_time_ends_a_search(frames: Dataset) -> None:
     run = settings("time", trials=50, epochs=500)
     trials = search(run, parts(frames), 8.0)
@@ -99,5 +138,5 @@ def test_the_winner_is_the_best_of_those_that_finished() -> None:
 
     assert best([trial(0, "stopped", 0.1), trial(1, "finished", 0.3), trial(2, "finished", 0.2)]).trial == 2
     assert best([trial(0, "stopped", 0.1), trial(1, "interrupted", 0.3)]).trial == 1
-    with pytest.raises(InputError, match="none was started in time"):
+    with pytest.raises(InputError, match="none was done in time"):
         best([])

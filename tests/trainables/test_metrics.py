@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from trainables.metrics import METRICS, correlation, mean_absolute_error
+from trainables.metrics import correlation, mean_absolute_error
 
 PAIRS = st.integers(2, 30).flatmap(
     lambda size: st.tuples(*(arrays.arrays(np.float64, size, elements=st.floats(0, 1)) for _ in range(2)))
@@ -50,9 +50,8 @@ def test_no_pixel_has_no_error():
     assert mean_absolute_error(np.zeros(0), np.zeros(0)) is None
 
 
-def test_every_metric_prefers_the_truth():
+def test_the_truth_scores_best():
     rng = np.random.default_rng(0)
-    truth = rng.random(50)
-    for measure, direction in METRICS.values():
-        right, wrong = measure(truth, truth), measure(rng.random(50), truth)
-        assert right < wrong if direction == "min" else right > wrong
+    truth, other = rng.random(50), rng.random(50)
+    assert mean_absolute_error(truth, truth) < mean_absolute_error(other, truth)
+    assert correlation(truth, truth) > correlation(other, truth)
