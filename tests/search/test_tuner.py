@@ -116,8 +116,8 @@ def test_a_full_disk_ends_the_search_and_blames_no_trial(frames: Dataset) -> Non
     assert sorted(trial.trial for trial in trials) == [0, 1, 2]
 
 
-# Ray Train reads a setting of Ray Data that is on its way out.
-@pytest.mark.filterwarnings("ignore:`use_push_based_shuffle` is deprecated:DeprecationWarning")
+# Ray Train reads settings of Ray Data that are on their way out.
+@pytest.mark.filterwarnings("ignore:.* is deprecated.*:DeprecationWarning")
 def test_a_retraining_that_diverges_says_so_and_leaves_no_model(frames: Dataset) -> None:
     truth = frames.truth.copy()
     truth[0] = np.nan
