@@ -13,10 +13,11 @@ from scattering.dataset import Dataset, RawFrame, split
 from scattering.detectors import Detector
 from scattering.errors import InputError
 from search.experiment import best
+from search.ledger import Ledger, open_sampler
 from search.records import Trial, read_lines
 from search.retrain import retrain
 from search.settings import Settings, resolve
-from search.tuner import Book, open_sampler, search
+from search.tuner import search
 from spaces import DEFAULTS
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
@@ -91,16 +92,16 @@ def test_a_trial_that_crashes_leaves_its_reason_and_the_others_alone(frames: Dat
 def test_a_crash_that_a_retry_made_good_is_no_failure(frames: Dataset) -> None:
     """What Tune's hooks hear when a worker dies after its first epoch and the retry goes on."""
     run = settings("retry", trials=1, epochs=2)
-    book = Book(run, open_sampler(run))
-    proposal = book.sampler.propose()
+    ledger = Ledger(run, open_sampler(run))
+    proposal = ledger.sampler.propose()
     assert proposal is not None
     report = {"trial": 0, "parameters": 1, "train_loss": 0.1, "val_loss": 0.1, "val_gap_l1": 0.1, "val_gap_cc": 0.9,
               "learning_rate": 1e-3, "seconds": 1.0}  # fmt: skip
-    book.record({**report, "epoch": 1})
-    book.crashed(0, "story", "worker died")
-    book.record({**report, "epoch": 2})
-    book.conclude(0)
-    (trial,) = book.write_trials()
+    ledger.record({**report, "epoch": 1})
+    ledger.crashed(0, "story", "worker died")
+    ledger.record({**report, "epoch": 2})
+    ledger.conclude(0)
+    (trial,) = ledger.write_trials()
     assert (trial.state, trial.epochs, trial.error) == ("finished", 2, "")
 
 
