@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy.typing as npt
 
 from scattering.detectors import Detector
 from scattering.errors import InputError
+from scattering.files import replacing
 from scattering.preprocessing import FULL_SCALE, reach, resize, to_intensity
 from scattering.windows import Windows, vertical_gaps, windows
 
@@ -212,10 +212,10 @@ def _strip_columns(layout: Windows, narrowest: int) -> tuple[tuple[int, ...], in
     A strip holds the gap and all that a resize from `narrowest` columns lets it touch, within the window.
     """
     margin = reach(narrowest, layout.frame_shape[1])
-    edges = [np.flatnonzero(layout.pattern(number)) for number in layout.gapped]
-    widest = max((int(edge[-1] - edge[0]) + 1 for edge in edges), default=0)
+    spans = (np.ptp(np.flatnonzero(layout.pattern(number))) for number in layout.gapped)
+    widest = max((int(span) + 1 for span in spans), default=0)
     width = min(widest + 2 * margin, layout.width)
-    return tuple(min(max(int(edge[0]) - margin, 0), layout.width - width) for edge in edges), width
+    return tuple(min(max(left - margin, 0), layout.width - width) for left in layout.left_edges), width
 
 
 def split(groups: Sequence[str], seed: int, shares: tuple[float, float] = (0.15, 0.2)) -> tuple[list[int], ...]:
@@ -248,32 +248,25 @@ def write(path: Path, data: Dataset) -> None:
 
     Raises InputError where the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    arrays = {name: getattr(data, name) for name in (*ARRAYS, "clean") if getattr(data, name) is not None}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        arrays = [getattr(data, name) for name in (*ARRAYS, "clean")]
-        _reserve(temporary, sum(array.nbytes for array in arrays if array is not None))
-        with h5py.File(temporary, "w") as file:
-            file.attrs["format"] = FORMAT
-            file.attrs["settings"] = json.dumps(data.settings)
-            # Of fixed length: a damaged variable-length string can crash HDF5.
-            file.attrs["fingerprint"] = np.bytes_(data.fingerprint())
-            for name in LABELS:
-                file[name] = np.array(getattr(data, name), dtype=h5py.string_dtype())
-            file["gap"] = data.gap
-            file["strip_starts"] = np.array(data.strip_starts, np.int64)
-            for name in (*ARRAYS, "clean"):
-                array = getattr(data, name)
-                if array is not None:
+        with replacing(path) as temporary:
+            _reserve(temporary, sum(array.nbytes for array in arrays.values()))
+            with h5py.File(temporary, "w") as file:
+                file.attrs["format"] = FORMAT
+                file.attrs["settings"] = json.dumps(data.settings)
+                # Of fixed length: a damaged variable-length string can crash HDF5.
+                file.attrs["fingerprint"] = np.bytes_(data.fingerprint())
+                for name in LABELS:
+                    file[name] = np.array(getattr(data, name), dtype=h5py.string_dtype())
+                file["gap"] = data.gap
+                file["strip_starts"] = np.array(data.strip_starts, np.int64)
+                for name, array in arrays.items():
                     # One frame a chunk: noise hardly compresses, and whole frames are what is read.
                     chunks = (1, *array.shape[1:]) if array.size else None
                     file.create_dataset(name, data=array, chunks=chunks)
-        temporary.replace(path)
     except OSError as error:
         raise InputError(f"cannot write the data set {path}: {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def _reserve(path: Path, size: int) -> None:

@@ -17,7 +17,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Detector:
-    """A detector as it is at full resolution."""
+    """Where a detector, or a frame of it at the working size, has no data."""
 
     name: str
     gap: Bools

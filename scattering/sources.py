@@ -68,19 +68,19 @@ def _simulate(detector: Detector, size: int, frames: int, seed: int, settings: d
     from scattering.simulator import simulate_frames
 
     rows, columns = detector.gap.shape
-    gap = detector.gap_for((size, size))
+    pixel_size = (detector.pixel_size[0] * rows / size, detector.pixel_size[1] * columns / size)
+    working = Detector(detector.name, detector.gap_for((size, size)), pixel_size)
     exposures = simulate_frames(
         frames,
         seed=seed,
-        gap=gap,
-        pixel_size=(detector.pixel_size[0] * rows / size, detector.pixel_size[1] * columns / size),
+        gap=working.gap,
+        pixel_size=pixel_size,
         footprint=footprint((rows, columns), (size, size)),
         # The second exposure: far enough that no gap hides behind a gap again.
-        shift_rows=2 * _tallest_gap(gap),
+        shift_rows=2 * _tallest_gap(working.gap),
     )
     # Each simulated frame is a sample of its own.
     raw = (RawFrame(f.name, f.name, f.category, f.truth, f.valid, f.observed, f.counts, f.clean) for f in exposures)
-    working = Detector(detector.name, gap, detector.pixel_size)
     return dataset.build(raw, working, (size, size), settings, narrowest=size)
 
 

@@ -136,7 +136,10 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset]) -> None:
     """Search and retrain on (train, validation) frames; neither ever holds a test frame."""
     from search.cluster import cluster
 
-    limit = None if settings.minutes is None else settings.minutes * 60
+    search_time = retrain_time = None
+    if settings.minutes is not None:
+        search_time = settings.minutes * 60 * SEARCH_SHARE
+        retrain_time = settings.minutes * 60 - search_time
     with ExitStack() as stack:
         with console.status("starting Ray"):
             stack.enter_context(cluster())
@@ -144,12 +147,12 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset]) -> None:
             from search.tuner import search
         chosen = settings.folder / "winner.json"
         if not chosen.exists():
-            trials = search(settings, data, None if limit is None else limit * SEARCH_SHARE)
+            trials = search(settings, data, search_time)
             winner = best(trials)
             say(_summary(trials, winner))
             write_json(chosen, winner)
         trials = read_table(settings.folder / "trials.csv", Trial)
-        while not retrain(settings, read_json(chosen, Trial), data, limit and limit * (1 - SEARCH_SHARE)):
+        while not retrain(settings, read_json(chosen, Trial), data, retrain_time):
             lost = read_json(chosen, Trial).trial
             trials = [trial for trial in trials if trial.trial != lost]
             say(f"trial {lost} diverged at full length; taking the next best")

@@ -32,6 +32,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from scattering.files import replacing
+
 Config = dict[str, int | float | str]
 
 
@@ -161,14 +163,9 @@ class Gallery:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all: a temporary name first, then a rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    """Write a text file, whole or not at all."""
+    with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 Record = TypeVar("Record", RunInfo, Evaluation, Trial, FrameScore, MethodScore, Epoch)
@@ -188,9 +185,11 @@ def append_line(path: Path, record: Epoch) -> None:
     """Append one record as a line of JSON, in the place of a last line that a crash cut short."""
     line = json.dumps(dataclasses.asdict(record)).encode() + b"\n"
     with path.open("ab+") as file:
-        file.seek(0)
-        whole = file.read()
-        file.truncate(whole.rfind(b"\n") + 1)
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read() != b"\n":
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
         file.write(line)
 
 
@@ -234,8 +233,7 @@ def read_table(path: Path, kind: type[Record]) -> list[Record]:
 
 def write_gallery(path: Path, gallery: Gallery) -> None:
     """Write a gallery as a compressed .npz without pickles."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
-    try:
+    with replacing(path) as temporary:
         np.savez_compressed(
             temporary,
             names=np.array(gallery.names, dtype=np.str_),
@@ -245,9 +243,6 @@ def write_gallery(path: Path, gallery: Gallery) -> None:
             truth=gallery.truth,
             filled=gallery.filled,
         )
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_gallery(path: Path) -> Gallery:

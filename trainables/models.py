@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import torch
@@ -12,6 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from scattering.errors import InputError
+from scattering.files import replacing
 from trainables import NETWORKS
 from trainables.tasks import TASKS, Task
 
@@ -38,14 +38,9 @@ def count_parameters(network: nn.Module) -> int:
 
 def save(path: Path, network: nn.Module, name: str, config: Config) -> None:
     """Write weights and configuration, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    try:
+    with replacing(path) as temporary:
         save_file(weights, temporary, metadata={"network": name, "config": json.dumps(config)})
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load(path: Path) -> tuple[nn.Module, Task]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from ray import tune
 
 from scattering.dataset import Dataset
+from scattering.files import replacing
 from trainables.batches import WindowSet
 from trainables.models import build, count_parameters
 from trainables.training import DivergenceError, fit
@@ -62,16 +62,11 @@ def train_trial(job: dict[str, Any], data: tuple[Dataset, Dataset]) -> None:
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a training state, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        # Through memory: torch's own writer turns a full disk into a RuntimeError.
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
+    # Through memory: torch's own writer turns a full disk into a RuntimeError.
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    with replacing(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
