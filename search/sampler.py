@@ -131,14 +131,14 @@ def open_study(
     )
     for point in first_points(space, defaults)[offset:]:
         study.enqueue_trial(point)
-    running = []
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if set(trial.params) == set(space):
-            running.append(trial)
-        else:  # interrupted while it was proposed: there is nothing to go on with
-            study.tell(trial.number, state=TrialState.FAIL)
     epochs = {epoch.trial: epoch.epoch for epoch in progress}
-    unfinished = [Proposal(trial.number, dict(trial.params), epochs.get(trial.number, 0)) for trial in running]
+    unfinished = []
+    for running in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        trial = optuna.Trial(study, running._trial_id)
+        # As `Study.ask` does: what was interrupted while it was proposed gets the parameters that it lacks.
+        for parameter, distribution in space.items():
+            trial._suggest(parameter, distribution)
+        unfinished.append(Proposal(trial.number, dict(trial.params), epochs.get(trial.number, 0)))
     return Sampler(study, space, trials, unfinished)
 
 
