@@ -91,7 +91,7 @@ CLASSICAL = (
 )
 
 
-def network_method(network: nn.Module, task: Task, data: Dataset, train_seconds: float) -> Method:
+def network_method(name: str, network: nn.Module, task: Task, data: Dataset, train_seconds: float) -> Method:
     """Make a method of a trained network: frames are filled window by window and stitched."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network.to(device).eval()
@@ -113,7 +113,7 @@ def network_method(network: nn.Module, task: Task, data: Dataset, train_seconds:
         filled: Tensor = torch.from_numpy(windows(flat[0], flat[1])).reshape(pieces[0].shape)
         return np.where(observed, measured, stitch(filled, layout).numpy())
 
-    return Method(type(network).__name__, "network", frames, windows, count_parameters(network), train_seconds)
+    return Method(name, "network", frames, windows, count_parameters(network), train_seconds)
 
 
 def evaluate(methods: list[Method], test: Dataset) -> Result:

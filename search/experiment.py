@@ -23,6 +23,8 @@ from search.records import (
     MethodScore,
     RunInfo,
     Trial,
+    drop_trial,
+    model_path,
     read_json,
     read_lines,
     read_table,
@@ -30,9 +32,9 @@ from search.records import (
     write_json,
     write_table,
 )
-from search.settings import RUNS, SEARCH_SHARE, Settings, from_dict
+from search.settings import NETWORKS, RUNS, SEARCH_SHARE, Settings, from_dict
 
-PACKAGES = ("gapsearch", "ray", "optuna", "torch", "numpy", "scipy", "scikit-image", "h5py", "pyFAI", "qlty")
+PACKAGES = ("gapsearch", "ray", "optuna", "torch", "numpy", "scipy", "scikit-image", "h5py", "pyFAI", "qlty", "dlsia")
 
 
 def begin(settings: Settings, command: str) -> tuple[Settings, Dataset]:
@@ -124,11 +126,11 @@ def run(settings: Settings, data: Dataset) -> list[MethodScore]:
         f"{settings.name}: {len(train)} train, {len(validation)} validation, {len(test)} test frames "
         f"({data.settings['title']}), gaps of {data.settings['detector']}"
     )
-    model = folder / "models" / f"{settings.network}.safetensors"
-    if not model.exists():
+    winners = read_table(folder / "winners.csv", Trial)
+    if not winners or not all(model_path(folder, winner.network).exists() for winner in winners):
         _train(settings, (train, validation))
     if not (folder / "leaderboard.csv").exists():
-        _evaluate(settings, model, test)
+        _evaluate(settings, test)
     return read_table(folder / "leaderboard.csv", MethodScore)
 
 
@@ -139,60 +141,93 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset]) -> None:
     search_time = retrain_time = None
     if settings.minutes is not None:
         search_time = settings.minutes * 60 * SEARCH_SHARE
-        retrain_time = settings.minutes * 60 - search_time
+        retrain_time = (settings.minutes * 60 - search_time) / len(settings.networks)
     with ExitStack() as stack:
         with console.status("starting Ray"):
             stack.enter_context(cluster())
-            from search.retrain import retrain
             from search.tuner import search
-        chosen = settings.folder / "winner.json"
-        if not chosen.exists():
+        if not (settings.folder / "winners.csv").exists():
             trials = search(settings, data, search_time)
-            winner = best(trials)
-            say(_summary(trials, winner))
-            write_json(chosen, winner)
-        trials = read_table(settings.folder / "trials.csv", Trial)
-        while not retrain(settings, read_json(chosen, Trial), data, retrain_time):
-            lost = read_json(chosen, Trial).trial
-            trials = [trial for trial in trials if trial.trial != lost]
-            say(f"trial {lost} diverged at full length; taking the next best")
-            (settings.folder / "retraining.jsonl").unlink(missing_ok=True)
-            write_json(chosen, best(trials))
+            winners = {network: best(trials, network) for network in settings.networks}
+            if not any(winners.values()):
+                raise InputError(_nothing(trials))
+            for network, winner in winners.items():
+                say(_summary(trials, network, winner))
+            _write_winners(settings.folder, winners)
+        for winner in read_table(settings.folder / "winners.csv", Trial):
+            _retrain(settings, winner.network, data, retrain_time)
 
 
-def best(trials: list[Trial]) -> Trial:
-    """Return the winner: the best of the finished trials, or of those cut short where none finished.
+def _retrain(settings: Settings, network: str, data: tuple[Dataset, Dataset], seconds: float | None) -> None:
+    """Retrain the winner of a network; one that diverges gives way to the next best."""
+    from search.retrain import retrain
 
-    Raises InputError when no trial has a result.
-    """
+    folder = settings.folder
+    candidates = read_table(folder / "trials.csv", Trial)
+    winners: dict[str, Trial | None] = {
+        winner.network: winner for winner in read_table(folder / "winners.csv", Trial)
+    }
+    while (winner := winners[network]) is not None and not model_path(folder, network).exists():
+        if retrain(settings, winner, data, seconds):
+            return
+        drop_trial(folder / "retraining.jsonl", winner.trial)
+        candidates = [trial for trial in candidates if trial.trial != winner.trial]
+        winners[network] = best(candidates, network)
+        if not any(winners.values()):
+            raise InputError("a winner must train to its end, every trial diverged at full length: start a new run")
+        what = "taking the next best" if winners[network] else f"no other {NETWORKS[network]} has a result"
+        say(f"trial {winner.trial} diverged at full length; {what}")
+        _write_winners(folder, winners)
+
+
+def _write_winners(folder: Path, winners: dict[str, Trial | None]) -> None:
+    write_table(folder / "winners.csv", [winner for winner in winners.values() if winner is not None])
+
+
+def best(trials: list[Trial], network: str) -> Trial | None:
+    """Return the winner: the best of a network's finished trials, or of those cut short where none finished."""
     for state in ("finished", "interrupted", "stopped"):
-        candidates = [trial for trial in trials if trial.state == state and trial.val_gap_l1 is not None]
+        candidates = [
+            (trial.val_gap_l1, trial.trial, trial)
+            for trial in trials
+            if (trial.network, trial.state) == (network, state) and trial.val_gap_l1 is not None
+        ]
         if candidates:
-            return min(candidates, key=lambda trial: (trial.val_gap_l1, trial.trial))
+            return min(candidates)[2]
+    return None
+
+
+def _nothing(trials: list[Trial]) -> str:
+    """Say why no trial has a result."""
     reasons = "; ".join(sorted({trial.error for trial in trials if trial.error}))
     if reasons:
-        raise InputError(f"a search needs a trial that comes to a result, got none ({reasons}): start a new run")
-    raise InputError("a search needs a trial that comes to a result, none was done in time: give more --minutes")
+        return f"a search needs a trial that comes to a result, got none ({reasons}): start a new run"
+    return "a search needs a trial that comes to a result, none was done in time: give more --minutes"
 
 
-def _summary(trials: list[Trial], winner: Trial) -> str:
+def _summary(trials: list[Trial], network: str, winner: Trial | None) -> str:
+    count = sum(trial.network == network for trial in trials)
+    if winner is None:
+        return f"{NETWORKS[network]}: none of {count} trials has a result"
     config = ", ".join(f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
                        for key, value in winner.config.items())  # fmt: skip
     score = f"{winner.val_gap_l1 * 1e3:.2f}e-3" if winner.val_gap_l1 is not None else "none"
-    return f"best of {len(trials)} trials: trial {winner.trial}, validation gap L1 {score} ({config})"
+    return f"{NETWORKS[network]}: best of {count} is trial {winner.trial}, validation gap L1 {score} ({config})"
 
 
-def _evaluate(settings: Settings, model: Path, test: Dataset) -> None:
+def _evaluate(settings: Settings, test: Dataset) -> None:
     from search.evaluate import CLASSICAL, evaluate, network_method
     from trainables.models import load
 
     folder = settings.folder
+    epochs = read_lines(folder / "retraining.jsonl")
+    methods = []
+    for winner in read_table(folder / "winners.csv", Trial):
+        network, task = load(model_path(folder, winner.network))
+        seconds = max((epoch.seconds for epoch in epochs if epoch.trial == winner.trial), default=0.0)
+        methods.append(network_method(NETWORKS[winner.network], network, task, test, seconds))
     with console.status(f"measuring on {len(test)} test frames"):
-        network, task = load(model)
-        epochs = read_lines(folder / "retraining.jsonl")
-        seconds = epochs[-1].seconds if epochs else 0.0
-        filler = network_method(network, task, test, seconds)
-        result = evaluate([filler, *CLASSICAL], test)
+        result = evaluate([*methods, *CLASSICAL], test)
     write_json(folder / "evaluation.json", result.test_set)
     write_table(folder / "scores.csv", result.frames)
     write_gallery(folder / "gallery.npz", result.gallery)

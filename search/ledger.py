@@ -6,29 +6,35 @@ import time
 from pathlib import Path
 from typing import Any
 
-from search import sampler
 from search.display import SearchDisplay
 from search.halving import SuccessiveHalving
-from search.records import Config, Epoch, Trial, append_line, read_lines, read_table, write_table, write_text
-from search.sampler import Proposal, Sampler
+from search.records import Epoch, Trial, append_line, read_lines, read_table, write_table, write_text
+from search.sampler import First, Known, Proposal, Sampler, first_trials, fixed, open_study
 from search.settings import Settings
 from spaces import DEFAULTS, SPACES
+from spaces.paper import POINTS
 
 
 class Ledger:
-    """The study, the rungs of early stopping and the run's records, kept in step.
+    """The studies, the rungs of early stopping and the run's records, kept in step.
 
     The rungs are replayed from the recorded epochs, so a resumed search halves as if it had never stopped.
     """
 
-    def __init__(self, settings: Settings, study: Sampler, deadline: float | None = None) -> None:
+    def __init__(self, settings: Settings, samplers: dict[str, Sampler], deadline: float | None = None) -> None:
         self.settings = settings
-        self.sampler = study
+        self.samplers = samplers
+        self.networks = tuple(samplers)
         self.deadline = deadline
         self.progress = settings.folder / "progress.jsonl"
-        self.halving = SuccessiveHalving(settings.epochs)
+        # Without rungs nothing is stopped early. Networks differ in what an epoch costs and brings.
+        self.halving = {
+            name: SuccessiveHalving(settings.epochs or 0 if settings.proposes else 0) for name in samplers
+        }
         self.display: SearchDisplay | None = None
         self.last: dict[int, Epoch] = {}
+        self.epochs: dict[int, int] = {}
+        self.began: dict[int, float] = {}
         self.failures: dict[int, str] = {}
         self.broken: OSError | None = None
         """Why nothing can be written any more; the search ends with it."""
@@ -36,26 +42,47 @@ class Ledger:
         self.parameters = {trial.trial: trial.parameters for trial in earlier if trial.parameters is not None}
         for epoch in read_lines(self.progress):
             self.last[epoch.trial] = epoch
-            self.halving.record(epoch.trial, epoch.epoch, epoch.val_gap_l1)
+            self.halving[self.network(epoch.trial)].record(epoch.trial, epoch.epoch, epoch.val_gap_l1)
         # Ended, but the session ended before that was written down.
-        for proposal in list(study.unfinished):
-            if proposal.trial in self.halving.stopped or proposal.known_epochs >= settings.epochs:
-                study.unfinished.remove(proposal)
-                self.conclude(proposal.trial)
+        for name, sampler in samplers.items():
+            for proposal in list(sampler.unfinished):
+                if proposal.trial in self.halving[name].stopped or proposal.known_epochs >= proposal.epochs:
+                    sampler.unfinished.remove(proposal)
+                    self.conclude(proposal.trial)
+
+    def network(self, trial: int) -> str:
+        """Which network a trial is of: they take turns in its numbers."""
+        return self.networks[trial % len(self.networks)]
+
+    def planned(self) -> dict[str, int]:
+        """How many trials of each network there are to be."""
+        return {name: sampler.trials for name, sampler in self.samplers.items()}
+
+    def propose(self) -> Proposal | None:
+        """Return the next trial, of the network that has had the least time so far; None when all are proposed."""
+        now = time.monotonic()
+        spent = dict.fromkeys(self.networks, 0.0)
+        begun = dict.fromkeys(self.networks, 0)
+        for trial in self.last.keys() | self.began.keys():
+            recorded = self.last[trial].seconds if trial in self.last else 0.0
+            running = now - self.began[trial] if trial in self.began else 0.0
+            spent[self.network(trial)] += max(recorded, running)
+            begun[self.network(trial)] += 1
+        for name in sorted(self.networks, key=lambda name: (spent[name], begun[name])):
+            proposal = self.samplers[name].propose()
+            if proposal is not None:
+                earlier = self.last.get(proposal.trial)
+                self.began[proposal.trial] = now - (earlier.seconds if earlier else 0.0)
+                return proposal
+        return None
 
     def job(self, proposal: Proposal, threads: int) -> dict[str, Any]:
         """What `train_trial` needs to know of a proposal."""
-        return {
-            "trial": proposal.trial,
-            "network": self.settings.network,
-            "config": proposal.config,
-            "epochs": self.settings.epochs,
-            "schedule": self.settings.schedule,
-            "seed": self.settings.seed,
-            "threads": threads,
-            "checkpoint": str(self.checkpoint(proposal.trial).resolve()),
-            "known_epochs": proposal.known_epochs,
-        }
+        number = proposal.trial
+        job = self.settings.job(
+            number, self.network(number), proposal.config, proposal.epochs, threads, self.checkpoint(number)
+        )
+        return {**job, "known_epochs": proposal.known_epochs}
 
     def checkpoint(self, trial: int) -> Path:
         """Where a trial keeps its training state."""
@@ -84,10 +111,11 @@ class Ledger:
         epoch = Epoch(**{name: result[name] for name in Epoch.__dataclass_fields__})
         self.last[trial] = epoch
         append_line(self.progress, epoch)
-        self.sampler.record(epoch)
+        network = self.network(trial)
+        self.samplers[network].record(epoch)
         if self.display is not None:
             self.display.epoch(epoch)
-        return self.halving.record(trial, epoch.epoch, epoch.val_gap_l1)
+        return self.halving[network].record(trial, epoch.epoch, epoch.val_gap_l1)
 
     def crashed(self, trial: int, story: str, reason: str) -> None:
         """Take in the error that ended a trial."""
@@ -97,33 +125,45 @@ class Ledger:
     def conclude(self, trial: int) -> None:
         """Take in the end of a trial: the study, the tables, the display; its weights are not kept."""
         last, failure = self.last.get(trial), self.failures.get(trial, "")
+        network = self.network(trial)
+        sampler = self.samplers[network]
         if failure or last is None:
             state = "failed"
-        elif last.epoch >= self.settings.epochs:
+        elif last.epoch >= sampler.known()[trial].epochs:
             state = "finished"
         else:
-            state = "stopped" if trial in self.halving.stopped else "interrupted"
-        self.sampler.conclude(trial, state, failure)
+            state = "stopped" if trial in self.halving[network].stopped else "interrupted"
+        sampler.conclude(trial, state, failure)
+        self.began.pop(trial, None)
         self.checkpoint(trial).unlink(missing_ok=True)
         self.write_trials()
         if self.display is not None:
             self.display.ended(trial, state, None if last is None else last.val_gap_l1)
 
     def write_trials(self) -> list[Trial]:
-        """Write trials.csv and return its rows: finished before stopped, best first."""
-        configs, states = self.sampler.configs(), self.sampler.states()
-        trials = [self._trial(number, config, *states[number]) for number, config in configs.items()]
-        order = ("finished", "stopped", "interrupted", "failed")
-        trials.sort(key=lambda trial: (order.index(trial.state), trial.val_gap_l1 or 0.0, trial.trial))
+        """Write trials.csv and return its rows."""
+        trials = self.trials()
         write_table(self.settings.folder / "trials.csv", trials)
         return trials
 
-    def _trial(self, number: int, config: Config, state: str, error: str) -> Trial:
+    def trials(self) -> list[Trial]:
+        """Return every trial proposed so far: finished before stopped, best first."""
+        known = {number: trial for sampler in self.samplers.values() for number, trial in sampler.known().items()}
+        trials = [self._trial(number, trial) for number, trial in known.items()]
+        order = ("finished", "stopped", "interrupted", "failed")
+        return sorted(trials, key=lambda trial: (order.index(trial.state), trial.val_gap_l1 or 0.0, trial.trial))
+
+    def ended(self) -> list[Trial]:
+        """Return the trials that an earlier session ended."""
+        unfinished = {proposal.trial for sampler in self.samplers.values() for proposal in sampler.unfinished}
+        return [trial for trial in self.trials() if trial.trial not in unfinished]
+
+    def _trial(self, number: int, known: Known) -> Trial:
         last = self.last.get(number)
         return Trial(
             trial=number,
-            network=self.settings.network,
-            state=state,
+            network=self.network(number),
+            state=known.state,
             epochs=0 if last is None else last.epoch,
             val_gap_l1=None if last is None else last.val_gap_l1,
             val_gap_cc=None if last is None else last.val_gap_cc,
@@ -131,23 +171,41 @@ class Ledger:
             train_loss=None if last is None else last.train_loss,
             parameters=self.parameters.get(number),
             seconds=0.0 if last is None else last.seconds,
-            config=config,
-            error=error,
+            config=known.config,
+            error=known.error,
         )
 
 
-def open_sampler(settings: Settings) -> Sampler:
-    """Open the study of a run with the space of its network; `--task` leaves no choice of task."""
-    space, defaults = SPACES[settings.network](settings.preset), DEFAULTS[settings.network]
+def open_samplers(settings: Settings) -> dict[str, Sampler]:
+    """Open the study of each network of a run."""
+    progress = read_lines(settings.folder / "progress.jsonl")
+    return {
+        network: _open_sampler(settings, network, place, progress) for place, network in enumerate(settings.networks)
+    }
+
+
+def _open_sampler(settings: Settings, network: str, place: int, progress: list[Epoch]) -> Sampler:
+    # The paper's points lie in the spaces of large machines alone.
+    preset = settings.preset if settings.points == "search" else "paper"
+    space, defaults = SPACES[network](preset), DEFAULTS[network]
     if settings.task is not None:
-        space = sampler.fixed(space, task=settings.task)
+        # `--task` leaves no choice.
+        space = fixed(space, task=settings.task)
         defaults = {**defaults, "task": settings.task}
-    return sampler.open_study(
+    points = POINTS.get(network, ()) if "paper" in settings.points else ()
+    first = [First(point.config, None if settings.epochs else point.epochs) for point in points]
+    if settings.proposes:
+        first += first_trials(space, defaults)
+    mine = [epoch for epoch in progress if epoch.trial % len(settings.networks) == place]
+    return open_study(
         settings.folder / "optuna.journal",
-        settings.network,
+        network,
         space,
-        defaults,
-        trials=settings.trials,
+        first,
+        trials=max(settings.trials, len(points)) if settings.proposes else len(points),
+        epochs=settings.epochs or 0,
         seed=settings.seed,
-        progress=read_lines(settings.folder / "progress.jsonl"),
+        progress=mine,
+        place=place,
+        studies=len(settings.networks),
     )

@@ -6,8 +6,8 @@ A run lives in one folder::
         run.json            settings, versions, data fingerprint: `RunInfo`
         progress.jsonl      one line an epoch of a trial, in the order of arrival: `Epoch`
         trials.csv          one row a trial: `Trial`
-        winner.json         the best trial: `Trial`
-        retraining.jsonl    one line an epoch of the retrained winner: `Epoch`
+        winners.csv         the best trial of each network: `Trial`
+        retraining.jsonl    one line an epoch of a retrained winner: `Epoch`
         evaluation.json     what the test set holds: `Evaluation`
         scores.csv          one row a method and test frame: `FrameScore`
         leaderboard.csv     one row a method, pooled over the test set: `MethodScore`
@@ -162,6 +162,11 @@ class Gallery:
     """(K, M, H, W)."""
 
 
+def model_path(folder: Path, network: str) -> Path:
+    """Where a run keeps the retrained winner of a network."""
+    return folder / "models" / f"{network}.safetensors"
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     with replacing(path) as temporary:
@@ -171,7 +176,7 @@ def write_text(path: Path, text: str) -> None:
 Record = TypeVar("Record", RunInfo, Evaluation, Trial, FrameScore, MethodScore, Epoch)
 
 
-def write_json(path: Path, record: RunInfo | Trial | Evaluation) -> None:
+def write_json(path: Path, record: RunInfo | Evaluation) -> None:
     """Write one record as an indented JSON file."""
     write_text(path, json.dumps(dataclasses.asdict(record), indent=2) + "\n")
 
@@ -191,6 +196,12 @@ def append_line(path: Path, record: Epoch) -> None:
                 file.seek(0)
                 file.truncate(file.read().rfind(b"\n") + 1)
         file.write(line)
+
+
+def drop_trial(path: Path, trial: int) -> None:
+    """Take the epochs of a trial out of a file that `append_line` wrote."""
+    kept = [epoch for epoch in read_lines(path) if epoch.trial != trial]
+    write_text(path, "".join(json.dumps(dataclasses.asdict(epoch)) + "\n" for epoch in kept))
 
 
 def read_lines(path: Path) -> list[Epoch]:

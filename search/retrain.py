@@ -9,19 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import ray
-import torch
-from ray import train
+from ray import train as ray_train
 from ray.train.torch import TorchTrainer, prepare_model
 
 from scattering.dataset import Dataset
 from search.cluster import node_size, total_gpus
 from search.display import RetrainDisplay
-from search.records import Epoch, Trial, append_line, read_lines
+from search.records import Epoch, Trial, append_line, model_path, read_lines
 from search.settings import Settings
-from trainables.batches import WindowSet
-from trainables.models import build, save
-from trainables.training import DivergenceError, fit, unwrap
-from trainables.trial import load_checkpoint, save_checkpoint
+from trainables.models import save
+from trainables.tasks import unwrap
+from trainables.training import DivergenceError
+from trainables.trial import load_checkpoint, prepare, save_checkpoint, train
 
 
 def retrain(settings: Settings, winner: Trial, data: tuple[Dataset, Dataset], seconds: float | None) -> bool:
@@ -31,39 +30,34 @@ def retrain(settings: Settings, winner: Trial, data: tuple[Dataset, Dataset], se
     checkpoint that an earlier session left.
     """
     workers, resources = _workers(int(winner.config["batch_size"]))
-    folder = settings.folder
-    model = folder / "models" / f"{settings.network}.safetensors"
+    folder, network = settings.folder, winner.network
+    checkpoint, progress = folder / "models" / f"{network}.pt", folder / "retraining.jsonl"
+    epochs = settings.retrain_epochs if settings.proposes else winner.epochs
+    threads = int(resources.get("CPU", 1))
     job: dict[str, Any] = {
-        "trial": winner.trial,
-        "network": settings.network,
-        "config": winner.config,
-        "epochs": settings.retrain_epochs,
+        **settings.job(winner.trial, network, winner.config, epochs, threads, checkpoint),
         "seconds": seconds,
-        "schedule": settings.schedule,
-        "seed": settings.seed,
-        "threads": int(resources.get("CPU", 1)),
-        "checkpoint": str((folder / "models" / f"{settings.network}.pt").resolve()),
-        "progress": str((folder / "retraining.jsonl").resolve()),
-        "model": str(model.resolve()),
+        "progress": str(progress.resolve()),
+        "model": str(model_path(folder, network).resolve()),
         "data": ray.put(data),
     }
     trainer = TorchTrainer(
         train_winner,
         train_loop_config=job,
-        scaling_config=train.ScalingConfig(
+        scaling_config=ray_train.ScalingConfig(
             num_workers=workers, use_gpu="GPU" in resources, resources_per_worker=resources
         ),
-        run_config=train.RunConfig(
+        run_config=ray_train.RunConfig(
             name="retrain",
             storage_path=str(folder.resolve()),
-            failure_config=train.FailureConfig(max_failures=1),
+            failure_config=ray_train.FailureConfig(max_failures=1),
         ),
     )
-    with RetrainDisplay(settings, winner.trial, seconds):
+    with RetrainDisplay(progress, winner, epochs, seconds):
         _fit(trainer)
     shutil.rmtree(folder / "retrain", ignore_errors=True)
-    Path(job["checkpoint"]).unlink(missing_ok=True)
-    return model.exists()
+    checkpoint.unlink(missing_ok=True)
+    return model_path(folder, network).exists()
 
 
 def _fit(trainer: TorchTrainer) -> None:
@@ -82,42 +76,28 @@ def _fit(trainer: TorchTrainer) -> None:
 
 def train_winner(job: dict[str, Any]) -> None:
     """Train on every worker; the first one keeps the records, the checkpoint and, at the end, the model."""
-    torch.set_num_threads(job["threads"])
-    context = train.get_context()
+    context = ray_train.get_context()
     rank, workers = context.get_world_rank(), context.get_world_size()
-    device = train.torch.get_device()
-    network, task = build(job["network"], job["config"], job["seed"])
-    network = prepare_model(network.to(device))
+    device = ray_train.torch.get_device()
+    network, task = prepare(job, device)
+    network = prepare_model(network)
     checkpoint, progress = Path(job["checkpoint"]), Path(job["progress"])
-    windows = [WindowSet(part, device) for part in ray.get(job["data"])]
-    epochs = fit(
-        network,
-        task,
-        windows[0],
-        windows[1],
-        epochs=job["epochs"],
-        batch_size=job["config"]["batch_size"],
-        learning_rate=job["config"]["learning_rate"],
-        schedule=job["schedule"],
-        seed=job["seed"],
-        seconds=job["seconds"],
-        state=load_checkpoint(checkpoint),
-        rank=rank,
-        workers=workers,
-    )
-    recorded = {epoch.epoch for epoch in read_lines(progress)}
+    data = ray.get(job["data"])
+    state = load_checkpoint(checkpoint)
+    epochs = train(job, network, task, data, device, state, seconds=job["seconds"], rank=rank, workers=workers)
+    recorded = {epoch.epoch for epoch in read_lines(progress) if epoch.trial == job["trial"]}
     try:
         for metrics, state in epochs:
             if rank == 0:
                 if metrics["epoch"] not in recorded:
                     append_line(progress, Epoch(trial=job["trial"], **metrics))  # type: ignore[arg-type]
                 save_checkpoint(checkpoint, state)
-            train.report(metrics)
+            ray_train.report(metrics)
     except DivergenceError:
         # On every worker at once: all validate the same weights.
         return
     if rank == 0:
-        save(Path(job["model"]), unwrap(network), job["network"], job["config"])
+        save(Path(job["model"]), unwrap(network), job["network"], job["config"], job["implementation"])
 
 
 def _workers(batch_size: int) -> tuple[int, dict[str, float]]:

@@ -14,9 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from scattering.errors import InputError
-from search.settings import PRESETS, RUNS, resolve
-
-NETWORKS = ("tunet",)
+from search.settings import ALL, IMPLEMENTATIONS, NETWORKS, POINTS, PRESETS, RUNS, resolve
 
 # As it can be typed: the Python of a virtual environment in this folder by its relative path.
 _PYTHON = Path(sys.executable)
@@ -37,6 +35,8 @@ examples:
       simulated frames, gaps of a PILATUS 2M; on a laptop this takes about five minutes
   python -m search.run tunet --data 'frames/*.h5' --detector Eiger4M --minutes 60
       your own frames, one hour
+  python -m search.run all --minutes 60
+      all networks side by side, the time shared among them
   python -m search.run tunet --name friday --resume
       go on with a run that was stopped"""
 
@@ -57,7 +57,7 @@ def parser() -> Parser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("network", help="network to search: " + ", ".join(NETWORKS))
+    p.add_argument("network", help=f"network to search: {', '.join(NETWORKS)}, or {ALL}: every one of them")
     data = p.add_argument_group("frames")
     data.add_argument(
         "--data", nargs="+", metavar="FILE",
@@ -82,7 +82,10 @@ def parser() -> Parser:
         help="quick: minutes on a laptop; standard: hours on a GPU; paper: as long as the paper trained "
         "(default: standard with a GPU, else quick)",
     )  # fmt: skip
-    effort.add_argument("--trials", type=int, metavar="N", help=f"variants to try (default: {_defaults('trials')})")
+    effort.add_argument(
+        "--trials", type=int, metavar="N",
+        help=f"variants of each network to try (default: {_defaults('trials')})",
+    )  # fmt: skip
     effort.add_argument(
         "--epochs", type=int, metavar="N",
         help="times that a trial sees every frame, unless it is stopped early "
@@ -90,12 +93,22 @@ def parser() -> Parser:
     )  # fmt: skip
     effort.add_argument(
         "--minutes", type=float, metavar="M",
-        help=f"time for search and retraining together (default: {_defaults('minutes')})",
+        help=f"time for search and retraining together (default: {_defaults('minutes')}, for each network)",
     )  # fmt: skip
     effort.add_argument(
         "--task", choices=("blind", "residual"),
         help="blind: paint the gaps from nothing, as in the paper; residual: correct a simple interpolation "
         "(default: the search tries both)",
+    )  # fmt: skip
+    effort.add_argument(
+        "--points", choices=POINTS, metavar="{" + " ".join(POINTS) + "}",
+        help="search: try promising variants; paper: train every TUNet and MSDNet of the paper's tables to its end, "
+        "as it did; paper,search: begin a search with these (default: search)",
+    )  # fmt: skip
+    effort.add_argument(
+        "--implementation", choices=tuple(IMPLEMENTATIONS),
+        help="whose TUNet and MSDNet: ours, or those of the paper's library (pip install -e '.[pymsdtorch]') "
+        "(default: gapsearch)",
     )  # fmt: skip
     run = p.add_argument_group("run")
     run.add_argument("--name", help="folder under runs/ (default: the network and the time)")
@@ -150,16 +163,17 @@ def follow(options: argparse.Namespace, name: str, command: str) -> None:
 
     Raises InputError for anything the user should change.
     """
-    if options.network not in NETWORKS:
-        near = difflib.get_close_matches(options.network, NETWORKS, n=1)
+    names = (*NETWORKS, ALL)
+    if options.network not in names:
+        near = difflib.get_close_matches(options.network, names, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise InputError(f"the network must be one of {', '.join(NETWORKS)}, got {options.network!r}{hint}")
+        raise InputError(f"the network must be one of {', '.join(names)}, got {options.network!r}{hint}")
     from reports import leaderboard, page
     from search import experiment
     from search.display import say
 
-    keys = ("size", "frames", "trials", "epochs", "minutes", "task", "seed", "detector", "data")
-    given = {key: getattr(options, key) for key in keys}
+    keys = ("data", "detector", "size", "frames", "trials", "epochs", "minutes", "points", "implementation", "task")
+    given = {key: getattr(options, key) for key in (*keys, "seed")}
     if options.resume:
         extra = [f"--{key}" for key in (*given, "preset") if getattr(options, key) is not None]
         if extra:

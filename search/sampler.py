@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -29,32 +30,65 @@ STARTUP_TRIALS = 6
 STATES = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "interrupted": TrialState.PRUNED}
 
 
+class First(NamedTuple):
+    """What one of the first trials is given; the rest of its parameters is random."""
+
+    config: Config
+    epochs: int | None = None
+    """How long it is trained, where that is not what the search gives every trial."""
+
+
+class Known(NamedTuple):
+    """What the study knows of a trial."""
+
+    config: Config
+    epochs: int
+    state: str
+    """finished, stopped, failed or interrupted, which it is until it ends."""
+    error: str
+
+
 @dataclass
 class Proposal:
     """A trial to run: new, or begun in an earlier session."""
 
     trial: int
     config: Config
+    epochs: int
+    """How many it is trained for, unless it is stopped early."""
     known_epochs: int = 0
 
 
 @dataclass
 class Sampler:
-    """One network's study: propose, record, conclude. `trials` is how many there may be in all."""
+    """One network's study: propose, record, conclude.
+
+    Several studies share the numbers of a run's trials: trial `place` + k * `studies` is trial k of this one.
+    """
 
     study: optuna.Study
     space: dict[str, BaseDistribution]
     trials: int
+    """How many there may be in all."""
+    epochs: int
+    place: int = 0
+    studies: int = 1
     unfinished: list[Proposal] = field(default_factory=list)
 
     def propose(self) -> Proposal | None:
         """Return the next trial; None when all have been proposed."""
         if self.unfinished:
             return self.unfinished.pop(0)
-        if len(self.configs()) >= self.trials:
+        if len(self._proposed()) >= self.trials:
             return None
-        trial = self.study.ask(self.space)
-        return Proposal(trial.number, dict(trial.params))
+        return self.proposal(self.study.ask())
+
+    def proposal(self, trial: optuna.Trial, known_epochs: int = 0) -> Proposal:
+        """What is to be done of a trial of the study; parameters that it lacks are chosen."""
+        for name, distribution in self.space.items():
+            trial._suggest(name, distribution)
+        number = self.place + trial.number * self.studies
+        return Proposal(number, dict(trial.params), trial.user_attrs.get("epochs", self.epochs), known_epochs)
 
     def record(self, epoch: Epoch) -> None:
         """Take in one epoch of a running trial."""
@@ -70,7 +104,7 @@ class Sampler:
         trial.set_user_attr("state", state)
         if reason:
             trial.set_user_attr("error", reason)
-        values = self.study.get_trials(deepcopy=False)[number].intermediate_values
+        values = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
         if state == "failed" or not values:
             self.study.tell(trial, state=TrialState.FAIL)
         elif state == "finished":
@@ -78,43 +112,42 @@ class Sampler:
         else:
             self.study.tell(trial, state=STATES[state])
 
-    def configs(self) -> dict[int, Config]:
-        """Configuration of every trial proposed so far."""
-        return {trial.number: dict(trial.params) for trial in self._proposed()}
-
-    def states(self) -> dict[int, tuple[str, str]]:
-        """State and error message of every trial proposed so far; one that has not ended is `interrupted`."""
+    def known(self) -> dict[int, Known]:
+        """Return every trial proposed so far, by its number, whatever became of it."""
         return {
-            trial.number: (trial.user_attrs.get("state", "interrupted"), trial.user_attrs.get("error", ""))
+            self.place + trial.number * self.studies: Known(
+                dict(trial.params),
+                trial.user_attrs.get("epochs", self.epochs),
+                trial.user_attrs.get("state", "interrupted"),
+                trial.user_attrs.get("error", ""),
+            )
             for trial in self._proposed()
         }
 
     def _proposed(self) -> list[optuna.trial.FrozenTrial]:
-        """Trials with a whole configuration, whatever became of them."""
-        trials = self.study.get_trials(deepcopy=False, states=PROPOSED)
-        return [trial for trial in trials if set(trial.params) == set(self.space)]
+        return [trial for trial in self.study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
 
     def _running(self, number: int) -> optuna.Trial:
-        return optuna.Trial(self.study, self.study.get_trials(deepcopy=False)[number]._trial_id)
-
-
-PROPOSED = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        trial = self.study.get_trials(deepcopy=False)[(number - self.place) // self.studies]
+        return optuna.Trial(self.study, trial._trial_id)
 
 
 def open_study(
     journal: Path,
     name: str,
     space: dict[str, BaseDistribution],
-    defaults: Config,
+    first: Sequence[First],
     *,
     trials: int,
+    epochs: int,
     seed: int,
     progress: list[Epoch],
+    place: int = 0,
+    studies: int = 1,
 ) -> Sampler:
-    """Open the study of a run, new or begun earlier; `progress` are the epochs recorded so far.
+    """Open the study of a network, new or begun earlier; `progress` are the epochs recorded so far.
 
-    A new study begins with `first_points`, the rest of which is random; then TPE proposes. Equal seeds give
-    equal first proposals.
+    The `first` trials are given; then TPE proposes. Equal seeds give equal first proposals.
     """
     _drop_torn_line(journal)
     storage = JournalStorage(JournalFileBackend(str(journal)))
@@ -129,17 +162,15 @@ def open_study(
     study = optuna.create_study(
         storage=storage, study_name=name, sampler=sampler, direction="minimize", load_if_exists=True
     )
-    for point in first_points(space, defaults)[offset:]:
-        study.enqueue_trial(point)
-    epochs = {epoch.trial: epoch.epoch for epoch in progress}
-    unfinished = []
+    for point in first[offset:]:
+        study.enqueue_trial(point.config, user_attrs={"epochs": point.epochs} if point.epochs else None)
+    opened = Sampler(study, space, trials, epochs, place, studies)
+    reached = {epoch.trial: epoch.epoch for epoch in progress}
     for running in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        trial = optuna.Trial(study, running._trial_id)
-        # As `Study.ask` does: what was interrupted while it was proposed gets the parameters that it lacks.
-        for parameter, distribution in space.items():
-            trial._suggest(parameter, distribution)
-        unfinished.append(Proposal(trial.number, dict(trial.params), epochs.get(trial.number, 0)))
-    return Sampler(study, space, trials, unfinished)
+        # It may have been interrupted while it was proposed.
+        known = reached.get(place + running.number * studies, 0)
+        opened.unfinished.append(opened.proposal(optuna.Trial(study, running._trial_id), known))
+    return opened
 
 
 def _drop_torn_line(journal: Path) -> None:
@@ -151,8 +182,8 @@ def _drop_torn_line(journal: Path) -> None:
             os.truncate(journal, end)
 
 
-def first_points(space: dict[str, BaseDistribution], defaults: Config) -> list[Config]:
-    """Return what the first trials are given: the defaults, and the defaults with the other task.
+def first_trials(space: dict[str, BaseDistribution], defaults: Config) -> list[First]:
+    """Return what a search begins with: the defaults, and the defaults with the other task.
 
     Blind networks need far more epochs than residual ones. One of them shows where they stand, and the random
     start-up trials beside it stay with the default task; TPE is free to return to the other.
@@ -163,7 +194,7 @@ def first_points(space: dict[str, BaseDistribution], defaults: Config) -> list[C
     others = [task for task in tasks.choices if task != given["task"]]
     same: Config = {"task": given["task"]}
     points = [given, same, *({**given, "task": str(task)} for task in others)]
-    return points + [same] * (STARTUP_TRIALS - len(points))
+    return [First(point) for point in points + [same] * (STARTUP_TRIALS - len(points))]
 
 
 def fixed(space: dict[str, BaseDistribution], **values: Any) -> dict[str, BaseDistribution]:

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scattering.errors import InputError
 
+if TYPE_CHECKING:
+    from spaces.paper import Point
+
+Config = dict[str, int | float | str]
+
 RUNS = Path("runs")
+
+NETWORKS = {
+    "tunet": "TUNet",
+    "msdnet": "MSDNet",
+    "autoencoder": "autoencoder",
+    "pconv": "partial convolution",
+}
+"""What can be searched, by the name on the command line, as tables call it."""
+
+ALL = "all"
+"""Every network in one run."""
+
+IMPLEMENTATIONS = {"gapsearch": tuple(NETWORKS), "pymsdtorch": ("tunet", "msdnet")}
+"""Whose code a network is, and which networks there are of it."""
+
+POINTS = ("search", "paper", "paper,search")
+"""Where configurations come from: proposals, the paper's tables, or first these and then proposals."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +62,14 @@ PRESETS = {
     "paper": Preset(size=512, frames=6497, trials=100, epochs=81, retrain_epochs=300, schedule="step", minutes=None),
 }
 
-UNSET: dict[str, Any] = {"task": None, "seed": 0, "detector": "Pilatus2M", "data": ()}
+UNSET: dict[str, Any] = {
+    "task": None,
+    "seed": 0,
+    "detector": "Pilatus2M",
+    "data": (),
+    "points": "search",
+    "implementation": "gapsearch",
+}
 """What the presets do not say."""
 
 SEARCH_SHARE = 0.6
@@ -52,26 +81,60 @@ class Settings:
     """Everything that decides a run, and nothing else."""
 
     network: str
+    """A key of `NETWORKS`, or all."""
     name: str
     preset: str
     data: tuple[str, ...]
     """Paths, folders or globs; empty: simulate."""
     detector: str
+    implementation: str
+    points: str
     task: str | None
     """blind or residual; None: the search decides."""
     size: int
     frames: int
     trials: int
-    epochs: int
+    """For each network."""
+    epochs: int | None
+    """None: as many as the paper gave each of its points."""
     retrain_epochs: int
     schedule: str
     minutes: float | None
     seed: int
 
     @property
+    def networks(self) -> tuple[str, ...]:
+        """The networks of this run."""
+        if self.network != ALL:
+            return (self.network,)
+        known = IMPLEMENTATIONS[self.implementation]
+        return known if self.proposes else tuple(name for name in known if name in paper_points())
+
+    @property
+    def proposes(self) -> bool:
+        """Whether trials are proposed and stopped early; the paper's points alone are trained to their end."""
+        return self.points != "paper"
+
+    @property
     def folder(self) -> Path:
         """The run's folder."""
         return RUNS / self.name
+
+    def job(
+        self, trial: int, network: str, config: Config, epochs: int, threads: int, checkpoint: Path
+    ) -> dict[str, Any]:
+        """Return what a worker needs to know to train a configuration: see `trainables.trial`."""
+        return {
+            "trial": trial,
+            "network": network,
+            "implementation": self.implementation,
+            "config": config,
+            "epochs": epochs,
+            "schedule": self.schedule,
+            "seed": self.seed,
+            "threads": threads,
+            "checkpoint": str(checkpoint.resolve()),
+        }
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -79,23 +142,52 @@ class Settings:
 
 
 def resolve(network: str, name: str, preset: str, given: dict[str, Any]) -> Settings:
-    """Fill what the user left unset (None) from the preset and check the numbers.
+    """Fill what the user left unset (None) from the preset and check the values.
 
-    Raises InputError for a value out of range.
+    Raises InputError for a value out of range, or values that do not go together.
     """
-    chosen = {
-        **UNSET,
-        **asdict(PRESETS[preset]),
-        **{key: value for key, value in given.items() if value is not None},
-    }
+    given = {key: value for key, value in given.items() if value is not None}
+    chosen = {**UNSET, **asdict(PRESETS[preset]), **given}
     for key, smallest in {"frames": 3, "trials": 1, "epochs": 1, "size": 1, "seed": 0}.items():
         if chosen[key] < smallest:
             raise InputError(f"--{key} must be at least {smallest}, got {chosen[key]}")
     if chosen["minutes"] is not None and chosen["minutes"] <= 0:
         raise InputError(f"--minutes must be above 0, got {chosen['minutes']:g}")
+    known = IMPLEMENTATIONS[chosen["implementation"]]
+    if network not in (ALL, *known):
+        raise InputError(f"--implementation {chosen['implementation']} has {' and '.join(known)}, got {network}")
+    if chosen["points"] != "search":
+        _check_points(network, chosen["points"], given)
+    if chosen["points"] == "paper":
+        # As the paper trained them: its epochs, dividing the learning rate by ten after each third.
+        chosen |= {"epochs": None, "schedule": "step", "minutes": None, **given}
     # A winner trains at least as long as the trials that it won against.
-    chosen["retrain_epochs"] = max(chosen["retrain_epochs"], chosen["epochs"])
-    return Settings(network=network, name=name, preset=preset, **{**chosen, "data": tuple(chosen["data"])})
+    chosen["retrain_epochs"] = max(chosen["retrain_epochs"], chosen["epochs"] or 0)
+    settings = Settings(network=network, name=name, preset=preset, **{**chosen, "data": tuple(chosen["data"])})
+    if settings.minutes is not None and "minutes" not in given:
+        # The presets say what one network needs.
+        settings = replace(settings, minutes=settings.minutes * len(settings.networks))
+    return settings
+
+
+def paper_points() -> dict[str, tuple[Point, ...]]:
+    """Return the paper's points by network; imported late, for Optuna comes with them."""
+    from spaces.paper import POINTS
+
+    return POINTS
+
+
+def _check_points(network: str, points: str, given: dict[str, Any]) -> None:
+    known = paper_points()
+    if network != ALL and network not in known:
+        raise InputError(f"the paper gives points of {' and '.join(known)}, got {network}: leave out --points")
+    if given.get("task", "blind") != "blind":
+        raise InputError(f"the paper's points are blind, got --task {given['task']}: leave out --task or --points")
+    if points == "paper" and "trials" in given:
+        raise InputError(
+            f"--points paper tries the paper's points and no others, got --trials {given['trials']}: "
+            "leave out --trials, or go on with a search: --points paper,search"
+        )
 
 
 def from_dict(values: dict[str, Any]) -> Settings:

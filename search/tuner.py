@@ -15,24 +15,24 @@ from ray.tune.search import Searcher
 from scattering.dataset import Dataset
 from search.cluster import node_size, total_cpus, total_gpus
 from search.display import SearchDisplay
-from search.ledger import Ledger, open_sampler
+from search.ledger import Ledger, open_samplers
 from search.records import Trial
 from search.settings import Settings
 from trainables.trial import train_trial
 
 
 def search(settings: Settings, data: tuple[Dataset, Dataset], seconds: float | None) -> list[Trial]:
-    """Search the space of one network on (train, validation) frames and return every trial, best first.
+    """Search the spaces of a run's networks on (train, validation) frames and return every trial, best first.
 
     Goes on from what the run folder already holds. `seconds` limits the time; trials that it cuts short are
     `interrupted`. Ray must be running.
     """
     folder = settings.folder
     deadline = None if seconds is None else time.monotonic() + seconds
-    ledger = Ledger(settings, open_sampler(settings), deadline)
+    ledger = Ledger(settings, open_samplers(settings), deadline)
     threads, gpus = resources()
     trainable = tune.with_resources(tune.with_parameters(train_trial, data=data), {"cpu": threads, "gpu": gpus})
-    with SearchDisplay(settings.network, settings.trials, settings.epochs, seconds) as display:
+    with SearchDisplay(ledger.planned(), ledger.ended(), seconds) as display:
         ledger.display = display
         tuner = tune.Tuner(
             trainable,
@@ -82,13 +82,13 @@ class Proposals(_Hook, Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]
         """Return the job of the next trial, or say that there is none."""
-        proposal = None if self.ledger.is_over() else self.ledger.sampler.propose()
+        proposal = None if self.ledger.is_over() else self.ledger.propose()
         if proposal is None:
             finished: str = Searcher.FINISHED
             return finished
         self.numbers[trial_id] = proposal.trial
         if self.ledger.display is not None:
-            self.ledger.display.started(proposal.trial)
+            self.ledger.display.started(proposal, self.ledger.network(proposal.trial))
         return self.ledger.job(proposal, self.threads)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:

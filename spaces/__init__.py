@@ -1,4 +1,4 @@
-"""One search space per network: SPACES[name](preset), DEFAULTS[name]."""
+"""One search space per network: SPACES[name](preset), DEFAULTS[name]; the paper's points in `spaces.paper`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ from collections.abc import Callable
 
 from optuna.distributions import BaseDistribution
 
-from spaces import tunet
+from spaces import autoencoder, msdnet, pconv, tunet
 
-SPACES: dict[str, Callable[[str], dict[str, BaseDistribution]]] = {"tunet": tunet.space}
-DEFAULTS: dict[str, dict[str, int | float | str]] = {"tunet": tunet.DEFAULTS}
+SPACES: dict[str, Callable[[str], dict[str, BaseDistribution]]] = {
+    "tunet": tunet.space,
+    "msdnet": msdnet.space,
+    "autoencoder": autoencoder.space,
+    "pconv": pconv.space,
+}
+DEFAULTS: dict[str, dict[str, int | float | str]] = {
+    "tunet": tunet.DEFAULTS,
+    "msdnet": msdnet.DEFAULTS,
+    "autoencoder": autoencoder.DEFAULTS,
+    "pconv": pconv.DEFAULTS,
+}

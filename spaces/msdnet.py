@@ -26,7 +26,7 @@ def space(preset: str) -> dict[str, BaseDistribution]:
         # Blind is the paper's way; residual learns much faster. Which wins depends on data and budget.
         "task": CategoricalDistribution(("residual", "blind")),
         # Cost grows with the square, so in octaves; the paper tried 50, 100 and 200.
-        "num_layers": IntDistribution(10, 40, log=True) if small else IntDistribution(25, 200, log=True),
+        "num_layers": IntDistribution(10, 40, log=True) if small else IntDistribution(20, 200, log=True),
         # Must reach over a gap within a few layers; the paper tried 12, 15 and 20 at twice the quick size.
         "max_dilation": IntDistribution(4, 12) if small else IntDistribution(5, 20),
         # Windows a step. In octaves: halving it doubles the steps, which is what matters.

@@ -33,7 +33,7 @@ def space(preset: str) -> dict[str, BaseDistribution]:
         # Below 1.5 the deep levels starve, above 2 they hold nearly all parameters (paper: 1.5, 2 and 2.5).
         "growth_rate": FloatDistribution(1.5, 2.0 if small else 2.5, step=0.25),
         # Windows a step. In octaves: halving it doubles the steps, which is what matters.
-        "batch_size": IntDistribution(2, 16, log=True) if small else IntDistribution(4, 128, log=True),
+        "batch_size": IntDistribution(2, 16, log=True) if small else IntDistribution(4, 192, log=True),
         # Adam with a cosine: above 2e-2 it diverges, below 5e-4 it does not arrive within a search.
         "learning_rate": FloatDistribution(5e-4, 2e-2, log=True),
     }

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from scattering.interpolation import linear, slanted
 from trainables.batches import Batch
+from trainables.pconv import PartialConvolutionNetwork
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,7 @@ class Task:
 
 def predict_blind(network: nn.Module, measured: Tensor, observed: Tensor) -> Tensor:
     """Paint the whole window from the intensity with zeros in the gaps, as in the paper."""
-    output: Tensor = network(measured.contiguous(memory_format=torch.channels_last))
-    return output
+    return _apply(network, measured, observed)
 
 
 SLOPES = (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)
@@ -53,8 +53,21 @@ def predict_residual(network: nn.Module, measured: Tensor, observed: Tensor) -> 
     level = 0.3 * contrast.log() + 1
     slants = slanted(start, observed, SLOPES)
     inputs = torch.cat((level, detail / contrast, gap, slants / contrast), dim=1)
-    correction: Tensor = network(inputs.contiguous(memory_format=torch.channels_last))
+    correction = _apply(network, inputs, observed)
     return torch.where(observed, measured, start + contrast * correction)
+
+
+def _apply(network: nn.Module, inputs: Tensor, observed: Tensor) -> Tensor:
+    inputs = inputs.contiguous(memory_format=torch.channels_last)
+    takes_observed = isinstance(unwrap(network), PartialConvolutionNetwork)
+    output: Tensor = network(inputs, observed) if takes_observed else network(inputs)
+    return output
+
+
+def unwrap(network: nn.Module) -> nn.Module:
+    """Return the network inside DistributedDataParallel, or the network itself."""
+    inner = getattr(network, "module", network)
+    return inner if isinstance(inner, nn.Module) else network
 
 
 def _surroundings(image: Tensor) -> Tensor:

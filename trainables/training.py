@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from trainables.batches import WindowSet
 from trainables.losses import absolute_error
 from trainables.metrics import correlation, mean_absolute_error
-from trainables.tasks import Task
+from trainables.tasks import Task, unwrap
 
 
 class Progress(NamedTuple):
@@ -149,9 +149,3 @@ def validate(network: nn.Module, task: Task, windows: WindowSet, batch_size: int
         # A constant prediction has no correlation: it has learnt nothing of the pattern.
         "val_gap_cc": 0.0 if gap_cc is None else gap_cc,
     }
-
-
-def unwrap(network: nn.Module) -> nn.Module:
-    """Return the network inside DistributedDataParallel, or the network itself."""
-    inner = getattr(network, "module", network)
-    return inner if isinstance(inner, nn.Module) else network

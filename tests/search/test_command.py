@@ -113,7 +113,7 @@ def test_the_run_folder_holds_its_records_and_nothing_else(finished: tuple[Path,
     folder, _ = finished
     assert sorted(path.name for path in folder.iterdir()) == [
         "evaluation.json", "gallery.npz", "leaderboard.csv", "models", "optuna.journal", "progress.jsonl", "report",
-        "retraining.jsonl", "run.json", "scores.csv", "trials", "trials.csv", "winner.json",
+        "retraining.jsonl", "run.json", "scores.csv", "trials", "trials.csv", "winners.csv",
     ]  # fmt: skip
     assert [path.name for path in folder.glob("models/*")] == ["tunet.safetensors"]
     assert not list(folder.glob("trials/*"))

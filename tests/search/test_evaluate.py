@@ -97,13 +97,13 @@ def test_nothing_outside_held_out_pixels_is_scored(data: Dataset) -> None:
 def test_a_network_keeps_measured_pixels_and_sees_no_truth(data: Dataset, task: str) -> None:
     torch.manual_seed(0)
     network = NETWORKS["tunet"](depth=2, base_channels=2, growth_rate=2.0, in_channels=TASKS[task].in_channels)
-    method = network_method(network, TASKS[task], data, 1.0)
+    method = network_method("TUNet", network, TASKS[task], data, 1.0)
     filled: Floats = method.frames(data.measured, data.observed)
     np.testing.assert_array_equal(filled[data.observed], data.measured[data.observed])
     assert filled.min() >= 0
     assert np.isfinite(filled).all()
     blind_to_truth = replace(data, truth=data.truth * 0, valid=~data.valid)
-    again = network_method(network, TASKS[task], blind_to_truth, 1.0).frames(data.measured, data.observed)
+    again = network_method("TUNet", network, TASKS[task], blind_to_truth, 1.0).frames(data.measured, data.observed)
     np.testing.assert_array_equal(filled, again)
 
 

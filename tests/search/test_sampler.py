@@ -10,7 +10,7 @@ import pytest
 from optuna.trial import TrialState
 
 from search.records import Epoch
-from search.sampler import Sampler, fixed, open_study
+from search.sampler import Sampler, first_trials, fixed, open_study
 from spaces import DEFAULTS, SPACES
 
 
@@ -19,8 +19,9 @@ def _open(folder: Path, trials: int = 8, seed: int = 0, progress: list[Epoch] | 
         folder / "optuna.journal",
         "tunet",
         SPACES["tunet"]("quick"),
-        DEFAULTS["tunet"],
+        first_trials(SPACES["tunet"]("quick"), DEFAULTS["tunet"]),
         trials=trials,
+        epochs=6,
         seed=seed,
         progress=progress or [],
     )
@@ -56,7 +57,8 @@ def test_failed_trials_are_failed_even_with_values(tmp_path: Path) -> None:
     number = _run(sampler, [0.3])
     sampler.conclude(number, "failed", "the loss is not finite after epoch 2")
     assert sampler.study.trials[number].state == TrialState.FAIL
-    assert sampler.states()[number] == ("failed", "the loss is not finite after epoch 2")
+    known = sampler.known()[number]
+    assert (known.state, known.error) == ("failed", "the loss is not finite after epoch 2")
 
 
 def test_the_first_trial_has_the_defaults_and_one_of_the_start_is_blind(tmp_path: Path) -> None:
@@ -85,7 +87,7 @@ def test_a_reopened_study_goes_on_with_the_unfinished_trials(tmp_path: Path) -> 
     before = _open(tmp_path, trials=4)
     done, running = _run(before, [0.3, 0.2]), _run(before, [0.4])
     before.conclude(done, "finished")
-    config = before.configs()[running]
+    config = before.known()[running].config
     after = _open(tmp_path, trials=4, progress=[_epoch(done, 2, 0.2), _epoch(running, 1, 0.4)])
     first = after.propose()
     assert first is not None
@@ -147,8 +149,9 @@ def test_tpe_learns_from_stopped_trials(tmp_path: Path) -> None:
     """
     space = {"task": SPACES["tunet"]("quick")["task"], "learning_rate": SPACES["tunet"]("quick")["learning_rate"]}
     sampler = open_study(
-        tmp_path / "optuna.journal", "tunet", space, {"task": "residual"}, trials=10_000, seed=3, progress=[]
-    )
+        tmp_path / "optuna.journal", "tunet", space, first_trials(space, {"task": "residual"}),
+        trials=10_000, epochs=6, seed=3, progress=[],
+    )  # fmt: skip
     for _ in range(40):
         proposal = sampler.propose()
         assert proposal is not None
@@ -170,8 +173,8 @@ def test_tpe_learns_from_stopped_trials(tmp_path: Path) -> None:
 def test_a_fixed_task_leaves_no_choice(tmp_path: Path, task: str) -> None:
     space = fixed(SPACES["tunet"]("quick"), task=task)
     sampler = open_study(
-        tmp_path / "optuna.journal", "tunet", space, {**DEFAULTS["tunet"], "task": task},
-        trials=20, seed=0, progress=[],
+        tmp_path / "optuna.journal", "tunet", space, first_trials(space, {**DEFAULTS["tunet"], "task": task}),
+        trials=20, epochs=6, seed=0, progress=[],
     )  # fmt: skip
     proposals = [sampler.propose() for _ in range(12)]
     assert {p.config["task"] for p in proposals if p} == {task}

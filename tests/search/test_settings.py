@@ -8,15 +8,43 @@ import pytest
 
 from scattering.errors import InputError
 from search import run
-from search.settings import PRESETS, from_dict, resolve
+from search.settings import IMPLEMENTATIONS, PRESETS, from_dict, resolve
 from spaces import DEFAULTS, SPACES
-from trainables import NETWORKS
+from trainables import NETWORKS, pymsdtorch
 
 GIVEN: dict[str, Any] = {"data": (), "detector": "Pilatus2M"}
 
 
 def test_every_network_has_a_class_a_space_and_defaults() -> None:
-    assert set(run.NETWORKS) == set(NETWORKS) == set(SPACES) == set(DEFAULTS)
+    assert list(run.NETWORKS) == list(NETWORKS) == list(SPACES) == list(DEFAULTS)
+    assert set(IMPLEMENTATIONS["pymsdtorch"]) == set(pymsdtorch.NETWORKS)
+
+
+def test_all_networks_have_the_time_of_each() -> None:
+    alone, together = (resolve(name, "n", "quick", GIVEN) for name in ("tunet", "all"))
+    assert together.minutes == 4 * (alone.minutes or 0)
+    assert resolve("all", "n", "quick", {**GIVEN, "minutes": 7.0}).minutes == 7
+
+
+def test_all_is_every_network_of_the_implementation_that_has_points() -> None:
+    assert resolve("all", "n", "quick", GIVEN).networks == tuple(NETWORKS)
+    assert resolve("all", "n", "quick", {**GIVEN, "implementation": "pymsdtorch"}).networks == ("tunet", "msdnet")
+    assert resolve("all", "n", "quick", {**GIVEN, "points": "paper"}).networks == ("tunet", "msdnet")
+    assert resolve("all", "n", "quick", {**GIVEN, "points": "paper,search"}).networks == tuple(NETWORKS)
+
+
+@pytest.mark.parametrize(
+    ("network", "given", "named"),
+    [
+        ("pconv", {"points": "paper"}, "points of tunet and msdnet, got pconv"),
+        ("tunet", {"points": "paper", "task": "residual"}, "blind, got --task residual"),
+        ("tunet", {"points": "paper", "trials": 3}, "got --trials 3"),
+        ("autoencoder", {"implementation": "pymsdtorch"}, "has tunet and msdnet, got autoencoder"),
+    ],
+)
+def test_what_does_not_go_together_is_named(network: str, given: dict[str, Any], named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        resolve(network, "n", "quick", {**GIVEN, **given})
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))

@@ -1,0 +1,37 @@
+"""Search space of the partial-convolution network."""
+
+from __future__ import annotations
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+DEFAULTS: dict[str, int | float | str] = {
+    "task": "residual",
+    "depth": 3,
+    "base_channels": 16,
+    "batch_size": 4,
+    "learning_rate": 2e-3,
+}
+"""Known to train within a minute on two CPU cores; the first trial of every search."""
+
+
+def space(preset: str) -> dict[str, BaseDistribution]:
+    """Return the distributions of a search; the quick preset is kept to what two CPU cores can train."""
+    small = preset == "quick"
+    return {
+        # Knowing the gaps, it paints whole windows sooner than the others: blind may win where time allows.
+        "task": CategoricalDistribution(("residual", "blind")),
+        # Two levels close gaps of 14 pixels, more are context; at 7 the bottom of a 512 x 128 window is one pixel
+        # wide (paper: 5).
+        "depth": IntDistribution(2, 4) if small else IntDistribution(3, 7),
+        # Cost grows with the square, so in octaves; the paper's 32, and an octave to either side.
+        "base_channels": IntDistribution(8, 24, log=True) if small else IntDistribution(16, 64, log=True),
+        # Windows a step. In octaves: halving it doubles the steps, which is what matters.
+        "batch_size": IntDistribution(2, 16, log=True) if small else IntDistribution(4, 128, log=True),
+        # Adam; the paper's 1e-3 and a factor of ten above it, for the cosine and for few steps.
+        "learning_rate": FloatDistribution(3e-4, 1e-2, log=True),
+    }

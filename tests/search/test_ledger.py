@@ -1,0 +1,143 @@
+"""Several networks in one search: their trials, their time, the paper's points."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.ledger import Ledger, open_samplers
+from search.sampler import Proposal
+from search.settings import NETWORKS, Settings, resolve
+from spaces import SPACES
+from spaces.paper import POINTS
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def settings(network: str = "all", **given: Any) -> Settings:
+    made = resolve(network, "run", "standard", given)
+    made.folder.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def open_ledger(made: Settings) -> Ledger:
+    return Ledger(made, open_samplers(made))
+
+
+def report(ledger: Ledger, proposal: Proposal, epoch: int, value: float, seconds: float) -> bool:
+    values = {"train_loss": 0.1, "val_loss": 0.1, "val_gap_l1": value, "val_gap_cc": 0.9, "learning_rate": 1e-3}
+    return ledger.record({"trial": proposal.trial, "parameters": 1, "epoch": epoch, "seconds": seconds, **values})
+
+
+def next_trial(ledger: Ledger) -> Proposal:
+    proposal = ledger.propose()
+    assert proposal is not None
+    return proposal
+
+
+def test_the_next_trial_goes_to_the_network_that_had_the_least_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    ledger = open_ledger(settings(trials=50))
+    cost = dict(zip(NETWORKS, (1.0, 5.0, 2.0, 1.5), strict=True))
+    spent = dict.fromkeys(NETWORKS, 0.0)
+    for _ in range(60):
+        proposal = next_trial(ledger)
+        network = ledger.network(proposal.trial)
+        # The least so far, whatever the networks cost.
+        assert spent[network] == min(spent.values())
+        seconds = 3 * cost[network]
+        now += seconds
+        for epoch in (1, 2, 3):
+            report(ledger, proposal, epoch, 0.1, epoch * cost[network])
+        ledger.conclude(proposal.trial)
+        spent[network] += seconds
+    assert max(spent.values()) - min(spent.values()) <= 3 * max(cost.values())
+
+
+def test_running_trials_count_as_time_spent(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    ledger = open_ledger(settings(trials=50))
+    at_once = [ledger.network(next_trial(ledger).trial) for _ in range(8)]
+    assert sorted(at_once) == sorted([*NETWORKS, *NETWORKS])
+    for trial in list(ledger.began):
+        if ledger.network(trial) == "pconv":
+            ledger.conclude(trial)  # at once: it failed
+    now += 100
+    assert ledger.network(next_trial(ledger).trial) == "pconv"
+
+
+def test_a_number_is_one_trial_of_one_network_for_ever() -> None:
+    made = settings(trials=3)
+    before = open_ledger(made)
+    first = [next_trial(before) for _ in range(7)]
+    after = open_ledger(made)
+    again = [next_trial(after) for _ in range(12)]
+    assert after.propose() is None
+    assert {p.trial for p in again} == set(range(12))
+    known = {p.trial: p.config for p in again}
+    for proposal in first:
+        assert known[proposal.trial] == proposal.config
+        assert set(proposal.config) == set(SPACES[after.network(proposal.trial)]("standard"))
+
+
+def test_networks_are_halved_apart() -> None:
+    """A slow network's trials are not measured against another's."""
+    ledger = open_ledger(settings(trials=20, epochs=9))
+    stopped = dict.fromkeys(NETWORKS, 0)
+    for _ in range(32):
+        proposal = next_trial(ledger)
+        network = ledger.network(proposal.trial)
+        value = (0.1 if network == "tunet" else 0.9) + 0.001 * proposal.trial
+        stopped[network] += report(ledger, proposal, 1, value, 1.0)
+    # Each network's first trial is its best here, and passes; without rungs of their own only TUNets would.
+    assert all(0 < count < 8 for count in stopped.values())
+
+
+@pytest.mark.parametrize("network", POINTS)
+def test_points_of_the_paper_and_no_others(network: str) -> None:
+    made = settings(network, points="paper")
+    assert (made.schedule, made.minutes) == ("step", None)
+    ledger = open_ledger(made)
+    proposals = [next_trial(ledger) for _ in POINTS[network]]
+    assert ledger.propose() is None
+    assert [(p.config, p.epochs) for p in proposals] == [(p.config, p.epochs) for p in POINTS[network]]
+    # Nothing is stopped early, however bad.
+    assert not any(report(ledger, p, epoch, 0.1 * (1 + p.trial), 1.0) for p in proposals for epoch in (1, 3, 9, 27))
+    jobs = [ledger.job(proposal, 1) for proposal in proposals]
+    assert all(job["schedule"] == "step" for job in jobs)
+
+
+def test_points_of_the_paper_survive_a_restart() -> None:
+    made = settings("msdnet", points="paper")
+    first = next_trial(open_ledger(made))
+    after = open_ledger(made)
+    again = [next_trial(after) for _ in POINTS["msdnet"]]
+    assert again[0] == first
+    assert [p.epochs for p in again] == [300, 300, 300, 180, 180]
+
+
+def test_fewer_epochs_can_be_asked_of_the_papers_points() -> None:
+    ledger = open_ledger(settings("msdnet", points="paper", epochs=2))
+    assert {next_trial(ledger).epochs for _ in POINTS["msdnet"]} == {2}
+
+
+@pytest.mark.parametrize("preset", ["quick", "standard"])
+def test_points_of_the_paper_begin_a_search(preset: str) -> None:
+    made = resolve("all", "run", preset, {"points": "paper,search", "trials": 12})
+    made.folder.mkdir(parents=True)
+    ledger = open_ledger(made)
+    proposals = [next_trial(ledger) for _ in range(48)]
+    assert ledger.propose() is None
+    for network, points in POINTS.items():
+        mine = sorted((p for p in proposals if ledger.network(p.trial) == network), key=lambda p: p.trial)
+        assert [p.config for p in mine[: len(points)]] == [p.config for p in points]
+        assert {p.epochs for p in mine} == {made.epochs}
+        assert len(mine) == 12

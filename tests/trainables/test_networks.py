@@ -1,0 +1,99 @@
+"""What holds for every network that can be searched."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from trainables import NETWORKS
+from trainables.models import Config, build, load, save
+from trainables.tasks import TASKS
+
+SMALL: dict[str, Config] = {
+    "tunet": {"depth": 2, "base_channels": 8, "growth_rate": 2.0},
+    "msdnet": {"num_layers": 30, "max_dilation": 5},
+    "autoencoder": {"depth": 1, "base_channels": 8, "latent_dimension": 16},
+    "pconv": {"depth": 2, "base_channels": 8},
+}
+
+
+def test_every_network_is_here():
+    assert SMALL.keys() == NETWORKS.keys()
+
+
+@pytest.fixture(params=list(NETWORKS))
+def name(request):
+    return request.param
+
+
+def config(name: str, task: str) -> Config:
+    return {**SMALL[name], "task": task, "batch_size": 4, "learning_rate": 1e-2}
+
+
+def window(height: int, width: int, count: int = 2) -> tuple[Tensor, Tensor, Tensor]:
+    """Smooth images (count, 1, height, width), the same with a gap, and what is observed."""
+    rows, columns = torch.arange(height)[:, None] / 16, torch.arange(width) / 16
+    phase = torch.arange(count)[:, None, None] * 1.3
+    truth = (0.5 + 0.25 * torch.sin(3 * rows + phase) * torch.cos(2 * columns))[:, None]
+    observed = torch.ones_like(truth, dtype=torch.bool)
+    observed[..., height // 2 : height // 2 + 2, :] = False
+    observed[..., width // 3] = False
+    return truth, truth * observed, observed
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("size", [(32, 16), (33, 17), (13, 9), (2, 41)])
+def test_any_size_is_kept(name, size, task):
+    network, posed = build(name, config(name, task))
+    _, measured, observed = window(*size)
+    assert posed.predict(network, measured, observed).shape == (2, 1, *size)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_parameter_learns(name, task):
+    network, posed = build(name, config(name, task))
+    truth, measured, observed = window(32, 16)
+    (posed.predict(network, measured, observed) - truth).abs().sum().backward()
+    gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
+    assert all(gradient.isfinite().all() for gradient in gradients.values())
+    # A map of an MSDNet may be born dead (ReLU of nothing but negative values): its filter then has no gradient.
+    silent = [name for name, gradient in gradients.items() if not gradient.any()]
+    assert len(silent) <= (len(gradients) / 5 if name == "msdnet" else 0), silent
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_one_batch_is_overfitted(name, task):
+    torch.manual_seed(0)
+    network, posed = build(name, config(name, task))
+    truth, _, observed = window(16, 16)
+    # Noise: what lies in the gaps can be remembered, but not worked out.
+    truth = (truth + 0.1 * torch.randn(truth.shape)).clamp(min=0)
+    measured = truth * observed
+    optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
+    for step in range(300):
+        for group in optimizer.param_groups:
+            group["lr"] = 5e-3 * (1 - step / 300)
+        loss = (posed.predict(network, measured, observed) - truth)[~observed].abs().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.5 * 0.08  # the mean size of the noise
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_loaded_network_gives_the_same_output_bit_for_bit(tmp_path, name, task):
+    network, posed = build(name, config(name, task), seed=3)
+    _, measured, observed = window(33, 17)
+    save(tmp_path / "a.safetensors", network, name, config(name, task))
+    loaded, loaded_task = load(tmp_path / "a.safetensors")
+    assert loaded_task is posed
+    assert torch.equal(posed.predict(loaded, measured, observed), posed.predict(network, measured, observed))
+
+
+def test_what_is_not_observed_is_not_seen(name):
+    """Whatever stands in the gaps: the residual task starts from observed pixels alone, the blind one from zeros."""
+    network, posed = build(name, config(name, "residual"))
+    _, measured, observed = window(32, 16)
+    other = torch.where(observed, measured, torch.rand(measured.shape))
+    assert torch.equal(
+        posed.predict(network, measured, observed)[~observed], posed.predict(network, other, observed)[~observed]
+    )
