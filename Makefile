@@ -1,19 +1,25 @@
 # make search   set up, search TUNet on simulated frames, end with the path of the leaderboard
-# make test     set up, then lint, types and every test
+# make test     set up, then lint, types and every test; those against dlsia in an environment of their own
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup search test quick-test lint clean
+.PHONY: setup search test test-pymsdtorch quick-test lint clean
 
 setup: .venv/ready
 
-.venv/ready: pyproject.toml constraints.txt
+.venv/ready: pyproject.toml constraints.txt constraints-shared.txt
+.venv/ready: SETUP := -c constraints.txt -e '.[dev]'
+
+.venv-pymsdtorch/ready: pyproject.toml constraints-pymsdtorch.txt constraints-shared.txt
+.venv-pymsdtorch/ready: SETUP := -c constraints-pymsdtorch.txt -e '.[dev,pymsdtorch]'
+
+%/ready:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "gapsearch needs Python 3.11 or newer, got $$($(PYTHON) -V); say which one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
-	@echo "setting up .venv (some minutes and some GB the first time)"
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@echo "setting up $* (some minutes and some GB the first time)"
+	$(PYTHON) -m venv $*
+	$*/bin/python -m pip install --quiet --disable-pip-version-check $(SETUP)
 	@touch $@
 
 search: setup
@@ -26,9 +32,13 @@ lint: setup
 
 test: lint
 	$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory test-pymsdtorch
+
+test-pymsdtorch: .venv-pymsdtorch/ready
+	.venv-pymsdtorch/bin/python -m pytest -m dlsia
 
 quick-test: setup
 	$(BIN)/python -m pytest -m "not slow"
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf .venv .venv-pymsdtorch .mypy_cache .ruff_cache .pytest_cache build *.egg-info
