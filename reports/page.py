@@ -11,7 +11,7 @@ from plotly.offline import get_plotlyjs
 
 from reports import gallery, leaderboard, method, summary, sweep
 from reports.markup import escape, known, section
-from scattering.errors import InputError
+from scattering.errors import InputError, one_line
 from search.records import (
     Epoch,
     Evaluation,
@@ -76,9 +76,8 @@ def read(run: Path) -> Run:
             gallery=read_gallery(pictures) if pictures.exists() else None,
         )
     except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
-        reason = " ".join(str(error).split())
         raise InputError(
-            f"a run folder holds only what the search wrote, {run} does not ({reason}); run it anew"
+            f"a run folder holds only what the search wrote, {run} does not ({one_line(error)}); run it anew"
         ) from error
 
 

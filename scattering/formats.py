@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from scattering.errors import InputError
+from scattering.errors import InputError, one_line
 
 
 class DetectorFrame(NamedTuple):
@@ -100,16 +100,12 @@ def _open(path: Path) -> Iterator[h5py.File]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise InputError(f"cannot read {path} as HDF5: {_reason(error)}") from None
+        raise InputError(f"cannot read {path} as HDF5: {one_line(error)}") from None
     with file:
         try:
             yield file
         except (OSError, KeyError, TypeError, RuntimeError, UnicodeDecodeError) as error:
-            raise InputError(f"{path} is damaged: {_reason(error)}") from None
-
-
-def _reason(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]
+            raise InputError(f"{path} is damaged: {one_line(error)}") from None
 
 
 def _names(file: h5py.File) -> list[str]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from trainables.precision import FullPrecisionConv2d
 from trainables.tunet import double_convolution
 
 
@@ -45,7 +46,7 @@ class Autoencoder(nn.Module):
         self.decoder = nn.ModuleList(
             double_convolution(kept, kept, left, "none") for kept, left in zip(channels, outputs, strict=True)
         )
-        self.head = nn.Conv2d(base_channels, 1, 1)
+        self.head = FullPrecisionConv2d(base_channels, 1, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 # Without skips PyTorch's default fades: of the input's variation a millionth reached the output.

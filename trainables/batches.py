@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -33,13 +35,22 @@ class Batch(NamedTuple):
         return self.valid & ~self.observed
 
 
+BUDGET = 0.5
+"""Share of a GPU's free memory that the windows may take; the rest is for training."""
+
+
 class WindowSet:
-    """The windows without a real vertical gap, of every frame of a data set: N frames x F windows."""
+    """The windows without a real vertical gap, of every frame of a data set: N frames x F windows.
+
+    They lie on the device once where they fit, else in the host's memory.
+    """
 
     def __init__(self, data: Dataset, device: torch.device) -> None:
         self.layout = data.windows
         self.names = data.names
         self.patterns = len(self.layout.gapped)
+        self.device = device
+        self.storage = device = device if _fits(data, device) else torch.device("cpu")
         self.measured = self._windows(_tensor(data.measured, device))
         self.observed = self._windows(_tensor(data.observed, device))
         self.truth = self._windows(_tensor(data.truth, device))
@@ -49,7 +60,6 @@ class WindowSet:
         starts = torch.tensor(data.strip_starts, device=device).reshape(-1, 1)
         self.strip_columns = starts + torch.arange(data.strips.shape[-1], device=device)
         self.free = torch.tensor(self.layout.free, device=device)
-        self.device = device
 
     def __len__(self) -> int:
         """Number of windows."""
@@ -71,22 +81,47 @@ class WindowSet:
         truth, valid = self.truth[frame, window], self.valid[frame, window]
         return Batch(measured[:, None], observed[:, None], truth[:, None], valid[:, None])
 
+    def batches(self, parts: Sequence[tuple[Tensor, Tensor]]) -> Iterator[Batch]:
+        """Cut the windows and patterns of each part and give them on the device, from the host one part ahead."""
+        if self.storage == self.device:
+            yield from (self.batch(*part) for part in parts)
+            return
+        with ThreadPoolExecutor(1) as worker:
+            ahead = worker.submit(self._sent, *parts[0])
+            for part in parts[1:]:
+                ready, ahead = ahead, worker.submit(self._sent, *part)
+                yield ready.result()
+            yield ahead.result()
+
+    def _sent(self, chosen: Tensor, pattern: Tensor) -> Batch:
+        # From pinned memory the copy runs beside the training.
+        pin = self.device.type == "cuda"
+        parts = (part.pin_memory() if pin else part for part in self.batch(chosen, pattern))
+        return Batch(*(part.to(self.device, non_blocking=True) for part in parts))
+
     def random_patterns(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw gap patterns (count,), each as likely as no gap (paper, equation 1)."""
-        return torch.randint(NO_GAP, self.patterns, (count,), generator=generator).to(self.device)
+        return torch.randint(NO_GAP, self.patterns, (count,), generator=generator).to(self.storage)
 
     def fixed_patterns(self) -> Tensor:
         """One gap pattern a window (N * F,), from the frame's name: every trial is ranked on the same pixels."""
         if not self.patterns:
-            return torch.full((len(self),), NO_GAP, device=self.device)
+            return torch.full((len(self),), NO_GAP, device=self.storage)
         digests = (
             hashlib.sha256(f"{name} {free}".encode()).digest() for name in self.names for free in self.layout.free
         )
-        return torch.tensor([digest[0] % self.patterns for digest in digests], device=self.device)
+        return torch.tensor([digest[0] % self.patterns for digest in digests], device=self.storage)
 
     def _windows(self, frames: Tensor) -> Tensor:
         """View (N, H, W) as (N, windows, H, width)."""
         return cut(frames, self.layout)
+
+
+def _fits(data: Dataset, device: torch.device) -> bool:
+    if device.type != "cuda":
+        return True
+    arrays = (data.measured, data.observed, data.truth, data.valid, data.strips, data.strips_observed)
+    return sum(array.nbytes for array in arrays) <= BUDGET * torch.cuda.mem_get_info(device)[0]
 
 
 def _tensor(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:

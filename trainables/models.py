@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from scattering.errors import InputError
+from scattering.errors import InputError, one_line
 from scattering.files import replacing
 from trainables import NETWORKS, pymsdtorch
 from trainables.tasks import TASKS, Task
@@ -27,8 +27,6 @@ REGISTRIES: dict[str, Mapping[str, Callable[..., nn.Module]]] = {
     "pymsdtorch": pymsdtorch.NETWORKS,
 }
 """Networks by name, by whose code they are: ours or the library's of the paper."""
-
-IMPLEMENTATIONS = tuple(REGISTRIES)
 
 
 def build(name: str, config: Config, seed: int = 0, implementation: str = "gapsearch") -> tuple[nn.Module, Task]:
@@ -69,6 +67,5 @@ def load(path: Path) -> tuple[nn.Module, Task]:
             network, task = build(metadata["network"], json.loads(metadata["config"]), implementation=implementation)
             network.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"cannot read {path} as a model: {reason}") from None
+        raise InputError(f"cannot read {path} as a model: {one_line(error)}") from None
     return network, task

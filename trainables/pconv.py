@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from trainables.precision import FullPrecisionConv2d
+
 KERNELS = (7, 5, 5)
 """Kernel size of the first levels of the encoder; 3 from there on (Liu et al., Table 2)."""
 
@@ -74,9 +76,9 @@ class PartialConvolution(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(
-            in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=False
-        )
+        # The layer of one channel is the last one.
+        kind = FullPrecisionConv2d if out_channels == 1 else nn.Conv2d
+        self.convolution = kind(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=False)
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.window = nn.AvgPool2d(kernel, stride, kernel // 2)
         # Liu et al. too: without normalisation PyTorch's default fades from layer to layer.

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scattering.errors import InputError
+from scattering.errors import InputError, one_line
 from scattering.files import replacing
 from trainables.msdnet import MSDNet
 from trainables.tunet import TUNet
@@ -284,8 +284,3 @@ def growth_rate(channels: Sequence[int]) -> float:
     # Rates that give the same channels span more than one over the product of two numbers of channels.
     rates: Iterator[float] = (math.ceil(least * 10**decimals) / 10**decimals for decimals in range(16))
     return next(rate for rate in rates if all(int(kept * rate) == deep for kept, deep in pairwise(channels)))
-
-
-def one_line(error: Exception) -> str:
-    """Return the message of an error as part of one line."""
-    return " ".join(str(error).split())[:200]

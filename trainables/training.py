@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from trainables.batches import WindowSet
 from trainables.losses import absolute_error
 from trainables.metrics import correlation, mean_absolute_error
+from trainables.precision import mixed_precision
 from trainables.tasks import Task, unwrap
 
 
@@ -62,7 +63,7 @@ def fit(
     `seconds` the learning rate follows the time where that is further along than the epochs, and training
     ends with it. Raises DivergenceError when a loss is not finite.
     """
-    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
+    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
     done, spent = 0, 0.0
     if state is not None:
         unwrap(network).load_state_dict(state["network"])
@@ -73,14 +74,14 @@ def fit(
     for epoch in range(done, epochs):
         # Drawn anew from (seed, epoch): a resumed run goes on as the uninterrupted one would.
         generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-        order = torch.randperm(len(train), generator=generator).to(train.device)
+        order = torch.randperm(len(train), generator=generator).to(train.storage)
         patterns = train.random_patterns(len(train), generator)
         total = torch.zeros((), device=train.device)
         network.train()
-        for step in range(steps):
-            mine = slice(step * batch_size + rank, (step + 1) * batch_size, workers)
-            batch = train.batch(order[mine], patterns[mine])
-            prediction = task.predict(network, batch.measured, batch.observed)
+        mine = [slice(step * batch_size + rank, (step + 1) * batch_size, workers) for step in range(steps)]
+        for step, batch in enumerate(train.batches([(order[part], patterns[part]) for part in mine])):
+            with mixed_precision(train.device):
+                prediction = task.predict(network, batch.measured, batch.observed)
             error, pixels = absolute_error(prediction, batch.truth, task.scored(batch))
             elapsed = time.perf_counter() - started
             if workers > 1:
@@ -133,8 +134,8 @@ def validate(network: nn.Module, task: Task, windows: WindowSet, batch_size: int
     pixels: list[Tensor] = []
     filled: list[Tensor] = []
     truth: list[Tensor] = []
-    for chosen in torch.split(torch.arange(len(windows), device=windows.device), batch_size):
-        batch = windows.batch(chosen, patterns[chosen])
+    everything = torch.arange(len(windows), device=windows.storage)
+    for batch in windows.batches([(part, patterns[part]) for part in torch.split(everything, batch_size)]):
         prediction = task.predict(network, batch.measured, batch.observed)
         error, count = absolute_error(prediction, batch.truth, batch.valid)
         losses.append(error)

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from trainables.precision import FullPrecisionConv2d
+
 
 class TUNet(nn.Module):
     """Encoder and decoder of `depth` levels, joined by skip connections.
@@ -60,7 +62,7 @@ class TUNet(nn.Module):
         self.decoder = nn.ModuleList(
             double_convolution(2 * kept, kept, kept, normalization) for kept in channels[:-1]
         )
-        self.head = nn.Conv2d(base_channels, 1, 1)
+        self.head = FullPrecisionConv2d(base_channels, 1, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, 1, H, W)."""

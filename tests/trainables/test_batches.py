@@ -140,3 +140,22 @@ def test_a_detector_without_vertical_gaps_lays_none(gapless):
     batch = gapless.batch(torch.arange(len(gapless)), gapless.fixed_patterns())
     assert torch.equal(batch.held_out, ~batch.observed)
     assert batch.held_out.any()
+
+
+def test_batches_from_the_host_are_the_same_and_one_ahead(data):
+    here, there = WindowSet(data, CPU), WindowSet(data, CPU)
+    there.device = torch.device("cpu", 0)  # another device than that of the windows, for all that it knows
+    chosen, patterns = torch.arange(20), torch.arange(20) % here.patterns
+    parts = list(zip(chosen.split(6), patterns.split(6), strict=True))
+    for one, other in zip(here.batches(parts), there.batches(parts), strict=True):
+        assert all(torch.equal(*pair) for pair in zip(one, other, strict=True))
+
+
+def test_batches_may_be_left_before_their_end(data):
+    windows = WindowSet(data, CPU)
+    windows.device = torch.device("cpu", 0)
+    parts = [(torch.arange(4), torch.zeros(4, dtype=torch.long))] * 9
+    for count, _ in enumerate(windows.batches(parts)):
+        if count == 2:
+            break
+    assert count == 2

@@ -5,28 +5,13 @@ import torch
 from torch import Tensor
 
 from trainables import NETWORKS
-from trainables.models import Config, build, load, save
+from trainables.models import build, load, save
 from trainables.tasks import TASKS
-
-SMALL: dict[str, Config] = {
-    "tunet": {"depth": 2, "base_channels": 8, "growth_rate": 2.0},
-    "msdnet": {"num_layers": 30, "max_dilation": 5},
-    "autoencoder": {"depth": 1, "base_channels": 8, "latent_dimension": 16},
-    "pconv": {"depth": 2, "base_channels": 8},
-}
-
-
-def test_every_network_is_here():
-    assert SMALL.keys() == NETWORKS.keys()
 
 
 @pytest.fixture(params=list(NETWORKS))
 def name(request):
     return request.param
-
-
-def config(name: str, task: str) -> Config:
-    return {**SMALL[name], "task": task, "batch_size": 4, "learning_rate": 1e-2}
 
 
 def window(height: int, width: int, count: int = 2) -> tuple[Tensor, Tensor, Tensor]:
@@ -42,15 +27,15 @@ def window(height: int, width: int, count: int = 2) -> tuple[Tensor, Tensor, Ten
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("size", [(32, 16), (33, 17), (13, 9), (2, 41)])
-def test_any_size_is_kept(name, size, task):
-    network, posed = build(name, config(name, task))
+def test_any_size_is_kept(small, name, size, task):
+    network, posed = build(name, small(name, task))
     _, measured, observed = window(*size)
     assert posed.predict(network, measured, observed).shape == (2, 1, *size)
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_parameter_learns(name, task):
-    network, posed = build(name, config(name, task))
+def test_every_parameter_learns(small, name, task):
+    network, posed = build(name, small(name, task))
     truth, measured, observed = window(32, 16)
     (posed.predict(network, measured, observed) - truth).abs().sum().backward()
     gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
@@ -61,9 +46,9 @@ def test_every_parameter_learns(name, task):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_one_batch_is_overfitted(name, task):
+def test_one_batch_is_overfitted(small, name, task):
     torch.manual_seed(0)
-    network, posed = build(name, config(name, task))
+    network, posed = build(name, small(name, task))
     truth, _, observed = window(16, 16)
     # Noise: what lies in the gaps can be remembered, but not worked out.
     truth = (truth + 0.1 * torch.randn(truth.shape)).clamp(min=0)
@@ -80,18 +65,18 @@ def test_one_batch_is_overfitted(name, task):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_loaded_network_gives_the_same_output_bit_for_bit(tmp_path, name, task):
-    network, posed = build(name, config(name, task), seed=3)
+def test_a_loaded_network_gives_the_same_output_bit_for_bit(tmp_path, small, name, task):
+    network, posed = build(name, small(name, task), seed=3)
     _, measured, observed = window(33, 17)
-    save(tmp_path / "a.safetensors", network, name, config(name, task))
+    save(tmp_path / "a.safetensors", network, name, small(name, task))
     loaded, loaded_task = load(tmp_path / "a.safetensors")
     assert loaded_task is posed
     assert torch.equal(posed.predict(loaded, measured, observed), posed.predict(network, measured, observed))
 
 
-def test_what_is_not_observed_is_not_seen(name):
+def test_what_is_not_observed_is_not_seen(small, name):
     """Whatever stands in the gaps: the residual task starts from observed pixels alone, the blind one from zeros."""
-    network, posed = build(name, config(name, "residual"))
+    network, posed = build(name, small(name, "residual"))
     _, measured, observed = window(32, 16)
     other = torch.where(observed, measured, torch.rand(measured.shape))
     assert torch.equal(
