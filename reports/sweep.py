@@ -41,6 +41,7 @@ class Curve(NamedTuple):
     trial: int
     look: str
     """A key of `LINES`."""
+    network: str
     epochs: list[int]
     val_gap_l1: list[float]
     config: Config
@@ -128,8 +129,9 @@ def curves(epochs: Iterable[Epoch], rows: Sequence[Row]) -> list[Curve]:
         row = known_trials.get(number_)
         look = "" if row is None else "winner" if row.winner else row.trial.state
         steps = sorted(values)
-        config = row.trial.config if row else {}
-        found.append(Curve(number_, look if look in LINES else "", steps, [values[s] for s in steps], config))
+        config, network = (row.trial.config, row.trial.network) if row else ({}, "")
+        look = look if look in LINES else ""
+        found.append(Curve(number_, look, network, steps, [values[s] for s in steps], config))
     return sorted(found, key=lambda curve: curve.look == "winner")
 
 
@@ -151,7 +153,8 @@ def figure(curves: Sequence[Curve]) -> go.Figure:
             line={"color": color, "width": width},
             marker={"size": 3 + width},
             opacity=opacity,
-            text=[f"<b>trial {curve.trial}</b> ({name})<br>{settings}"] * len(curve.epochs),
+            text=[f"<b>trial {curve.trial}</b> ({name})<br>{escape(curve.network)}<br>{settings}"]
+            * len(curve.epochs),
             hovertemplate="%{text}<br>epoch %{x}: L1 %{y:.3f} × 10<sup>−3</sup><extra></extra>",
         )
         seen.add(curve.look)

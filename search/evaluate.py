@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -141,7 +142,7 @@ def evaluate(methods: list[Method], test: Dataset) -> Result:
         vertical_floor_l1=floors.vertical_l1 if floors else None,
     )
     shown = [entry for entry in filled if entry.method.kind != "limit"]
-    return Result(test_set, leaderboard, frames, _gallery(shown, frames, test))
+    return Result(test_set, leaderboard, frames, _gallery(shown, frames, _best(leaderboard), test))
 
 
 def _whole_frames(test: Dataset) -> Images:
@@ -240,10 +241,18 @@ def _per_frame(entry: Filled, horizontal: Images, vertical: Images, test: Datase
     return scores
 
 
-def _gallery(shown: list[Filled], frames: list[FrameScore], test: Dataset) -> Gallery:
-    """Pick frames from the best to the worst of the network, evenly over its ranks, so that none is hand-picked."""
-    first = shown[0].method.name
-    errors = [score.horizontal_l1 for score in frames if score.method == first]
+def _best(leaderboard: list[MethodScore]) -> str:
+    """Name of the best network, or of the best method without any."""
+
+    def key(row: MethodScore) -> tuple[bool, float]:
+        return row.kind != "network", math.prod(x for x in (row.horizontal_l1, row.vertical_l1) if x is not None)
+
+    return min((row for row in leaderboard if row.kind != "limit"), key=key).method
+
+
+def _gallery(shown: list[Filled], frames: list[FrameScore], best: str, test: Dataset) -> Gallery:
+    """Pick frames from the best to the worst of one method, evenly over its ranks, so that none is hand-picked."""
+    errors = [score.horizontal_l1 for score in frames if score.method == best]
     ranked = sorted((e, i) for i, e in enumerate(errors) if e is not None)
     order = [i for _, i in ranked] or list(range(len(test)))
     places = np.unique(np.linspace(0, len(order) - 1, GALLERY_FRAMES).round().astype(int))

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import platform
 import shutil
-import subprocess
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +16,7 @@ from scattering.errors import InputError
 from scattering.sources import from_files, simulated
 from scattering.windows import vertical_gaps, windows
 from search.display import console, say
+from search.provenance import machine, versions
 from search.records import (
     MethodScore,
     RunInfo,
@@ -34,13 +32,12 @@ from search.records import (
 )
 from search.settings import NETWORKS, RUNS, SEARCH_SHARE, Settings, from_dict
 
-PACKAGES = ("gapsearch", "ray", "optuna", "torch", "numpy", "scipy", "scikit-image", "h5py", "pyFAI", "qlty", "dlsia")
-
 
 def begin(settings: Settings, command: str) -> tuple[Settings, Dataset]:
     """Prepare the data of a new run, check them, and only then make its folder.
 
-    Raises InputError for data that cannot be used, a name that exists, or a folder that cannot be written.
+    Raises InputError for data that cannot be used, a name that exists, a folder that cannot be written, or without
+    the library whose networks are asked for.
     """
     folder = settings.folder
     if folder.exists():
@@ -48,6 +45,10 @@ def begin(settings: Settings, command: str) -> tuple[Settings, Dataset]:
             f"a run's name must be new, got {settings.name!r}: {folder} exists; "
             f"take another --name, add --resume to go on with it, or delete the folder"
         )
+    if settings.implementation == "pymsdtorch":
+        from trainables import pymsdtorch
+
+        pymsdtorch.require()
     data = load(settings)
     check_scored(data, settings.seed)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
@@ -255,38 +256,6 @@ def _describe(settings: Settings, data: Dataset, command: str) -> RunInfo:
             },
             "fingerprint": data.fingerprint(),
         },
-        versions={"python": platform.python_version(), **_versions()},
-        machine={"system": platform.platform(), "processor": _processor(), "cores": str(os.cpu_count())},
+        versions=versions(),
+        machine=machine(),
     )
-
-
-def _versions() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    commit = _git_commit()
-    return {**found, "commit": commit} if commit else found
-
-
-def _git_commit() -> str:
-    """Commit of the code that runs, marked where the working tree differs; empty outside a checkout."""
-    here = Path(__file__).parent
-    try:
-        answer = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            cwd=here, capture_output=True, text=True, timeout=10, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return answer.stdout.strip()
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")

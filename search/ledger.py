@@ -27,13 +27,11 @@ class Ledger:
         self.networks = tuple(samplers)
         self.deadline = deadline
         self.progress = settings.folder / "progress.jsonl"
-        # Without rungs nothing is stopped early. Networks differ in what an epoch costs and brings.
-        self.halving = {
-            name: SuccessiveHalving(settings.epochs or 0 if settings.proposes else 0) for name in samplers
-        }
+        # Networks differ in what an epoch brings. The paper's points alone have no rungs: nothing is stopped early.
+        epochs = settings.epochs if settings.proposes else None
+        self.halving = {name: SuccessiveHalving(epochs or 0) for name in samplers}
         self.display: SearchDisplay | None = None
         self.last: dict[int, Epoch] = {}
-        self.epochs: dict[int, int] = {}
         self.began: dict[int, float] = {}
         self.failures: dict[int, str] = {}
         self.broken: OSError | None = None

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scattering.errors import InputError
+from search.records import Config
 
 if TYPE_CHECKING:
     from spaces.paper import Point
-
-Config = dict[str, int | float | str]
 
 RUNS = Path("runs")
 

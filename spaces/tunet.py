@@ -26,8 +26,8 @@ def space(preset: str) -> dict[str, BaseDistribution]:
     return {
         # Blind is the paper's way; residual learns much faster. Which wins depends on data and budget.
         "task": CategoricalDistribution(("residual", "blind")),
-        # One level sees 5 pixels to each side, every further one twice as far; the paper went from 4 to 6.
-        "depth": IntDistribution(1, 3) if small else IntDistribution(2, 6),
+        # Two levels see 10 pixels to each side, every further one over twice as far; the paper went from 4 to 6.
+        "depth": IntDistribution(2, 3) if small else IntDistribution(2, 6),
         # Cost grows with the square, so in octaves; the paper tried 16, 32 and 64.
         "base_channels": IntDistribution(8, 24, log=True) if small else IntDistribution(8, 64, log=True),
         # Below 1.5 the deep levels starve, above 2 they hold nearly all parameters (paper: 1.5, 2 and 2.5).

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from search import run
+from search.settings import resolve
+from trainables import pymsdtorch
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -31,9 +34,24 @@ def test_every_command_is_understood(line: str) -> None:
     else:
         assert words[:2] == [".venv/bin/python", "-m"]
         if words[2] == "search.run":
-            run.check_name(run.parser().parse_args(words[3:]).name or "unnamed")
+            options = vars(run.parser().parse_args(words[3:]))
+            resolve(
+                options["network"], run.check_name(options["name"]), options.pop("preset") or "quick", known(options)
+            )
         else:
-            assert words[2:] == ["reports", "runs/mine"]
+            assert words[2:] in (["reports", "runs/mine"], ["pip", "install", "-e", ".[pymsdtorch]"])
+
+
+def known(options: dict[str, Any]) -> dict[str, Any]:
+    """What of a command line makes settings."""
+    return {key: value for key, value in options.items() if key not in ("network", "name", "resume")}
+
+
+def test_python_is_understood() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    for name in re.findall(r"pymsdtorch\.(\w+)", code):
+        assert callable(getattr(pymsdtorch, name))
+    compile(code, "README.md", "exec")
 
 
 def test_links_lead_to_files() -> None:
@@ -50,8 +68,8 @@ def test_the_tree_names_every_file() -> None:
         if not line.startswith(" "):
             folder = line.split()[0]
         named |= {folder + name for name in re.findall(r"\b[a-z_]+\.py\b", line)}
-    packages = ("scattering", "trainables", "spaces", "search", "reports")
+    packages = ("scattering", "trainables", "spaces", "search", "reports", "benchmarks")
     there = {str(path.relative_to(ROOT)) for package in packages for path in (ROOT / package).glob("*.py")}
     silent = {"errors.py", "markup.py", "__init__.py", "__main__.py"}
     assert {name for name in named if not (ROOT / name).exists()} == set()
-    assert {name for name in there - named if Path(name).name not in silent} == {"spaces/tunet.py"}
+    assert {name for name in there - named if Path(name).name not in silent} == set()

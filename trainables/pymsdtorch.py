@@ -66,6 +66,12 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {"tunet": tunet, "msdnet": msdne
 """Constructors of dlsia's networks, (N, in_channels, H, W) -> (N, 1, H, W), by our names and settings."""
 
 
+def require() -> None:
+    """Raise InputError without dlsia."""
+    with dlsia_needed():
+        import dlsia  # noqa: F401
+
+
 @contextmanager
 def dlsia_needed() -> Iterator[None]:
     """Turn a failing import of dlsia into an InputError."""

@@ -85,7 +85,9 @@ def fit(
             error, pixels = absolute_error(prediction, batch.truth, task.scored(batch))
             elapsed = time.perf_counter() - started
             if workers > 1:
-                pixels, elapsed = average(pixels, elapsed, workers)
+                pixels = average(pixels, workers)
+                if seconds is not None:
+                    elapsed = float(average(pixels.new_tensor(elapsed), workers))
             progress = (epoch + (step + 0.5) / steps) / epochs
             if seconds is not None:
                 progress = min(max(progress, elapsed / seconds), 1.0)
@@ -117,12 +119,11 @@ def fit(
         started = time.perf_counter() - spent
 
 
-def average(pixels: Tensor, elapsed: float, workers: int) -> tuple[Tensor, float]:
-    """Average the scored pixels and the time over all workers, so that all take the same steps."""
-    shared = torch.stack((pixels.double(), pixels.new_tensor(elapsed, dtype=torch.float64)))
+def average(value: Tensor, workers: int) -> Tensor:
+    """Average a number over all workers, so that all take the same steps."""
+    shared = value.float() / workers
     torch.distributed.all_reduce(shared)
-    shared /= workers
-    return shared[0].to(torch.float32), float(shared[1])
+    return shared
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import h5py
@@ -85,6 +86,16 @@ def test_detector_without_gaps(capsys: pytest.CaptureFixture[str]) -> None:
 def test_unknown_network_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main(["tunnet"]) == 2
     assert "got 'tunnet'; did you mean tunet?" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(find_spec("dlsia") is not None, reason="dlsia is installed")
+def test_the_papers_library_where_it_is_not_installed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "pip install -e '.[pymsdtorch]'" in refused(capsys, "--implementation", "pymsdtorch")
+
+
+def test_points_that_the_paper_does_not_give(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["pconv", "--points", "paper"]) == 2
+    assert "points of tunet and msdnet, got pconv" in capsys.readouterr().err
 
 
 def test_too_few_groups_to_split(capsys: pytest.CaptureFixture[str]) -> None:

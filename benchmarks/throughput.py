@@ -1,0 +1,605 @@
+"""How fast, and in how much memory, networks train: ours beside dlsia's same ones and beside the machine's limits.
+
+`.venv-pymsdtorch/bin/python -m benchmarks.throughput --output benchmarks/results/throughput.md`
+
+`make test` sets up .venv-pymsdtorch. On the CPU in about ten minutes, then on a GPU where there is one; Linux.
+Every measurement is made in a process of its own. The two sides take turns, so that a slow phase of the machine
+meets both.
+
+Kernel: forward and backward of MSDNet, same weights; outputs and gradients are compared. Training: `fit` on a
+WindowSet beside dlsia's `train_regression` as its tutorials call it (DataLoader over prepared windows, L1 over the
+whole window, Adam), with the same windows, initial weights, batch size, learning rates and epochs. Both validate
+after every epoch, within the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import ExitStack
+from datetime import date
+from functools import cache
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import StepLR
+from torch.utils.data import DataLoader, TensorDataset
+
+from scattering.dataset import Dataset
+from scattering.detectors import detector
+from scattering.errors import InputError
+from scattering.files import replacing
+from scattering.sources import simulated
+from trainables.batches import Batch, WindowSet
+from trainables.models import TRAINING_KEYS, Config, build
+from trainables.msdnet import MSDNet
+from trainables.precision import mixed_precision
+from trainables.pymsdtorch import copy_weights, dlsia_needed, names
+from trainables.tasks import TASKS
+from trainables.training import fit, validate
+
+T = TypeVar("T")
+Shape = tuple[int, int, int, int]
+Settings = dict[str, int | float | str | None]
+
+OURS = "gapsearch"
+MEGABYTE = 1e6
+
+
+class Kernel(NamedTuple):
+    """An MSDNet and its input (N, 1, H, W)."""
+
+    num_layers: int
+    max_dilation: int
+    shape: Shape
+
+
+class Case(NamedTuple):
+    """A network to train, and dlsia's beside it."""
+
+    network: str
+    config: Config
+    equal: Config = {}
+    """What ours is set to for the first peer to be the same function; it then starts from the peer's weights."""
+    peers: dict[str, Settings] = {}
+    """Settings of dlsia's network beyond the shared ones, by what the table calls it."""
+
+
+class Plan(NamedTuple):
+    """What is measured on a kind of device."""
+
+    kernels: tuple[Kernel, ...]
+    steps: int
+    """Forward and backward passes timed at once."""
+    repeats: int
+    size: int
+    """Frames are size x size pixels."""
+    frames: tuple[int, int]
+    """For training and for validation."""
+    epochs: int
+    """A multiple of three, for dlsia's schedule can change the learning rate between epochs only."""
+    seeds: int
+    cases: tuple[Case, ...]
+
+
+def cases(batch_size: int, learning_rate: float, networks: dict[str, Config]) -> tuple[Case, ...]:
+    """Return every network, blind; TUNet and MSDNet beside dlsia's."""
+    training: Config = {"task": "blind", "batch_size": batch_size, "learning_rate": learning_rate}
+    peers: dict[str, tuple[Config, dict[str, Settings]]] = {
+        "tunet": ({"up_kernel": 2, "normalization": "batch"}, {"dlsia": {}}),
+        "msdnet": ({}, {"dlsia, normalization=None": {"normalization": None}, "dlsia, its default": {}}),
+    }
+    return tuple(Case(name, training | config, *peers.get(name, ({}, {}))) for name, config in networks.items())
+
+
+PLANS = {
+    "cpu": Plan(
+        kernels=(Kernel(100, 10, (2, 1, 256, 128)), Kernel(200, 15, (2, 1, 256, 128))),
+        steps=1, repeats=3, size=256, frames=(32, 8), epochs=6, seeds=3,
+        cases=cases(4, 5e-3, {
+            "tunet": {"depth": 3, "base_channels": 8, "growth_rate": 2.0},
+            "msdnet": {"num_layers": 20, "max_dilation": 6},
+            "autoencoder": {"depth": 1, "base_channels": 16, "latent_dimension": 64},
+            "pconv": {"depth": 2, "base_channels": 24},
+        }),
+    ),
+    "cuda": Plan(
+        kernels=tuple(
+            Kernel(layers, dilation, (batch, 1, 512, 128)) for layers, dilation in ((100, 10), (200, 15))
+            for batch in (6, 30)
+        ),
+        steps=10, repeats=5, size=512, frames=(256, 64), epochs=6, seeds=3,
+        cases=cases(24, 2e-3, {
+            "tunet": {"depth": 4, "base_channels": 32, "growth_rate": 2.0},
+            "msdnet": {"num_layers": 50, "max_dilation": 12},
+            "autoencoder": {"depth": 2, "base_channels": 32, "latent_dimension": 200},
+            "pconv": {"depth": 5, "base_channels": 32},
+        }),
+    ),
+}  # fmt: skip
+
+TOLERANCE = {"cpu": 1e-3, "cuda": 1e-2}
+"""Difference between equal networks, of the largest value. Both sum in another order, which 200 layers amplify; on
+GPUs PyTorch's convolutions round to TF32, ten bits."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure and print; 2 without dlsia."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write what is printed to this file too")
+    output = parser.parse_args(argv).output
+    lines = []
+    try:
+        for line in report(PLANS):
+            print(line, flush=True)
+            lines.append(line)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if output:
+        with replacing(output) as temporary:
+            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return 0
+
+
+def report(plans: dict[str, Plan]) -> Iterator[str]:
+    """Measure on every device there is, in Markdown, line by line."""
+    with dlsia_needed():
+        import dlsia  # noqa: F401
+    yield from heading()
+    for device, plan in plans.items():
+        if device == "cpu" or torch.cuda.is_available():
+            frames = simulated(detector("Pilatus2M"), plan.size, sum(plan.frames), seed=0)
+            limits = alone(limits_of, device)
+            yield from ["", f"## {'CPU' if device == 'cpu' else torch.cuda.get_device_name()}", "", str(limits)]
+            yield from kernel_table(plan, device, limits)
+            yield from training_table(plan, device, limits, frames)
+
+
+def heading() -> list[str]:
+    """Return what was run, when, on what."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+        cwd=Path(__file__).parent, capture_output=True, text=True, check=False,
+    ).stdout.strip()  # fmt: skip
+    processors = {
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        if line.startswith("model name")
+    }
+    return [
+        "# Throughput of training, beside dlsia",
+        "",
+        "- Command: `python -m benchmarks.throughput --output benchmarks/results/throughput.md`",
+        f"- Date: {date.today()}. Machine: {', '.join(processors)}, {torch.get_num_threads()} threads",
+        f"- Versions: Python {platform.python_version()}, torch {torch.__version__}, dlsia {version('dlsia')}, "
+        f"gapsearch {commit}",
+    ]
+
+
+# --- processes, time and memory
+
+
+def process() -> Executor:
+    """Start a process that has run nothing yet."""
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+
+
+def alone(work: Callable[..., T], *arguments: object) -> T:
+    """Call a function in a process of its own."""
+    with process() as pool:
+        return pool.submit(work, *arguments).result()
+
+
+def timed(work: Callable[[], object], device: str) -> float:
+    """Return the seconds that a call takes."""
+    started = time.perf_counter()
+    work()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def peak_growth(work: Callable[[], T], device: str) -> tuple[T, int]:
+    """Return what a call returns, and how many bytes more than before it were in use at its peak."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        result = work()
+        return result, torch.cuda.max_memory_allocated() - before
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins here: man 5 proc
+    before = resident("VmRSS")
+    result = work()
+    return result, resident("VmHWM") - before
+
+
+def resident(key: str) -> int:
+    """Return memory of this process, bytes: VmRSS now, VmHWM at its peak."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
+
+
+# --- what the machine allows, and what a network asks for
+
+
+class Cost(NamedTuple):
+    """Of one forward and backward pass."""
+
+    operations: float
+    """Multiplications and additions of the convolutions, twice as many backward as forward."""
+    values: float
+    """Least traffic: every map written once and read once forward, in the gradient of data, and in that of weights."""
+
+
+class Limits(NamedTuple):
+    """What the device reached in this run; operations and bytes per second."""
+
+    arithmetic: dict[torch.dtype, float]
+    """Of a large matrix product."""
+    bandwidth: float
+    """Of a large copy, read and written."""
+
+    def __str__(self) -> str:
+        """Return one line of Markdown."""
+        products = " and ".join(
+            f"{rate / 1e9:.0f} GFLOP/s in {str(dtype).removeprefix('torch.')}"
+            for dtype, rate in self.arithmetic.items()
+        )
+        return f"Limits, measured in the same run: {products} (matrix product), {self.bandwidth / 1e9:.1f} GB/s (copy)."
+
+    def share(self, cost: Cost, seconds: float, dtype: torch.dtype) -> str:
+        """Return how much of the limit that is met first a network reaches."""
+        least = {
+            "arithmetic": cost.operations / self.arithmetic[dtype],
+            "memory": cost.values * dtype.itemsize / self.bandwidth,
+        }
+        limit = max(least, key=least.__getitem__)
+        return f"{least[limit] / seconds:.1%} {limit}"
+
+
+def limits_of(device: str) -> Limits:
+    """Measure a device."""
+    size, copied = (4096, 2**26) if device == "cpu" else (8192, 2**30)
+    arithmetic = {}
+    for dtype in (torch.float32,) if device == "cpu" else (torch.float32, torch.bfloat16):
+        left, right = torch.rand(2, size, size, device=device).to(dtype)
+        product = torch.empty_like(left)
+        seconds = min(timed(lambda: torch.mm(left, right, out=product), device) for _ in range(5))  # noqa: B023
+        arithmetic[dtype] = 2 * size**3 / seconds
+    source = torch.rand(copied, device=device)
+    copy = torch.empty_like(source)
+    return Limits(arithmetic, 2 * source.nbytes / min(timed(lambda: copy.copy_(source), device) for _ in range(5)))
+
+
+def cost(network: nn.Module, *inputs: Tensor) -> Cost:
+    """Count from the shapes; inputs and network may be on the device "meta"."""
+    operations, maps = 0.0, 0.0
+
+    def count(module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal operations, maps
+        # Every weight is used once for each pixel of the coarser side.
+        pixels = given[0][:, 0] if isinstance(module, nn.ConvTranspose2d) else output[:, 0]
+        operations += 2 * module.weight.numel() * pixels.numel()
+        maps += output.numel()
+
+    if isinstance(network, MSDNet):  # its convolutions are never called
+        pixels = inputs[0][:, 0].numel()
+        layers = (*network.layers, network.head)
+        operations = 2.0 * pixels * sum(layer.weight.numel() for layer in layers)
+        maps = pixels * len(layers)
+    else:
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                module.register_forward_hook(count)
+        network(*inputs)
+    return Cost(3 * operations, 6 * maps)
+
+
+# --- kernel
+
+
+def kernel_table(plan: Plan, device: str, limits: Limits) -> Iterator[str]:
+    """Measure forward and backward of MSDNet."""
+    yield from (
+        "",
+        f"Forward and backward of MSDNet, normalization=None. Seconds: median of {plan.repeats} (least–most). Ratios: "
+        "dlsia's over ours, for time the median over pairs. Differences: from ours, of the largest value.",
+        "",
+        "| layers, max dilation | input | | s | MB | of the limit | time ratio | memory ratio | output differs | "
+        "gradients differ |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    )
+    for kernel in plan.kernels:
+        yield from kernel_rows(kernel, plan, device, limits)
+
+
+def kernel_rows(kernel: Kernel, plan: Plan, device: str, limits: Limits) -> Iterator[str]:
+    """Measure one network in two processes that take turns."""
+    with ExitStack() as stack:
+        pools = {side: stack.enter_context(process()) for side in (OURS, "dlsia")}
+        memory, results = {}, {}
+        for side, pool in pools.items():
+            try:
+                results[side], memory[side] = pool.submit(first_pass, side, kernel, device).result()
+            except torch.OutOfMemoryError:
+                pool.shutdown()  # what it holds would be missing from the other
+        seconds: dict[str, list[float]] = {side: [] for side in results}
+        for _ in range(plan.repeats):
+            for side, taken in seconds.items():
+                taken.append(pools[side].submit(passes, side, kernel, device, plan.steps).result())
+    needed = cost(MSDNet(num_layers=kernel.num_layers, max_dilation=kernel.max_dilation), torch.empty(kernel.shape))
+    title = [f"{kernel.num_layers}, {kernel.max_dilation}", " x ".join(str(length) for length in kernel.shape)]
+    for side in pools:
+        if side not in results:
+            yield row(*title, side, "out of memory", *[""] * 6)
+            continue
+        cells = [
+            spread(seconds[side], ".3f"),
+            f"{memory[side] / MEGABYTE:.0f}",
+            limits.share(needed, statistics.median(seconds[side]), torch.float32),
+        ]
+        if side != OURS:
+            differences = check(results[OURS], results[side], device)
+            cells += [
+                spread(quotients(seconds[side], seconds[OURS]), ".1f"),
+                f"{memory[side] / memory[OURS]:.1f}",
+                *(f"{difference:.0e}" for difference in differences),
+            ]
+        yield row(*title, side, *cells, *[""] * (7 - len(cells)))
+
+
+@cache
+def prepared(side: str, kernel: Kernel, device: str) -> tuple[nn.Module, Tensor, Tensor]:
+    """Make a network, its input, and what its output is weighted with for the backward pass."""
+    torch.manual_seed(0)
+    settings: Settings = {"num_layers": kernel.num_layers, "max_dilation": kernel.max_dilation}
+    network = theirs("msdnet", {**settings, "normalization": None}, kernel.shape)
+    if side == OURS:
+        other, network = network, MSDNet(num_layers=kernel.num_layers, max_dilation=kernel.max_dilation)
+        copy_weights(network, other.state_dict())
+    image, weights = torch.rand(2, *kernel.shape)
+    return network.to(device), image.to(device), weights.to(device)
+
+
+def first_pass(side: str, kernel: Kernel, device: str) -> tuple[tuple[Tensor, Tensor], int]:
+    """Return (output, gradients of all weights in one row), and the memory taken for them, bytes."""
+    network, image, weights = prepared(side, kernel, device)
+    output, memory = peak_growth(lambda: forward_backward(network, image, weights), device)
+    ours = {theirs: ours for ours, theirs in names(network).items()} if isinstance(network, MSDNet) else {}
+    gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
+    by_name = sorted((name, gradients[ours.get(name, name)]) for name in (ours or gradients))
+    return (output.cpu(), torch.cat([gradient.flatten() for _, gradient in by_name]).cpu()), memory
+
+
+def passes(side: str, kernel: Kernel, device: str, steps: int) -> float:
+    """Return seconds for one forward and backward pass."""
+    network, image, weights = prepared(side, kernel, device)
+    return timed(lambda: [forward_backward(network, image, weights) for _ in range(steps)] and None, device) / steps
+
+
+def forward_backward(network: nn.Module, image: Tensor, weights: Tensor) -> Tensor:
+    """Return the output; gradients are left in the parameters."""
+    network.zero_grad(set_to_none=True)
+    output: Tensor = network(image)
+    (output * weights).mean().backward()
+    return output.detach()
+
+
+def check(ours: Iterable[Tensor], others: Iterable[Tensor], device: str) -> list[float]:
+    """Return largest differences, relative to the largest value; ArithmeticError where networks are not equal."""
+    pairs = zip(ours, others, strict=True)
+    differences = [((our - other).abs().max() / other.abs().max()).item() for our, other in pairs]
+    if not max(differences) <= TOLERANCE[device]:
+        raise ArithmeticError(f"equal networks must differ by at most {TOLERANCE[device]}, got {differences}")
+    return differences
+
+
+# --- training
+
+
+class Trained(NamedTuple):
+    """One training."""
+
+    rate: float
+    """Training windows per second, from the end of the first epoch to that of the last."""
+    gap_l1: float
+    memory: int
+
+
+class PreparedWindows(WindowSet):
+    """Windows whose artificial gaps were drawn once, as a DataLoader over prepared windows has them."""
+
+    def __init__(self, data: Dataset, device: torch.device) -> None:
+        super().__init__(data, device)
+        self.drawn = self.random_patterns(len(self), torch.Generator().manual_seed(0))
+
+    def batch(self, chosen: Tensor, pattern: Tensor) -> Batch:
+        """Cut windows, whatever the pattern asked for."""
+        return super().batch(chosen, self.drawn[chosen])
+
+
+class Clock(StepLR):
+    """Divides the learning rate by ten after each third, as `fit` does, and notes when each epoch ends."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, epochs: int) -> None:
+        self.ends: list[float] = []
+        super().__init__(optimizer, epochs // 3, gamma=0.1)
+
+    def step(self, epoch: int | None = None) -> None:
+        """Note the time; the first call is that of the constructor."""
+        super().step(epoch)
+        self.ends.append(time.perf_counter())
+
+
+def training_table(plan: Plan, device: str, limits: Limits, frames: Dataset) -> Iterator[str]:
+    """Train every network, and dlsia's beside it, with several seeds."""
+    train, validation = plan.frames
+    data = frames.select(range(train)), frames.select(range(train, train + validation))
+    windows = len(frames.windows.free)
+    height, width = frames.windows.frame_shape[0], frames.windows.width
+    yield from (
+        "",
+        f"Training on {train * windows} windows of {height} x {width} pixels, {plan.epochs} epochs, with "
+        f"{plan.seeds} seeds; validation on {validation * windows} windows. Windows per second: median (least–most). "
+        "Ratios: ours over dlsia's, for memory dlsia's over ours, the median over pairs. Validation gap L1 and its "
+        "difference from ours at equal seeds: mean ± standard deviation.",
+        "",
+        "| network | | windows/s | MB | of the limit | speed ratio | memory ratio | gap L1 (1e-3) | difference |",
+        "|---|---|---|---|---|---|---|---|---|",
+    )
+    for case in plan.cases:
+        yield from training_rows(case, plan, device, limits, data)
+
+
+def training_rows(
+    case: Case, plan: Plan, device: str, limits: Limits, data: tuple[Dataset, Dataset]
+) -> Iterator[str]:
+    """Train one network and its peers in turn, once for each seed."""
+    results: dict[str, list[Trained]] = {side: [] for side in (OURS, *case.peers)}
+    for seed in range(plan.seeds):
+        for side, trained in results.items():
+            trained.append(alone(train, side, case, plan.epochs, device, data, seed))
+    shape = " / ".join(f"{value:g}" for key, value in case.config.items() if key not in TRAINING_KEYS)
+    needed, dtype = training_cost(case, data, device)
+    ours = results[OURS]
+    for side, trained in results.items():
+        rates, errors = [one.rate for one in trained], [1e3 * one.gap_l1 for one in trained]
+        cells = [
+            spread(rates, ".1f"),
+            f"{statistics.median(one.memory for one in trained) / MEGABYTE:.0f}",
+            limits.share(needed, 1 / statistics.median(rates), dtype if side == OURS else torch.float32),
+        ]
+        if side == OURS:
+            cells += ["", "", deviation(errors), ""]
+        else:
+            cells += [
+                spread(quotients([one.rate for one in ours], rates), ".1f"),
+                f"{statistics.median(quotients([one.memory for one in trained], [one.memory for one in ours])):.1f}",
+                deviation(errors),
+                deviation([error - 1e3 * one.gap_l1 for error, one in zip(errors, ours, strict=True)]),
+            ]
+        yield row(f"{case.network} {shape}, batch {case.config['batch_size']}", side, *cells)
+
+
+def training_cost(case: Case, data: tuple[Dataset, Dataset], device: str) -> tuple[Cost, torch.dtype]:
+    """Return what one window of an epoch asks for, its share of the validation included; and our precision."""
+    layout = data[0].windows
+    with torch.device("meta"):
+        network, _ = build(case.network, case.config | case.equal)
+        window = torch.empty(1, 1, layout.frame_shape[0], layout.width)
+        inputs = (window, window > 0) if case.network == "pconv" else (window,)
+        needed = cost(network, *inputs)
+    validated = 1 + len(data[1]) / len(data[0]) / 3  # forward only
+    with mixed_precision(torch.device(device)):
+        mixed = torch.is_autocast_enabled(device) and case.network != "msdnet"
+    return Cost(*(validated * value for value in needed)), torch.bfloat16 if mixed else torch.float32
+
+
+def train(side: str, case: Case, epochs: int, device: str, data: tuple[Dataset, Dataset], seed: int) -> Trained:
+    """Train ours or a peer; memory counts windows, network and training."""
+    work = train_ours if side == OURS else train_theirs
+    (rate, gap_l1), memory = peak_growth(lambda: work(side, case, epochs, torch.device(device), data, seed), device)
+    return Trained(rate, gap_l1, memory)
+
+
+def train_ours(
+    _: str, case: Case, epochs: int, device: torch.device, data: tuple[Dataset, Dataset], seed: int
+) -> tuple[float, float]:
+    """Train as a search does; return windows per second and validation gap L1."""
+    windows, validation = PreparedWindows(data[0], device), WindowSet(data[1], device)
+    network, task = build(case.network, case.config | case.equal, seed)
+    if case.peers:
+        copy_weights(network, peer(next(iter(case.peers)), case, data[0], seed).state_dict())
+    progress = fit(
+        network.to(device), task, windows, validation,
+        epochs=epochs, batch_size=int(case.config["batch_size"]), learning_rate=float(case.config["learning_rate"]),
+        schedule="step", seed=seed,
+    )  # fmt: skip
+    metrics = [step.metrics for step in progress]
+    seconds = metrics[-1]["seconds"] - metrics[0]["seconds"]
+    return len(windows) * (epochs - 1) / seconds, metrics[-1]["val_gap_l1"]
+
+
+def train_theirs(
+    side: str, case: Case, epochs: int, device: torch.device, data: tuple[Dataset, Dataset], seed: int
+) -> tuple[float, float]:
+    """Train as dlsia's tutorials do; return windows per second and validation gap L1."""
+    from dlsia.core.train_scripts import train_regression
+
+    host = torch.device("cpu")
+    windows, validation = PreparedWindows(data[0], host), WindowSet(data[1], host)
+    parts = [
+        part.batch(torch.arange(len(part)), patterns)
+        for part, patterns in ((windows, windows.drawn), (validation, validation.fixed_patterns()))
+    ]
+    batch_size = int(case.config["batch_size"])
+    loaders = [
+        DataLoader(TensorDataset(part.measured, part.truth), batch_size=batch_size, shuffle=shuffle)
+        for part, shuffle in zip(parts, (True, False), strict=True)
+    ]
+    network = peer(side, case, data[0], seed).to(device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=float(case.config["learning_rate"]))
+    clock = Clock(optimizer, epochs)
+    network, _ = train_regression(
+        network, *loaders, epochs, nn.L1Loss(), optimizer, device, scheduler=clock
+    )  # fmt: skip
+    _, first, *_, last = clock.ends
+    metrics = validate(network, TASKS["blind"], WindowSet(data[1], device))
+    return len(windows) * (epochs - 1) / (last - first), metrics["val_gap_l1"]
+
+
+def peer(side: str, case: Case, data: Dataset, seed: int) -> nn.Module:
+    """Make dlsia's network of a case."""
+    torch.manual_seed(seed)
+    settings = {key: value for key, value in case.config.items() if key not in TRAINING_KEYS}
+    shape = (1, 1, data.windows.frame_shape[0], data.windows.width)
+    return theirs(case.network, {**settings, **case.peers[side]}, shape)
+
+
+def theirs(network: str, settings: Settings, shape: Shape) -> nn.Module:
+    """Make a network as dlsia's users do."""
+    from dlsia.core.networks import msdnet, tunet
+
+    made: nn.Module = (
+        tunet.TUNet(image_shape=shape[2:], in_channels=1, out_channels=1, **settings)
+        if network == "tunet"
+        else msdnet.MixedScaleDenseNetwork(in_channels=1, out_channels=1, **settings)
+    )
+    return made
+
+
+# --- tables
+
+
+def row(*cells: str) -> str:
+    """Return a line of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def spread(values: list[float], form: str) -> str:
+    """Return median (least–most)."""
+    return f"{statistics.median(values):{form}} ({min(values):{form}}–{max(values):{form}})"
+
+
+def deviation(values: list[float]) -> str:
+    """Return mean ± standard deviation."""
+    return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
+
+
+def quotients(above: Iterable[float], below: Iterable[float]) -> list[float]:
+    """Divide pair by pair."""
+    return [a / b for a, b in zip(above, below, strict=True)]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
