@@ -69,9 +69,9 @@ class Case(NamedTuple):
 
     network: str
     config: Config
-    equal: Config = {}
+    equal: Config
     """What ours is set to for the first peer to be the same function; it then starts from the peer's weights."""
-    peers: dict[str, Settings] = {}
+    peers: dict[str, Settings]
     """Settings of dlsia's network beyond the shared ones, by what the table calls it."""
 
 
@@ -135,7 +135,9 @@ GPUs PyTorch's convolutions round to TF32, ten bits."""
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and print; 2 without dlsia."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.throughput", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write what is printed to this file too")
     output = parser.parse_args(argv).output
     lines = []
@@ -238,7 +240,7 @@ class Cost(NamedTuple):
     operations: float
     """Multiplications and additions of the convolutions, twice as many backward as forward."""
     values: float
-    """Least traffic: every map written once and read once forward, in the gradient of data, and in that of weights."""
+    """Least traffic: every map written once and read once in each of three passes (forward, data, weights)."""
 
 
 class Limits(NamedTuple):
@@ -255,7 +257,9 @@ class Limits(NamedTuple):
             f"{rate / 1e9:.0f} GFLOP/s in {str(dtype).removeprefix('torch.')}"
             for dtype, rate in self.arithmetic.items()
         )
-        return f"Limits, measured in the same run: {products} (matrix product), {self.bandwidth / 1e9:.1f} GB/s (copy)."
+        return (
+            f"Limits, measured in the same run: {products} (matrix product), {self.bandwidth / 1e9:.1f} GB/s (copy)."
+        )
 
     def share(self, cost: Cost, seconds: float, dtype: torch.dtype) -> str:
         """Return how much of the limit that is met first a network reaches."""
@@ -282,10 +286,10 @@ def limits_of(device: str) -> Limits:
 
 
 def cost(network: nn.Module, *inputs: Tensor) -> Cost:
-    """Count from the shapes; inputs and network may be on the device "meta"."""
+    """Count from the shapes of a forward pass."""
     operations, maps = 0.0, 0.0
 
-    def count(module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
+    def count(module: nn.Conv2d | nn.ConvTranspose2d, given: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal operations, maps
         # Every weight is used once for each pixel of the coarser side.
         pixels = given[0][:, 0] if isinstance(module, nn.ConvTranspose2d) else output[:, 0]
@@ -312,8 +316,8 @@ def kernel_table(plan: Plan, device: str, limits: Limits) -> Iterator[str]:
     """Measure forward and backward of MSDNet."""
     yield from (
         "",
-        f"Forward and backward of MSDNet, normalization=None. Seconds: median of {plan.repeats} (least–most). Ratios: "
-        "dlsia's over ours, for time the median over pairs. Differences: from ours, of the largest value.",
+        f"Forward and backward of MSDNet, normalization=None. Seconds: median of {plan.repeats} (least–most). "
+        "Ratios: dlsia's over ours, for time over pairs. Differences: from ours, relative to the largest value.",
         "",
         "| layers, max dilation | input | | s | MB | of the limit | time ratio | memory ratio | output differs | "
         "gradients differ |",
@@ -362,12 +366,12 @@ def kernel_rows(kernel: Kernel, plan: Plan, device: str, limits: Limits) -> Iter
 def prepared(side: str, kernel: Kernel, device: str) -> tuple[nn.Module, Tensor, Tensor]:
     """Make a network, its input, and what its output is weighted with for the backward pass."""
     torch.manual_seed(0)
+    image, weights = torch.rand(2, *kernel.shape)
     settings: Settings = {"num_layers": kernel.num_layers, "max_dilation": kernel.max_dilation}
     network = theirs("msdnet", {**settings, "normalization": None}, kernel.shape)
     if side == OURS:
         other, network = network, MSDNet(num_layers=kernel.num_layers, max_dilation=kernel.max_dilation)
         copy_weights(network, other.state_dict())
-    image, weights = torch.rand(2, *kernel.shape)
     return network.to(device), image.to(device), weights.to(device)
 
 
@@ -451,7 +455,7 @@ def training_table(plan: Plan, device: str, limits: Limits, frames: Dataset) -> 
         "",
         f"Training on {train * windows} windows of {height} x {width} pixels, {plan.epochs} epochs, with "
         f"{plan.seeds} seeds; validation on {validation * windows} windows. Windows per second: median (least–most). "
-        "Ratios: ours over dlsia's, for memory dlsia's over ours, the median over pairs. Validation gap L1 and its "
+        "Ratios at equal seeds: speed of ours over dlsia's, memory of dlsia's over ours. Validation gap L1 and its "
         "difference from ours at equal seeds: mean ± standard deviation.",
         "",
         "| network | | windows/s | MB | of the limit | speed ratio | memory ratio | gap L1 (1e-3) | difference |",
@@ -494,11 +498,9 @@ def training_rows(
 def training_cost(case: Case, data: tuple[Dataset, Dataset], device: str) -> tuple[Cost, torch.dtype]:
     """Return what one window of an epoch asks for, its share of the validation included; and our precision."""
     layout = data[0].windows
-    with torch.device("meta"):
-        network, _ = build(case.network, case.config | case.equal)
-        window = torch.empty(1, 1, layout.frame_shape[0], layout.width)
-        inputs = (window, window > 0) if case.network == "pconv" else (window,)
-        needed = cost(network, *inputs)
+    network, _ = build(case.network, case.config | case.equal)
+    window = torch.ones(1, 1, layout.frame_shape[0], layout.width)
+    needed = cost(network, *((window, window > 0) if case.network == "pconv" else (window,)))
     validated = 1 + len(data[1]) / len(data[0]) / 3  # forward only
     with mixed_precision(torch.device(device)):
         mixed = torch.is_autocast_enabled(device) and case.network != "msdnet"
@@ -506,16 +508,19 @@ def training_cost(case: Case, data: tuple[Dataset, Dataset], device: str) -> tup
 
 
 def train(side: str, case: Case, epochs: int, device: str, data: tuple[Dataset, Dataset], seed: int) -> Trained:
-    """Train ours or a peer; memory counts windows, network and training."""
+    """Train ours or a peer and score it; memory counts windows, network and training."""
+    from dlsia.core import networks, train_scripts  # noqa: F401 - else the import would count
+
     work = train_ours if side == OURS else train_theirs
-    (rate, gap_l1), memory = peak_growth(lambda: work(side, case, epochs, torch.device(device), data, seed), device)
-    return Trained(rate, gap_l1, memory)
+    where = torch.device(device)
+    (network, rate), memory = peak_growth(lambda: work(side, case, epochs, where, data, seed), device)
+    return Trained(rate, validate(network, TASKS["blind"], WindowSet(data[1], where))["val_gap_l1"], memory)
 
 
 def train_ours(
     _: str, case: Case, epochs: int, device: torch.device, data: tuple[Dataset, Dataset], seed: int
-) -> tuple[float, float]:
-    """Train as a search does; return windows per second and validation gap L1."""
+) -> tuple[nn.Module, float]:
+    """Train as a search does; return the network and windows per second."""
     windows, validation = PreparedWindows(data[0], device), WindowSet(data[1], device)
     network, task = build(case.network, case.config | case.equal, seed)
     if case.peers:
@@ -525,15 +530,14 @@ def train_ours(
         epochs=epochs, batch_size=int(case.config["batch_size"]), learning_rate=float(case.config["learning_rate"]),
         schedule="step", seed=seed,
     )  # fmt: skip
-    metrics = [step.metrics for step in progress]
-    seconds = metrics[-1]["seconds"] - metrics[0]["seconds"]
-    return len(windows) * (epochs - 1) / seconds, metrics[-1]["val_gap_l1"]
+    first, *_, last = (step.metrics["seconds"] for step in progress)
+    return network, len(windows) * (epochs - 1) / (last - first)
 
 
 def train_theirs(
     side: str, case: Case, epochs: int, device: torch.device, data: tuple[Dataset, Dataset], seed: int
-) -> tuple[float, float]:
-    """Train as dlsia's tutorials do; return windows per second and validation gap L1."""
+) -> tuple[nn.Module, float]:
+    """Train as dlsia's tutorials do; return the network and windows per second."""
     from dlsia.core.train_scripts import train_regression
 
     host = torch.device("cpu")
@@ -550,12 +554,9 @@ def train_theirs(
     network = peer(side, case, data[0], seed).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=float(case.config["learning_rate"]))
     clock = Clock(optimizer, epochs)
-    network, _ = train_regression(
-        network, *loaders, epochs, nn.L1Loss(), optimizer, device, scheduler=clock
-    )  # fmt: skip
+    train_regression(network, *loaders, epochs, nn.L1Loss(), optimizer, device, scheduler=clock)
     _, first, *_, last = clock.ends
-    metrics = validate(network, TASKS["blind"], WindowSet(data[1], device))
-    return len(windows) * (epochs - 1) / (last - first), metrics["val_gap_l1"]
+    return network, len(windows) * (epochs - 1) / (last - first)
 
 
 def peer(side: str, case: Case, data: Dataset, seed: int) -> nn.Module:

@@ -47,6 +47,7 @@ class SearchDisplay:
             TimeElapsedColumn(),
             console=console,
             transient=True,
+            disable=not console.is_terminal,
         )
         title = f"searching {', '.join(planned)}"
         self.task = self.progress.add_task(title, total=self.total, status="starting Ray workers")
@@ -111,6 +112,7 @@ class RetrainDisplay:
             TimeElapsedColumn(),
             console=console,
             transient=True,
+            disable=not console.is_terminal,
         )
         total = epochs if seconds is None else seconds
         self.task = self.progress.add_task("", total=total, status="starting workers")

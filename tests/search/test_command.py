@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from search.records import Epoch, Evaluation, MethodScore, RunInfo, Trial, read_json, read_lines, read_table
+from search.settings import NETWORKS
 from tests.search.conftest import SHARED_FRAMES, Command
 
 pytestmark = pytest.mark.slow
@@ -181,6 +182,37 @@ def test_resume_refuses_data_that_changed(command: Command, finished: tuple[Path
     code, output = command.run("tunet", "--name", "x", "--resume")
     assert code == 2
     assert output == "error: the data of run 'x' have changed since it began: start a new run\n"
+
+
+def test_all_networks_meet_on_one_leaderboard(command: Command) -> None:
+    arguments = ("all", "--size", "128", "--frames", "24", "--trials", "1", "--epochs", "1", "--minutes", "0.8")
+    retraining = command.folder / "runs" / "every" / "retraining.jsonl"
+    process = command.start(*arguments, "--name", "every")
+    # Ctrl-C while the second of four winners is retrained.
+    end = time.monotonic() + 180
+    while len({epoch.trial for epoch in read_lines(retraining)}) < 2:
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert interrupt(process) < 15
+    first = [epoch for epoch in read_lines(retraining) if epoch.trial == 0]
+    code, output = command.run("all", "--name", "every", "--resume")
+    assert code == 0, output
+    folder = command.folder / "runs" / "every"
+    rows = {row.method: row for row in read_table(folder / "leaderboard.csv", MethodScore)}
+    assert set(rows) == {*NETWORKS.values(), "linear", "biharmonic", "noise floor"}
+    winners = read_table(folder / "winners.csv", Trial)
+    assert [winner.network for winner in winners] == list(NETWORKS)
+    # What was retrained before Ctrl-C is not retrained again, and each (trial, epoch) is there once.
+    epochs = read_lines(retraining)
+    assert [epoch for epoch in epochs if epoch.trial == winners[0].trial] == first
+    assert max(Counter((epoch.trial, epoch.epoch) for epoch in epochs).values()) == 1
+    for winner in winners:
+        row = rows[NETWORKS[winner.network]]
+        assert row.parameters == winner.parameters
+        assert row.train_seconds == max(epoch.seconds for epoch in epochs if epoch.trial == winner.trial)
+    page = (folder / "report" / "index.html").read_text()
+    assert all(title in page for title in NETWORKS.values())
 
 
 @pytest.mark.skipif(not SHARED_FRAMES.exists(), reason="the real frames are not here")
