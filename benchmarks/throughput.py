@@ -105,9 +105,9 @@ def cases(batch_size: int, learning_rate: float, networks: dict[str, Config]) ->
 PLANS = {
     "cpu": Plan(
         kernels=(Kernel(100, 10, (2, 1, 256, 128)), Kernel(200, 15, (2, 1, 256, 128))),
-        steps=1, repeats=3, size=256, frames=(32, 8), epochs=6, seeds=3,
+        steps=1, repeats=3, size=256, frames=(24, 8), epochs=6, seeds=3,
         cases=cases(4, 5e-3, {
-            "tunet": {"depth": 3, "base_channels": 8, "growth_rate": 2.0},
+            "tunet": {"depth": 4, "base_channels": 16, "growth_rate": 2.0},
             "msdnet": {"num_layers": 20, "max_dilation": 6},
             "autoencoder": {"depth": 1, "base_channels": 16, "latent_dimension": 64},
             "pconv": {"depth": 2, "base_channels": 24},
@@ -162,7 +162,8 @@ def report(plans: dict[str, Plan]) -> Iterator[str]:
     for device, plan in plans.items():
         if device == "cpu" or torch.cuda.is_available():
             frames = simulated(detector("Pilatus2M"), plan.size, sum(plan.frames), seed=0)
-            limits = alone(limits_of, device)
+            with process() as pool:
+                limits = pool.submit(limits_of, device).result()
             yield from ["", f"## {'CPU' if device == 'cpu' else torch.cuda.get_device_name()}", "", str(limits)]
             yield from kernel_table(plan, device, limits)
             yield from training_table(plan, device, limits, frames)
@@ -195,12 +196,6 @@ def heading() -> list[str]:
 def process() -> Executor:
     """Start a process that has run nothing yet."""
     return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-
-
-def alone(work: Callable[..., T], *arguments: object) -> T:
-    """Call a function in a process of its own."""
-    with process() as pool:
-        return pool.submit(work, *arguments).result()
 
 
 def timed(work: Callable[[], object], device: str) -> float:
@@ -470,17 +465,20 @@ def training_rows(
 ) -> Iterator[str]:
     """Train one network and its peers in turn, once for each seed."""
     results: dict[str, list[Trained]] = {side: [] for side in (OURS, *case.peers)}
-    for seed in range(plan.seeds):
-        for side, trained in results.items():
-            trained.append(alone(train, side, case, plan.epochs, device, data, seed))
+    with ExitStack() as stack:
+        pools = {side: stack.enter_context(process()) for side in results}
+        for seed in range(plan.seeds):
+            for side, trained in results.items():
+                trained.append(pools[side].submit(train, side, case, plan.epochs, device, data, seed).result())
     shape = " / ".join(f"{value:g}" for key, value in case.config.items() if key not in TRAINING_KEYS)
     needed, dtype = training_cost(case, data, device)
     ours = results[OURS]
     for side, trained in results.items():
         rates, errors = [one.rate for one in trained], [1e3 * one.gap_l1 for one in trained]
+        memory = trained[0].memory  # later ones reuse what the process has kept
         cells = [
             spread(rates, ".1f"),
-            f"{statistics.median(one.memory for one in trained) / MEGABYTE:.0f}",
+            f"{memory / MEGABYTE:.0f}",
             limits.share(needed, 1 / statistics.median(rates), dtype if side == OURS else torch.float32),
         ]
         if side == OURS:
@@ -488,7 +486,7 @@ def training_rows(
         else:
             cells += [
                 spread(quotients([one.rate for one in ours], rates), ".1f"),
-                f"{statistics.median(quotients([one.memory for one in trained], [one.memory for one in ours])):.1f}",
+                f"{memory / ours[0].memory:.1f}",
                 deviation(errors),
                 deviation([error - 1e3 * one.gap_l1 for error, one in zip(errors, ours, strict=True)]),
             ]
@@ -509,7 +507,8 @@ def training_cost(case: Case, data: tuple[Dataset, Dataset], device: str) -> tup
 
 def train(side: str, case: Case, epochs: int, device: str, data: tuple[Dataset, Dataset], seed: int) -> Trained:
     """Train ours or a peer and score it; memory counts windows, network and training."""
-    from dlsia.core import networks, train_scripts  # noqa: F401 - else the import would count
+    if case.peers:
+        from dlsia.core import networks, train_scripts  # noqa: F401 - else their import would count
 
     work = train_ours if side == OURS else train_theirs
     where = torch.device(device)

@@ -46,7 +46,7 @@ class Run:
     info: RunInfo
     progress: list[Epoch]
     trials: list[Trial]
-    retraining: list[Epoch]
+    winners: list[Trial]
     test: Evaluation | None
     frame_scores: list[FrameScore]
     scores: list[MethodScore]
@@ -69,7 +69,7 @@ def read(run: Path) -> Run:
             info=read_json(run / "run.json", RunInfo),
             progress=read_lines(run / "progress.jsonl"),
             trials=read_table(run / "trials.csv", Trial),
-            retraining=read_lines(run / "retraining.jsonl"),
+            winners=read_table(run / "winners.csv", Trial),
             test=read_json(test, Evaluation) if test.exists() else None,
             frame_scores=read_table(run / "scores.csv", FrameScore),
             scores=read_table(run / "leaderboard.csv", MethodScore),
@@ -95,7 +95,7 @@ def write(run: Path) -> Path:
 def html(run: Run) -> str:
     """Build the page: the same run gives the same bytes."""
     ranked = leaderboard.rows(run.scores)
-    trials = sweep.rows(run.trials, run.retraining)
+    trials = sweep.rows(run.trials, run.winners)
     frames = gallery.rows(run.gallery, [row.score.method for row in ranked]) if run.gallery else []
     simulated = bool(run.info.data.get("simulated"))
     found = summary.duels(ranked, run.frame_scores)

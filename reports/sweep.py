@@ -47,10 +47,10 @@ class Curve(NamedTuple):
     config: Config
 
 
-def rows(trials: Sequence[Trial], retrained: Sequence[Epoch] = ()) -> list[Row]:
+def rows(trials: Sequence[Trial], chosen: Sequence[Trial] = ()) -> list[Row]:
     """Sort trials by state, then validation gap L1, then number; a trial without a value comes last.
 
-    The winners are the trials that were retrained; before that, the best of the finished ones.
+    The winners are those that were chosen to be retrained; before that, the best of the finished ones.
     """
     states = list(STATES)
 
@@ -59,7 +59,7 @@ def rows(trials: Sequence[Trial], retrained: Sequence[Epoch] = ()) -> list[Row]:
         return place, trial.state, _value(trial), trial.trial
 
     ordered = sorted(trials, key=key)
-    winners = {epoch.trial for epoch in retrained} & {trial.trial for trial in trials}
+    winners = {trial.trial for trial in chosen}
     if not winners:
         winners = {t.trial for t in ordered[:1] if t.state == "finished" and _value(t) < math.inf}
     return [Row(trial, trial.trial in winners) for trial in ordered]

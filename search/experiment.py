@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -32,6 +34,9 @@ from search.records import (
 )
 from search.settings import NETWORKS, RUNS, SEARCH_SHARE, Settings, from_dict
 
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
 
 def begin(settings: Settings, command: str) -> tuple[Settings, Dataset]:
     """Prepare the data of a new run, check them, and only then make its folder.
@@ -45,10 +50,7 @@ def begin(settings: Settings, command: str) -> tuple[Settings, Dataset]:
             f"a run's name must be new, got {settings.name!r}: {folder} exists; "
             f"take another --name, add --resume to go on with it, or delete the folder"
         )
-    if settings.implementation == "pymsdtorch":
-        from trainables import pymsdtorch
-
-        pymsdtorch.require()
+    check_installed(settings)
     data = load(settings)
     check_scored(data, settings.seed)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
@@ -77,10 +79,19 @@ def resume(name: str, network: str) -> tuple[Settings, Dataset]:
     settings = from_dict(info.settings)
     if settings.network != network:
         raise InputError(f"run {name!r} is a search of {settings.network}, got {network}: resume it as that")
+    check_installed(settings)
     data = load(settings)
     if data.fingerprint() != info.data.get("fingerprint"):
         raise InputError(f"the data of run {name!r} have changed since it began: start a new run")
     return settings, data
+
+
+def check_installed(settings: Settings) -> None:
+    """Raise InputError without the library whose networks are asked for."""
+    if settings.implementation == "pymsdtorch":
+        from trainables import pymsdtorch
+
+        pymsdtorch.require()
 
 
 def check_scored(data: Dataset, seed: int) -> None:
@@ -142,43 +153,52 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset]) -> None:
     search_time = retrain_time = None
     if settings.minutes is not None:
         search_time = settings.minutes * 60 * SEARCH_SHARE
-        retrain_time = (settings.minutes * 60 - search_time) / len(settings.networks)
+        retrain_time = settings.minutes * 60 - search_time
+    folder = settings.folder
     with ExitStack() as stack:
         with console.status("starting Ray"):
             stack.enter_context(cluster())
+            import ray
+
             from search.tuner import search
-        if not (settings.folder / "winners.csv").exists():
-            trials = search(settings, data, search_time)
+        # One copy for all trainings, which have no use for the noise-free intensity.
+        train, validation = (replace(part, clean=None) for part in data)
+        shared = ray.put((train, validation))
+        if not (folder / "winners.csv").exists():
+            trials = search(settings, shared, search_time)
             winners = {network: best(trials, network) for network in settings.networks}
             if not any(winners.values()):
                 raise InputError(_nothing(trials))
             for network, winner in winners.items():
                 say(_summary(trials, network, winner))
-            _write_winners(settings.folder, winners)
-        for winner in read_table(settings.folder / "winners.csv", Trial):
-            _retrain(settings, winner.network, data, retrain_time)
+            _write_winners(folder, winners)
+        _retrain(settings, shared, retrain_time)
+    for left in (folder / "models").glob("*.pt"):
+        # Of a model that was written just before a session was killed.
+        left.unlink()
 
 
-def _retrain(settings: Settings, network: str, data: tuple[Dataset, Dataset], seconds: float | None) -> None:
-    """Retrain the winner of a network; one that diverges gives way to the next best."""
+def _retrain(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]], seconds: float | None) -> None:
+    """Retrain the winner of each network for an equal time; one that diverges gives way to the next best."""
     from search.retrain import retrain
 
     folder = settings.folder
-    candidates = read_table(folder / "trials.csv", Trial)
-    winners: dict[str, Trial | None] = {
-        winner.network: winner for winner in read_table(folder / "winners.csv", Trial)
-    }
-    while (winner := winners[network]) is not None and not model_path(folder, network).exists():
-        if retrain(settings, winner, data, seconds):
-            return
-        drop_trial(folder / "retraining.jsonl", winner.trial)
-        candidates = [trial for trial in candidates if trial.trial != winner.trial]
-        winners[network] = best(candidates, network)
-        if not any(winners.values()):
-            raise InputError("a winner must train to its end, every trial diverged at full length: start a new run")
-        what = "taking the next best" if winners[network] else f"no other {NETWORKS[network]} has a result"
-        say(f"trial {winner.trial} diverged at full length; {what}")
-        _write_winners(folder, winners)
+    trials = read_table(folder / "trials.csv", Trial)
+    winners: dict[str, Trial | None] = {trial.network: trial for trial in read_table(folder / "winners.csv", Trial)}
+    share = None if seconds is None else seconds / max(len(winners), 1)
+    for network in list(winners):
+        while (winner := winners[network]) is not None and not model_path(folder, network).exists():
+            if retrain(settings, winner, data, share):
+                break
+            drop_trial(folder / "retraining.jsonl", winner.trial)
+            ranks = ranked(trials, network)
+            after = ranks[ranks.index(winner) + 1 :]
+            winners[network] = after[0] if after else None
+            what = "taking the next best" if after else f"no other {NETWORKS[network]} has a result"
+            say(f"trial {winner.trial} diverged at full length; {what}")
+            _write_winners(folder, winners)
+    if not any(winners.values()):
+        raise InputError("a winner must train to its end, every trial diverged at full length: start a new run")
 
 
 def _write_winners(folder: Path, winners: dict[str, Trial | None]) -> None:
@@ -186,16 +206,19 @@ def _write_winners(folder: Path, winners: dict[str, Trial | None]) -> None:
 
 
 def best(trials: list[Trial], network: str) -> Trial | None:
-    """Return the winner: the best of a network's finished trials, or of those cut short where none finished."""
-    for state in ("finished", "interrupted", "stopped"):
-        candidates = [
-            (trial.val_gap_l1, trial.trial, trial)
-            for trial in trials
-            if (trial.network, trial.state) == (network, state) and trial.val_gap_l1 is not None
-        ]
-        if candidates:
-            return min(candidates)[2]
-    return None
+    """Return the winner of a network; None without a result."""
+    return next(iter(ranked(trials, network)), None)
+
+
+def ranked(trials: list[Trial], network: str) -> list[Trial]:
+    """Return the trials of a network that have a result, best first: finished ones, then those cut short."""
+    order = ("finished", "interrupted", "stopped")
+    places = [
+        (order.index(trial.state), trial.val_gap_l1, trial.trial, trial)
+        for trial in trials
+        if trial.network == network and trial.state in order and trial.val_gap_l1 is not None
+    ]
+    return [trial for *_, trial in sorted(places)]
 
 
 def _nothing(trials: list[Trial]) -> str:

@@ -8,11 +8,9 @@ from typing import Any
 
 from search.display import SearchDisplay
 from search.halving import SuccessiveHalving
-from search.records import Epoch, Trial, append_line, read_lines, read_table, write_table, write_text
-from search.sampler import First, Known, Proposal, Sampler, first_trials, fixed, open_study
+from search.records import Epoch, Trial, append_line, read_lines, write_table, write_text
+from search.sampler import Known, Proposal, Sampler
 from search.settings import Settings
-from spaces import DEFAULTS, SPACES
-from spaces.paper import POINTS
 
 
 class Ledger:
@@ -33,11 +31,10 @@ class Ledger:
         self.display: SearchDisplay | None = None
         self.last: dict[int, Epoch] = {}
         self.began: dict[int, float] = {}
+        self.took: dict[int, float] = {}
         self.failures: dict[int, str] = {}
         self.broken: OSError | None = None
         """Why nothing can be written any more; the search ends with it."""
-        earlier = read_table(settings.folder / "trials.csv", Trial)
-        self.parameters = {trial.trial: trial.parameters for trial in earlier if trial.parameters is not None}
         for epoch in read_lines(self.progress):
             self.last[epoch.trial] = epoch
             self.halving[self.network(epoch.trial)].record(epoch.trial, epoch.epoch, epoch.val_gap_l1)
@@ -61,10 +58,10 @@ class Ledger:
         now = time.monotonic()
         spent = dict.fromkeys(self.networks, 0.0)
         begun = dict.fromkeys(self.networks, 0)
-        for trial in self.last.keys() | self.began.keys():
+        for trial in self.last.keys() | self.began.keys() | self.took.keys():
             recorded = self.last[trial].seconds if trial in self.last else 0.0
             running = now - self.began[trial] if trial in self.began else 0.0
-            spent[self.network(trial)] += max(recorded, running)
+            spent[self.network(trial)] += max(recorded, running, self.took.get(trial, 0.0))
             begun[self.network(trial)] += 1
         for name in sorted(self.networks, key=lambda name: (spent[name], begun[name])):
             proposal = self.samplers[name].propose()
@@ -94,7 +91,6 @@ class Ledger:
     def record(self, result: dict[str, Any]) -> bool:
         """Take in one report of a trial; True when ASHA stops it there."""
         trial = result["trial"]
-        self.parameters[trial] = result["parameters"]
         if "storage" in result:
             self.broken = OSError(*result["storage"])
             return True
@@ -110,7 +106,7 @@ class Ledger:
         self.last[trial] = epoch
         append_line(self.progress, epoch)
         network = self.network(trial)
-        self.samplers[network].record(epoch)
+        self.samplers[network].record(epoch, result["parameters"])
         if self.display is not None:
             self.display.epoch(epoch)
         return self.halving[network].record(trial, epoch.epoch, epoch.val_gap_l1)
@@ -132,7 +128,9 @@ class Ledger:
         else:
             state = "stopped" if trial in self.halving[network].stopped else "interrupted"
         sampler.conclude(trial, state, failure)
-        self.began.pop(trial, None)
+        if trial in self.began:
+            # A trial that crashed before its first epoch has taken time, too.
+            self.took[trial] = time.monotonic() - self.began.pop(trial)
         self.checkpoint(trial).unlink(missing_ok=True)
         self.write_trials()
         if self.display is not None:
@@ -167,43 +165,8 @@ class Ledger:
             val_gap_cc=None if last is None else last.val_gap_cc,
             val_loss=None if last is None else last.val_loss,
             train_loss=None if last is None else last.train_loss,
-            parameters=self.parameters.get(number),
+            parameters=known.parameters,
             seconds=0.0 if last is None else last.seconds,
             config=known.config,
             error=known.error,
         )
-
-
-def open_samplers(settings: Settings) -> dict[str, Sampler]:
-    """Open the study of each network of a run."""
-    progress = read_lines(settings.folder / "progress.jsonl")
-    return {
-        network: _open_sampler(settings, network, place, progress) for place, network in enumerate(settings.networks)
-    }
-
-
-def _open_sampler(settings: Settings, network: str, place: int, progress: list[Epoch]) -> Sampler:
-    # The paper's points lie in the spaces of large machines alone.
-    preset = settings.preset if settings.points == "search" else "paper"
-    space, defaults = SPACES[network](preset), DEFAULTS[network]
-    if settings.task is not None:
-        # `--task` leaves no choice.
-        space = fixed(space, task=settings.task)
-        defaults = {**defaults, "task": settings.task}
-    points = POINTS.get(network, ()) if "paper" in settings.points else ()
-    first = [First(point.config, None if settings.epochs else point.epochs) for point in points]
-    if settings.proposes:
-        first += first_trials(space, defaults)
-    mine = [epoch for epoch in progress if epoch.trial % len(settings.networks) == place]
-    return open_study(
-        settings.folder / "optuna.journal",
-        network,
-        space,
-        first,
-        trials=max(settings.trials, len(points)) if settings.proposes else len(points),
-        epochs=settings.epochs or 0,
-        seed=settings.seed,
-        progress=mine,
-        place=place,
-        studies=len(settings.networks),
-    )

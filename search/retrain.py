@@ -17,29 +17,33 @@ from search.cluster import node_size, total_gpus
 from search.display import RetrainDisplay
 from search.records import Epoch, Trial, append_line, model_path, read_lines
 from search.settings import Settings
+from search.studies import full_length
+from trainables import checkpoints
 from trainables.models import save
 from trainables.tasks import unwrap
 from trainables.training import DivergenceError
-from trainables.trial import load_checkpoint, prepare, save_checkpoint, train
+from trainables.trial import prepare, train
 
 
-def retrain(settings: Settings, winner: Trial, data: tuple[Dataset, Dataset], seconds: float | None) -> bool:
-    """Train the winning configuration from scratch on the train frames and write the model; False if it diverges.
+def retrain(
+    settings: Settings, winner: Trial, data: ray.ObjectRef[tuple[Dataset, Dataset]], seconds: float | None
+) -> bool:
+    """Train the winning configuration from scratch on (train, validation) frames and write the model.
 
-    Validation frames only watch. With `seconds` the learning rate comes down in time. Goes on from a
-    checkpoint that an earlier session left.
+    Returns False if it diverges. Validation frames only watch. With `seconds` the learning rate comes down in time.
+    Goes on from a checkpoint that an earlier session left.
     """
     workers, resources = _workers(int(winner.config["batch_size"]))
     folder, network = settings.folder, winner.network
     checkpoint, progress = folder / "models" / f"{network}.pt", folder / "retraining.jsonl"
-    epochs = settings.retrain_epochs if settings.proposes else winner.epochs
+    epochs = full_length(settings, winner)
     threads = int(resources.get("CPU", 1))
     job: dict[str, Any] = {
         **settings.job(winner.trial, network, winner.config, epochs, threads, checkpoint),
         "seconds": seconds,
         "progress": str(progress.resolve()),
         "model": str(model_path(folder, network).resolve()),
-        "data": ray.put(data),
+        "data": data,
     }
     trainer = TorchTrainer(
         train_winner,
@@ -83,7 +87,7 @@ def train_winner(job: dict[str, Any]) -> None:
     network = prepare_model(network)
     checkpoint, progress = Path(job["checkpoint"]), Path(job["progress"])
     data = ray.get(job["data"])
-    state = load_checkpoint(checkpoint)
+    state = checkpoints.load(checkpoint)
     epochs = train(job, network, task, data, device, state, seconds=job["seconds"], rank=rank, workers=workers)
     recorded = {epoch.epoch for epoch in read_lines(progress) if epoch.trial == job["trial"]}
     try:
@@ -91,7 +95,7 @@ def train_winner(job: dict[str, Any]) -> None:
             if rank == 0:
                 if metrics["epoch"] not in recorded:
                     append_line(progress, Epoch(trial=job["trial"], **metrics))  # type: ignore[arg-type]
-                save_checkpoint(checkpoint, state)
+                checkpoints.save(checkpoint, state)
             ray_train.report(metrics)
     except DivergenceError:
         # On every worker at once: all validate the same weights.

@@ -12,15 +12,16 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from search.records import Config, Epoch
+from spaces.paper import Point
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -30,19 +31,13 @@ STARTUP_TRIALS = 6
 STATES = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "interrupted": TrialState.PRUNED}
 
 
-class First(NamedTuple):
-    """What one of the first trials is given; the rest of its parameters is random."""
-
-    config: Config
-    epochs: int | None = None
-    """How long it is trained, where that is not what the search gives every trial."""
-
-
 class Known(NamedTuple):
     """What the study knows of a trial."""
 
     config: Config
     epochs: int
+    parameters: int | None
+    """Learnable parameters; None before its first epoch."""
     state: str
     """finished, stopped, failed or interrupted, which it is until it ends."""
     error: str
@@ -83,16 +78,18 @@ class Sampler:
             return None
         return self.proposal(self.study.ask())
 
-    def proposal(self, trial: optuna.Trial, known_epochs: int = 0) -> Proposal:
+    def proposal(self, trial: optuna.Trial) -> Proposal:
         """What is to be done of a trial of the study; parameters that it lacks are chosen."""
         for name, distribution in self.space.items():
             trial._suggest(name, distribution)
         number = self.place + trial.number * self.studies
-        return Proposal(number, dict(trial.params), trial.user_attrs.get("epochs", self.epochs), known_epochs)
+        return Proposal(number, dict(trial.params), trial.user_attrs.get("epochs", self.epochs))
 
-    def record(self, epoch: Epoch) -> None:
-        """Take in one epoch of a running trial."""
+    def record(self, epoch: Epoch, parameters: int | None = None) -> None:
+        """Take in one epoch of a running trial, whose network has so many parameters."""
         trial = self._running(epoch.trial)
+        if parameters is not None and "parameters" not in trial.user_attrs:
+            trial.set_user_attr("parameters", parameters)
         with warnings.catch_warnings():
             # An epoch that is recorded already keeps its value.
             warnings.filterwarnings("ignore", "The reported value is ignored")
@@ -102,8 +99,7 @@ class Sampler:
         """End a trial as finished, stopped, interrupted or failed; its last value is its value."""
         trial = self._running(number)
         trial.set_user_attr("state", state)
-        if reason:
-            trial.set_user_attr("error", reason)
+        trial.set_user_attr("error", reason)
         values = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
         if state == "failed" or not values:
             self.study.tell(trial, state=TrialState.FAIL)
@@ -118,6 +114,7 @@ class Sampler:
             self.place + trial.number * self.studies: Known(
                 dict(trial.params),
                 trial.user_attrs.get("epochs", self.epochs),
+                trial.user_attrs.get("parameters"),
                 trial.user_attrs.get("state", "interrupted"),
                 trial.user_attrs.get("error", ""),
             )
@@ -132,25 +129,32 @@ class Sampler:
         return optuna.Trial(self.study, trial._trial_id)
 
 
+def open_storage(journal: Path) -> JournalStorage:
+    """Open a run's journal, whatever a killed session left of it."""
+    _drop_torn_line(journal)
+    # The lock of a session that was killed while it wrote; optuna would wait for it for ever.
+    journal.with_name(journal.name + ".lock").unlink(missing_ok=True)
+    return JournalStorage(JournalFileBackend(str(journal.resolve())))
+
+
 def open_study(
-    journal: Path,
+    storage: JournalStorage,
     name: str,
     space: dict[str, BaseDistribution],
-    first: Sequence[First],
+    first: Sequence[Point],
     *,
     trials: int,
     epochs: int,
     seed: int,
-    progress: list[Epoch],
+    progress: Sequence[Epoch],
     place: int = 0,
     studies: int = 1,
 ) -> Sampler:
     """Open the study of a network, new or begun earlier; `progress` are the epochs recorded so far.
 
-    The `first` trials are given; then TPE proposes. Equal seeds give equal first proposals.
+    The `first` trials are given, parameters that a point lacks are random; then TPE proposes. Equal seeds give equal
+    first proposals.
     """
-    _drop_torn_line(journal)
-    storage = JournalStorage(JournalFileBackend(str(journal)))
     begun = name in optuna.get_all_study_names(storage)
     # Going on with the same random stream would propose the first trials again.
     offset = len(optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False)) if begun else 0
@@ -163,13 +167,16 @@ def open_study(
         storage=storage, study_name=name, sampler=sampler, direction="minimize", load_if_exists=True
     )
     for point in first[offset:]:
-        study.enqueue_trial(point.config, user_attrs={"epochs": point.epochs} if point.epochs else None)
+        study.enqueue_trial(point.config, user_attrs={"epochs": point.epochs})
     opened = Sampler(study, space, trials, epochs, place, studies)
-    reached = {epoch.trial: epoch.epoch for epoch in progress}
     for running in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        # It may have been interrupted while it was proposed.
-        known = reached.get(place + running.number * studies, 0)
-        opened.unfinished.append(opened.proposal(optuna.Trial(study, running._trial_id), known))
+        # It may have been interrupted while it was proposed, or between its record here and in the run's files.
+        proposal = opened.proposal(optuna.Trial(study, running._trial_id))
+        for epoch in progress:
+            if epoch.trial == proposal.trial:
+                opened.record(epoch)
+                proposal.known_epochs = epoch.epoch
+        opened.unfinished.append(proposal)
     return opened
 
 
@@ -180,23 +187,3 @@ def _drop_torn_line(journal: Path) -> None:
         end = whole.rfind(b"\n") + 1
         if end < len(whole):
             os.truncate(journal, end)
-
-
-def first_trials(space: dict[str, BaseDistribution], defaults: Config) -> list[First]:
-    """Return what a search begins with: the defaults, and the defaults with the other task.
-
-    Blind networks need far more epochs than residual ones. One of them shows where they stand, and the random
-    start-up trials beside it stay with the default task; TPE is free to return to the other.
-    """
-    given = {name: value for name, value in defaults.items() if name in space}
-    tasks = space["task"]
-    assert isinstance(tasks, CategoricalDistribution)
-    others = [task for task in tasks.choices if task != given["task"]]
-    same: Config = {"task": given["task"]}
-    points = [given, same, *({**given, "task": str(task)} for task in others)]
-    return [First(point) for point in points + [same] * (STARTUP_TRIALS - len(points))]
-
-
-def fixed(space: dict[str, BaseDistribution], **values: Any) -> dict[str, BaseDistribution]:
-    """Return the space with some parameters fixed to one value."""
-    return {**space, **{name: CategoricalDistribution((value,)) for name, value in values.items()}}

@@ -152,9 +152,11 @@ def resolve(network: str, name: str, preset: str, given: dict[str, Any]) -> Sett
             raise InputError(f"--{key} must be at least {smallest}, got {chosen[key]}")
     if chosen["minutes"] is not None and chosen["minutes"] <= 0:
         raise InputError(f"--minutes must be above 0, got {chosen['minutes']:g}")
-    known = IMPLEMENTATIONS[chosen["implementation"]]
+    implementation = chosen["implementation"]
+    known = IMPLEMENTATIONS[implementation]
     if network not in (ALL, *known):
-        raise InputError(f"--implementation {chosen['implementation']} has {' and '.join(known)}, got {network}")
+        names = " and ".join(known)
+        raise InputError(f"--implementation {implementation} has {names}, got {network}: leave out --implementation")
     if chosen["points"] != "search":
         _check_points(network, chosen["points"], given)
     if chosen["points"] == "paper":

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -15,13 +16,14 @@ from ray.tune.search import Searcher
 from scattering.dataset import Dataset
 from search.cluster import node_size, total_cpus, total_gpus
 from search.display import SearchDisplay
-from search.ledger import Ledger, open_samplers
+from search.ledger import Ledger
 from search.records import Trial
 from search.settings import Settings
+from search.studies import open_studies
 from trainables.trial import train_trial
 
 
-def search(settings: Settings, data: tuple[Dataset, Dataset], seconds: float | None) -> list[Trial]:
+def search(settings: Settings, data: ray.ObjectRef[tuple[Dataset, Dataset]], seconds: float | None) -> list[Trial]:
     """Search the spaces of a run's networks on (train, validation) frames and return every trial, best first.
 
     Goes on from what the run folder already holds. `seconds` limits the time; trials that it cuts short are
@@ -29,7 +31,7 @@ def search(settings: Settings, data: tuple[Dataset, Dataset], seconds: float | N
     """
     folder = settings.folder
     deadline = None if seconds is None else time.monotonic() + seconds
-    ledger = Ledger(settings, open_samplers(settings), deadline)
+    ledger = Ledger(settings, open_studies(settings), deadline)
     threads, gpus = resources()
     trainable = tune.with_resources(tune.with_parameters(train_trial, data=data), {"cpu": threads, "gpu": gpus})
     with SearchDisplay(ledger.planned(), ledger.ended(), seconds) as display:
@@ -56,6 +58,9 @@ def search(settings: Settings, data: tuple[Dataset, Dataset], seconds: float | N
     if ledger.broken is not None:
         raise ledger.broken
     shutil.rmtree(folder / "tune", ignore_errors=True)
+    for left in (folder / "trials").glob("*.pt"):
+        # Of a trial whose end was known before its training state was deleted.
+        left.unlink()
     return ledger.write_trials()
 
 

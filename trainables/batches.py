@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -36,7 +37,7 @@ class Batch(NamedTuple):
 
 
 BUDGET = 0.5
-"""Share of a GPU's free memory that the windows may take; the rest is for training."""
+"""Share of a GPU's free memory that one data set may take; the rest is for training."""
 
 
 class WindowSet:
@@ -50,16 +51,16 @@ class WindowSet:
         self.names = data.names
         self.patterns = len(self.layout.gapped)
         self.device = device
-        self.storage = device = device if _fits(data, device) else torch.device("cpu")
-        self.measured = self._windows(_tensor(data.measured, device))
-        self.observed = self._windows(_tensor(data.observed, device))
-        self.truth = self._windows(_tensor(data.truth, device))
-        self.valid = self._windows(_tensor(data.valid, device))
-        self.strips = _tensor(data.strips, device)
-        self.strips_observed = _tensor(data.strips_observed, device)
-        starts = torch.tensor(data.strip_starts, device=device).reshape(-1, 1)
-        self.strip_columns = starts + torch.arange(data.strips.shape[-1], device=device)
-        self.free = torch.tensor(self.layout.free, device=device)
+        self.storage = storage = device if _fits(data, device) else torch.device("cpu")
+        self.measured = self._windows(_tensor(data.measured, storage))
+        self.observed = self._windows(_tensor(data.observed, storage))
+        self.truth = self._windows(_tensor(data.truth, storage))
+        self.valid = self._windows(_tensor(data.valid, storage))
+        self.strips = _tensor(data.strips, storage)
+        self.strips_observed = _tensor(data.strips_observed, storage)
+        starts = torch.tensor(data.strip_starts, device=storage).reshape(-1, 1)
+        self.strip_columns = starts + torch.arange(data.strips.shape[-1], device=storage)
+        self.free = torch.tensor(self.layout.free, device=storage)
 
     def __len__(self) -> int:
         """Number of windows."""
@@ -87,14 +88,14 @@ class WindowSet:
             yield from (self.batch(*part) for part in parts)
             return
         with ThreadPoolExecutor(1) as worker:
-            ahead = worker.submit(self._sent, *parts[0])
+            sent = deque(worker.submit(self._sent, *part) for part in parts[:1])
             for part in parts[1:]:
-                ready, ahead = ahead, worker.submit(self._sent, *part)
-                yield ready.result()
-            yield ahead.result()
+                sent.append(worker.submit(self._sent, *part))
+                yield sent.popleft().result()
+            yield from (last.result() for last in sent)
 
     def _sent(self, chosen: Tensor, pattern: Tensor) -> Batch:
-        # From pinned memory the copy runs beside the training.
+        # From pinned memory the copy does not hold up the thread.
         pin = self.device.type == "cuda"
         parts = (part.pin_memory() if pin else part for part in self.batch(chosen, pattern))
         return Batch(*(part.to(self.device, non_blocking=True) for part in parts))
@@ -121,7 +122,11 @@ def _fits(data: Dataset, device: torch.device) -> bool:
     if device.type != "cuda":
         return True
     arrays = (data.measured, data.observed, data.truth, data.valid, data.strips, data.strips_observed)
-    return sum(array.nbytes for array in arrays) <= BUDGET * torch.cuda.mem_get_info(device)[0]
+    # What an earlier trial of this process has given back still counts as taken there.
+    free = (
+        torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    )
+    return sum(array.nbytes for array in arrays) <= BUDGET * free
 
 
 def _tensor(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:

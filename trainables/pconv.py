@@ -27,6 +27,9 @@ class PartialConvolutionNetwork(nn.Module):
     Raises ValueError for settings that no network has.
     """
 
+    takes_observed = True
+    """What it is called with beside the image; `trainables.tasks` asks for this."""
+
     def __init__(self, *, depth: int = 5, base_channels: int = 32, in_channels: int = 1) -> None:
         super().__init__()
         if min(depth, base_channels, in_channels) < 1:

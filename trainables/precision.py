@@ -8,15 +8,19 @@ import torch
 from torch import Tensor, nn
 
 
-def mixed_precision(device: torch.device) -> AbstractContextManager[object]:
-    """Run convolutions in bfloat16 on GPUs that have it; a CPU computes it by way of float32, more slowly."""
-    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+def mixed_precision(network: nn.Module, device: torch.device) -> AbstractContextManager[object]:
+    """Run convolutions in bfloat16 on GPUs that have it; a CPU computes it by way of float32, more slowly.
+
+    Only for networks whose last layer is a `FullPrecisionConv2d`.
+    """
+    ready = any(isinstance(module, FullPrecisionConv2d) for module in network.modules())
+    if ready and device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.autocast("cuda", torch.bfloat16)
     return nullcontext()
 
 
 class FullPrecisionConv2d(nn.Conv2d):
-    """A convolution that mixed precision leaves in float32: the last one of a network.
+    """A convolution that mixed precision leaves in float32 (TF32 where a GPU takes that): a network's last one.
 
     bfloat16 has eight bits: an intensity of 0.25 would be rounded to steps of 1e-3, a quarter of a good fill's error.
     """

@@ -6,7 +6,6 @@ checkpoints are read and written without it.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scattering.errors import InputError, one_line
-from scattering.files import replacing
+from trainables import checkpoints
 from trainables.msdnet import MSDNet
 from trainables.tunet import TUNet
 
@@ -179,11 +178,7 @@ def write(path: Path, network: nn.Module) -> None:
         "topo_dict": topology(network),
         "state_dict": {theirs: weights[ours] for ours, theirs in names(network).items()},
     }
-    # Through memory: torch's own writer turns a full disk into a RuntimeError.
-    buffer = io.BytesIO()
-    torch.save(saved, buffer)
-    with replacing(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+    checkpoints.save(path, saved)
 
 
 def copy_weights(network: TUNet | MSDNet, weights: Mapping[str, Tensor]) -> None:
@@ -287,6 +282,7 @@ def normalization(network: TUNet) -> type[nn.Module] | None:
 def growth_rate(channels: Sequence[int]) -> float:
     """Return the growth rate of fewest decimals that gives these channels; our networks do not keep theirs."""
     least = max(Fraction(deep, kept) for kept, deep in pairwise(channels))
-    # Rates that give the same channels span more than one over the product of two numbers of channels.
-    rates: Iterator[float] = (math.ceil(least * 10**decimals) / 10**decimals for decimals in range(16))
+    rates: list[float] = [math.ceil(least * 10**decimals) / 10**decimals for decimals in range(16)]
+    # Rounding may put a product just below the whole number that it is.
+    rates.append(math.nextafter(rates[-1], math.inf))
     return next(rate for rate in rates if all(int(kept * rate) == deep for kept, deep in pairwise(channels)))

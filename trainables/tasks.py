@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from scattering.interpolation import linear, slanted
 from trainables.batches import Batch
-from trainables.pconv import PartialConvolutionNetwork
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def predict_residual(network: nn.Module, measured: Tensor, observed: Tensor) -> 
 
 def _apply(network: nn.Module, inputs: Tensor, observed: Tensor) -> Tensor:
     inputs = inputs.contiguous(memory_format=torch.channels_last)
-    takes_observed = isinstance(unwrap(network), PartialConvolutionNetwork)
+    takes_observed = getattr(unwrap(network), "takes_observed", False)
     output: Tensor = network(inputs, observed) if takes_observed else network(inputs)
     return output
 

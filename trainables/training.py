@@ -70,6 +70,7 @@ def fit(
         optimizer.load_state_dict(state["optimizer"])
         done, spent = state["epoch"], state["seconds"]
     steps = max(len(train) // batch_size, 1)
+    precision = mixed_precision(network, train.device)
     started = time.perf_counter() - spent
     for epoch in range(done, epochs):
         # Drawn anew from (seed, epoch): a resumed run goes on as the uninterrupted one would.
@@ -80,7 +81,7 @@ def fit(
         network.train()
         mine = [slice(step * batch_size + rank, (step + 1) * batch_size, workers) for step in range(steps)]
         for step, batch in enumerate(train.batches([(order[part], patterns[part]) for part in mine])):
-            with mixed_precision(train.device):
+            with precision:
                 prediction = task.predict(network, batch.measured, batch.observed)
             error, pixels = absolute_error(prediction, batch.truth, task.scored(batch))
             elapsed = time.perf_counter() - started

@@ -5,25 +5,25 @@ A job is a dict: trial, network, implementation, config, epochs, schedule, seed,
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ray
 import torch
 from ray import tune
 from torch import nn
 
 from scattering.dataset import Dataset
-from scattering.files import replacing
+from trainables import checkpoints
 from trainables.batches import WindowSet
 from trainables.models import build, count_parameters
 from trainables.tasks import Task
 from trainables.training import DivergenceError, Progress, fit
 
 
-def train_trial(job: dict[str, Any], data: tuple[Dataset, Dataset]) -> None:
-    """Train one trial of a search on (train, validation) frames.
+def train_trial(job: dict[str, Any], data: ray.ObjectRef[tuple[Dataset, Dataset]]) -> None:
+    """Train one trial of a search on the (train, validation) frames that Ray holds.
 
     Its job has `known_epochs` too, those that an earlier session has already recorded. Reports carry `trial`,
     `parameters` and the metrics of `fit`; a trial that diverges reports `failure` as its last word, one that cannot
@@ -33,16 +33,16 @@ def train_trial(job: dict[str, Any], data: tuple[Dataset, Dataset]) -> None:
     network, task = prepare(job, device)
     constants = {"trial": job["trial"], "parameters": count_parameters(network)}
     checkpoint = Path(job["checkpoint"])
-    state = load_checkpoint(checkpoint)
+    state = checkpoints.load(checkpoint)
     history: list[dict[str, float]] = [] if state is None else state["history"]
     # Epochs that were saved but not recorded before the session ended.
     for metrics in history[job["known_epochs"] :]:
         tune.report({**constants, **metrics})
-    epochs = train(job, network, task, data, device, state)
+    epochs = train(job, network, task, ray.get(data), device, state)
     try:
         for metrics, reached in epochs:
             history.append(metrics)
-            save_checkpoint(checkpoint, {**reached, "history": history})
+            checkpoints.save(checkpoint, {**reached, "history": history})
             tune.report({**constants, **metrics})
     except DivergenceError as error:
         tune.report({**constants, "failure": str(error)})
@@ -54,8 +54,9 @@ def train_trial(job: dict[str, Any], data: tuple[Dataset, Dataset]) -> None:
 def prepare(job: dict[str, Any], device: torch.device) -> tuple[nn.Module, Task]:
     """Make the network of a job on a device, and its task."""
     torch.set_num_threads(job["threads"])
-    # Products in TF32, as cuDNN's convolutions are; it has no effect on a CPU.
-    torch.set_float32_matmul_precision("high")
+    if device.type == "cuda":
+        # Products in TF32, as cuDNN's convolutions are.
+        torch.set_float32_matmul_precision("high")
     network, task = build(job["network"], job["config"], job["seed"], job["implementation"])
     return network.to(device), task
 
@@ -84,20 +85,3 @@ def train(
         state=state,
         **limits,
     )
-
-
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a training state, whole or not at all."""
-    # Through memory: torch's own writer turns a full disk into a RuntimeError.
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    with replacing(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
-
-
-def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """Read a training state (tensors and plain values only, nothing is unpickled freely); None without one."""
-    if not path.exists():
-        return None
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return state

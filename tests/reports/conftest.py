@@ -89,8 +89,7 @@ def write_run(folder: Path, name: str = "tunet-demo", size: int = 64, count: int
         error = "RuntimeError: out of memory" if state == "failed" else ""
         trials.append(trial(number, state, value, error))
     write_table(folder / "trials.csv", trials)
-    winner = min(trials[:4], key=lambda t: t.val_gap_l1 or 1).trial
-    append_line(folder / "retraining.jsonl", Epoch(winner, 1, 0.02, 0.02, 5e-3, 0.99, 1e-3, 9.0))
+    write_table(folder / "winners.csv", [min(trials[:4], key=lambda t: t.val_gap_l1 or 1)])
     write_json(folder / "evaluation.json", Evaluation(24, 8, 368_640, 92_160, 0.2496, 0.2394, 3.22e-3, 3.9e-3))
     scores = [
         score("tunet", l1=4.4746e-3, parameters=2_140_097, train_seconds=754.0, horizontal_recovered=0.63),

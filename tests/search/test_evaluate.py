@@ -107,9 +107,13 @@ def test_a_network_keeps_measured_pixels_and_sees_no_truth(data: Dataset, task: 
     np.testing.assert_array_equal(filled, again)
 
 
-def test_gallery_goes_from_the_best_to_the_worst_frame(data: Dataset) -> None:
-    result = evaluate(list(CLASSICAL), data)
-    errors = {s.frame: s.horizontal_l1 for s in result.frames if s.method == "linear"}
+@pytest.mark.parametrize("good_first", [True, False])
+def test_gallery_goes_from_the_best_to_the_worst_frame_of_the_best_network(data: Dataset, good_first: bool) -> None:
+    linear = CLASSICAL[0]
+    good = Method("good", "network", linear.frames, linear.windows)
+    bad = Method("bad", "network", lambda measured, _: measured * 0, lambda measured, _: measured * 0)
+    result = evaluate([*((good, bad) if good_first else (bad, good)), *CLASSICAL], data)
+    errors = {s.frame: s.horizontal_l1 for s in result.frames if s.method == "good"}
     shown = [errors[name] for name in result.gallery.names]
     assert shown == sorted(shown, key=float)
     assert (min(errors.values(), key=float), max(errors.values(), key=float)) == (shown[0], shown[-1])

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from scattering.errors import InputError
+from search import experiment
 from search.experiment import _nothing, best
-from search.records import Trial
+from search.records import Epoch, Trial, append_line, model_path, read_lines, read_table, write_table
+from search.settings import Settings, resolve
 
 
 def trial(number: int, state: str, value: float | None, network: str = "tunet", error: str = "") -> Trial:
@@ -32,3 +37,73 @@ def test_without_a_result_there_is_no_winner() -> None:
     assert best(failed, "tunet") is None
     assert "out of memory; the loss" in _nothing(failed)
     assert "give more --minutes" in _nothing([])
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A searched run of all networks: three finished trials of each, the higher its number the worse."""
+    monkeypatch.chdir(tmp_path)
+    settings = resolve("all", "x", "quick", {})
+    trials = [trial(4 * k + place, "finished", 0.1 + k, name)
+              for k in range(3) for place, name in enumerate(settings.networks)]  # fmt: skip
+    write_table(settings.folder / "trials.csv", trials)
+    write_table(settings.folder / "winners.csv", trials[:4])
+    return settings
+
+
+def retrained(
+    monkeypatch: pytest.MonkeyPatch, diverging: set[int], killed: int | None = None
+) -> tuple[list[int], list[float | None]]:
+    """Stand in for Ray's part of retraining: the trials that it is asked for, and for how long."""
+    asked: list[int] = []
+    times: list[float | None] = []
+
+    def retrain(settings: Settings, winner: Trial, data: object, seconds: float | None) -> bool:
+        asked.append(winner.trial)
+        times.append(seconds)
+        if winner.trial == killed:
+            raise KeyboardInterrupt
+        append_line(settings.folder / "retraining.jsonl", Epoch(winner.trial, 1, 0.1, 0.1, 0.1, 0.9, 1e-3, 1.0))
+        if winner.trial in diverging:
+            return False
+        model_path(settings.folder, winner.network).parent.mkdir(exist_ok=True)
+        model_path(settings.folder, winner.network).touch()
+        return True
+
+    monkeypatch.setattr("search.retrain.retrain", retrain)
+    return asked, times
+
+
+def test_winners_share_the_time(run: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, times = retrained(monkeypatch, set())
+    experiment._retrain(run, None, 100.0)  # type: ignore[arg-type]
+    assert (asked, times) == ([0, 1, 2, 3], [25.0] * 4)
+
+
+def test_a_winner_that_diverges_gives_way_to_the_next_of_its_network(
+    run: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, _ = retrained(monkeypatch, {1, 2, 6, 10})
+    experiment._retrain(run, None, None)  # type: ignore[arg-type]
+    assert asked == [0, 1, 5, 2, 6, 10, 3]
+    winners = read_table(run.folder / "winners.csv", Trial)
+    assert [winner.trial for winner in winners] == [0, 5, 3]
+    assert [epoch.trial for epoch in read_lines(run.folder / "retraining.jsonl")] == [0, 5, 3]
+
+
+def test_a_resumed_retraining_tries_no_trial_twice(run: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, _ = retrained(monkeypatch, {1}, killed=5)
+    with pytest.raises(KeyboardInterrupt):
+        experiment._retrain(run, None, None)  # type: ignore[arg-type]
+    assert asked == [0, 1, 5]
+    asked, _ = retrained(monkeypatch, {5})
+    experiment._retrain(run, None, None)  # type: ignore[arg-type]
+    assert asked == [5, 9, 2, 3]
+
+
+def test_without_any_winner_left_a_run_ends(run: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, _ = retrained(monkeypatch, set(range(12)))
+    for _ in range(2):
+        with pytest.raises(InputError, match="diverged at full length: start a new run"):
+            experiment._retrain(run, None, None)  # type: ignore[arg-type]
+    assert sorted(asked) == list(range(12))

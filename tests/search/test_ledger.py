@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from search.ledger import Ledger, open_samplers
+from search.ledger import Ledger
+from search.records import Trial, read_table
 from search.sampler import Proposal
 from search.settings import NETWORKS, Settings, resolve
+from search.studies import full_length, open_studies
 from spaces import SPACES
 from spaces.paper import POINTS
 
@@ -27,7 +29,7 @@ def settings(network: str = "all", **given: Any) -> Settings:
 
 
 def open_ledger(made: Settings) -> Ledger:
-    return Ledger(made, open_samplers(made))
+    return Ledger(made, open_studies(made))
 
 
 def report(ledger: Ledger, proposal: Proposal, epoch: int, value: float, seconds: float) -> bool:
@@ -61,17 +63,25 @@ def test_the_next_trial_goes_to_the_network_that_had_the_least_time(monkeypatch:
     assert max(spent.values()) - min(spent.values()) <= 3 * max(cost.values())
 
 
-def test_running_trials_count_as_time_spent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_and_crashed_trials_count_as_time_spent(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     ledger = open_ledger(settings(trials=50))
     at_once = [ledger.network(next_trial(ledger).trial) for _ in range(8)]
     assert sorted(at_once) == sorted([*NETWORKS, *NETWORKS])
+    now += 60
     for trial in list(ledger.began):
         if ledger.network(trial) == "pconv":
-            ledger.conclude(trial)  # at once: it failed
-    now += 100
+            ledger.conclude(trial)  # crashed before its first epoch
+    now += 1
+    # Its two trials took 60 s each, those of the others 61 s and counting.
     assert ledger.network(next_trial(ledger).trial) == "pconv"
+    now += 30
+    # 60 + 60 + 30 against 91 + 91: the new one counts as well.
+    assert [ledger.network(next_trial(ledger).trial) for _ in range(2)] == ["pconv", "pconv"]
+    now += 40
+    # 150 + 3 x 40 against 182 + 2 x 40.
+    assert ledger.network(next_trial(ledger).trial) != "pconv"
 
 
 def test_a_number_is_one_trial_of_one_network_for_ever() -> None:
@@ -134,10 +144,51 @@ def test_points_of_the_paper_begin_a_search(preset: str) -> None:
     made = resolve("all", "run", preset, {"points": "paper,search", "trials": 12})
     made.folder.mkdir(parents=True)
     ledger = open_ledger(made)
-    proposals = [next_trial(ledger) for _ in range(48)]
+    proposals = [next_trial(ledger) for _ in range(48 + sum(map(len, POINTS.values())))]
     assert ledger.propose() is None
-    for network, points in POINTS.items():
+    for network in NETWORKS:
+        points = POINTS.get(network, ())
         mine = sorted((p for p in proposals if ledger.network(p.trial) == network), key=lambda p: p.trial)
         assert [p.config for p in mine[: len(points)]] == [p.config for p in points]
         assert {p.epochs for p in mine} == {made.epochs}
-        assert len(mine) == 12
+        # As many are proposed as ever, in the space that holds the points, or that of the preset without any.
+        assert len(mine) == 12 + len(points)
+        space = SPACES[network]("paper" if points else preset)
+        assert open_studies(made)[network].space == space
+
+
+def test_each_point_of_the_paper_has_its_own_end() -> None:
+    ledger = open_ledger(settings("msdnet", points="paper"))
+    proposals = [next_trial(ledger) for _ in POINTS["msdnet"]]
+    for proposal in proposals:
+        report(ledger, proposal, 180, 0.1, 1.0)
+        ledger.conclude(proposal.trial)
+    states = {trial.trial: trial.state for trial in ledger.trials()}
+    assert states == {0: "interrupted", 1: "interrupted", 2: "interrupted", 3: "finished", 4: "finished"}
+    # A winner is retrained for as long as its point was to be trained, wherever it was interrupted.
+    trials = read_table(ledger.settings.folder / "trials.csv", Trial)
+    assert {trial.trial: full_length(ledger.settings, trial) for trial in trials} == {
+        0: 300, 1: 300, 2: 300, 3: 180, 4: 180
+    }  # fmt: skip
+
+
+def test_a_reopened_search_knows_each_trials_epochs() -> None:
+    made = settings(trials=3)
+    before = open_ledger(made)
+    first = [next_trial(before) for _ in range(6)]
+    for epochs, proposal in enumerate(first):
+        for epoch in range(1, epochs + 1):
+            report(before, proposal, epoch, 0.1 / epoch, float(epoch))
+    after = open_ledger(made)
+    unfinished = [proposal for study in after.samplers.values() for proposal in study.unfinished]
+    # ASHA may have stopped some meanwhile: these are not unfinished.
+    known = {proposal.trial: proposal.known_epochs for proposal in unfinished}
+    assert known.items() <= {proposal.trial: epochs for epochs, proposal in enumerate(first)}.items()
+    assert len(known) >= 4
+    ended = {trial.trial for trial in after.ended()}
+    assert ended.isdisjoint(known)
+
+
+def test_a_job_says_whose_network_it_is() -> None:
+    ledger = open_ledger(settings("tunet", implementation="pymsdtorch"))
+    assert ledger.job(next_trial(ledger), 1)["implementation"] == "pymsdtorch"

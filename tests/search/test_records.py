@@ -14,6 +14,7 @@ from search.records import (
     MethodScore,
     Trial,
     append_line,
+    drop_trial,
     read_gallery,
     read_lines,
     read_table,
@@ -72,3 +73,12 @@ def test_galleries_round_trip(tmp_path: Path) -> None:
     assert (back.names, back.categories, back.methods) == (gallery.names, gallery.categories, gallery.methods)
     for name in ("input", "truth", "filled"):
         np.testing.assert_array_equal(getattr(back, name), getattr(gallery, name))
+
+
+def test_the_epochs_of_a_trial_are_dropped_and_no_others(tmp_path: Path) -> None:
+    path = tmp_path / "retraining.jsonl"
+    kept = [replace(EPOCH, trial=2), replace(EPOCH, trial=4)]
+    for epoch in (kept[0], EPOCH, replace(EPOCH, epoch=2), kept[1]):
+        append_line(path, epoch)
+    drop_trial(path, EPOCH.trial)
+    assert read_lines(path) == kept

@@ -10,16 +10,17 @@ import pytest
 from optuna.trial import TrialState
 
 from search.records import Epoch
-from search.sampler import Sampler, first_trials, fixed, open_study
+from search.sampler import Sampler, open_storage, open_study
+from search.studies import first_trials, fixed
 from spaces import DEFAULTS, SPACES
 
 
 def _open(folder: Path, trials: int = 8, seed: int = 0, progress: list[Epoch] | None = None) -> Sampler:
     return open_study(
-        folder / "optuna.journal",
+        open_storage(folder / "optuna.journal"),
         "tunet",
         SPACES["tunet"]("quick"),
-        first_trials(SPACES["tunet"]("quick"), DEFAULTS["tunet"]),
+        first_trials(SPACES["tunet"]("quick"), DEFAULTS["tunet"], 6),
         trials=trials,
         epochs=6,
         seed=seed,
@@ -141,6 +142,33 @@ def test_a_trial_interrupted_while_it_was_proposed_is_completed(tmp_path: Path) 
     assert {trial.state for trial in after.study.trials[:4]} == {TrialState.RUNNING}
 
 
+def test_the_lock_of_a_killed_session_is_no_hindrance(tmp_path: Path) -> None:
+    """Optuna's lock is a link to the journal; without its owner nobody takes it away."""
+    _open(tmp_path).propose()
+    (tmp_path / "optuna.journal.lock").symlink_to("optuna.journal")
+    assert _open(tmp_path).propose() is not None
+
+
+def test_an_epoch_recorded_before_a_kill_reaches_the_study(tmp_path: Path) -> None:
+    before = _open(tmp_path)
+    trial = _run(before, [0.4])
+    after = _open(tmp_path, progress=[_epoch(trial, 1, 0.4), _epoch(trial, 2, 0.2)])
+    assert after.unfinished[0].known_epochs == 2
+    after.conclude(trial, "stopped")
+    assert after.study.trials[trial].intermediate_values == {1: 0.4, 2: 0.2}
+
+
+def test_a_trial_that_is_done_again_forgets_its_error(tmp_path: Path) -> None:
+    sampler = _open(tmp_path)
+    trial = _run(sampler, [0.4])
+    sampler._running(trial).set_user_attr("error", "worker died")  # killed before the study was told
+    again = _open(tmp_path)
+    again.record(_epoch(trial, 2, 0.2), parameters=7)
+    again.conclude(trial, "finished")
+    known = again.known()[trial]
+    assert (known.state, known.error, known.parameters) == ("finished", "", 7)
+
+
 def test_tpe_learns_from_stopped_trials(tmp_path: Path) -> None:
     """All trials at a low learning rate were stopped: proposals move away from it.
 
@@ -149,7 +177,7 @@ def test_tpe_learns_from_stopped_trials(tmp_path: Path) -> None:
     """
     space = {"task": SPACES["tunet"]("quick")["task"], "learning_rate": SPACES["tunet"]("quick")["learning_rate"]}
     sampler = open_study(
-        tmp_path / "optuna.journal", "tunet", space, first_trials(space, {"task": "residual"}),
+        open_storage(tmp_path / "optuna.journal"), "tunet", space, first_trials(space, {"task": "residual"}, 6),
         trials=10_000, epochs=6, seed=3, progress=[],
     )  # fmt: skip
     for _ in range(40):
@@ -173,7 +201,8 @@ def test_tpe_learns_from_stopped_trials(tmp_path: Path) -> None:
 def test_a_fixed_task_leaves_no_choice(tmp_path: Path, task: str) -> None:
     space = fixed(SPACES["tunet"]("quick"), task=task)
     sampler = open_study(
-        tmp_path / "optuna.journal", "tunet", space, first_trials(space, {**DEFAULTS["tunet"], "task": task}),
+        open_storage(tmp_path / "optuna.journal"), "tunet", space,
+        first_trials(space, {**DEFAULTS["tunet"], "task": task}, 6),
         trials=20, epochs=6, seed=0, progress=[],
     )  # fmt: skip
     proposals = [sampler.propose() for _ in range(12)]

@@ -8,15 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import ray
 
 from scattering.dataset import Dataset, RawFrame, split
 from scattering.detectors import Detector
 from search import experiment
 from search.experiment import best
-from search.ledger import Ledger, open_samplers
+from search.ledger import Ledger
 from search.records import Trial, read_lines
 from search.retrain import retrain
 from search.settings import NETWORKS, Settings, resolve
+from search.studies import open_studies
 from search.tuner import search
 from spaces import DEFAULTS
 from spaces.paper import POINTS
@@ -45,9 +47,9 @@ def settings(name: str, trials: int = 3, epochs: int = 3, network: str = "tunet"
     return made
 
 
-def parts(data: Dataset) -> tuple[Dataset, Dataset]:
+def parts(data: Dataset) -> ray.ObjectRef[tuple[Dataset, Dataset]]:
     train, validation, _ = split(data.groups, 0)
-    return data.select(train), data.select(validation)
+    return ray.put((data.select(train), data.select(validation)))
 
 
 def test_truth_of_test_frames_changes_nothing_in_the_search(frames: Dataset) -> None:
@@ -94,7 +96,7 @@ def test_a_trial_that_crashes_leaves_its_reason_and_the_others_alone(frames: Dat
 def test_a_crash_that_a_retry_made_good_is_no_failure(frames: Dataset) -> None:
     """What Tune's hooks hear when a worker dies after its first epoch and the retry goes on."""
     run = settings("retry", trials=1, epochs=2)
-    ledger = Ledger(run, open_samplers(run))
+    ledger = Ledger(run, open_studies(run))
     proposal = ledger.propose()
     assert proposal is not None
     report = {"trial": 0, "parameters": 1, "train_loss": 0.1, "val_loss": 0.1, "val_gap_l1": 0.1, "val_gap_cc": 0.9,

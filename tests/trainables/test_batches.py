@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -155,7 +157,10 @@ def test_batches_may_be_left_before_their_end(data):
     windows = WindowSet(data, CPU)
     windows.device = torch.device("cpu", 0)
     parts = [(torch.arange(4), torch.zeros(4, dtype=torch.long))] * 9
-    for count, _ in enumerate(windows.batches(parts)):
-        if count == 2:
-            break
-    assert count == 2
+    before = threading.active_count()
+    batches = windows.batches(parts)
+    next(batches)
+    assert threading.active_count() == before + 1
+    batches.close()
+    assert threading.active_count() == before
+    assert list(windows.batches([])) == []

@@ -13,7 +13,8 @@ from scattering import dataset
 from scattering.dataset import Dataset
 from trainables.batches import WindowSet
 from trainables.models import build
-from trainables.training import fit, unwrap
+from trainables.tasks import unwrap
+from trainables.training import fit
 
 CONFIG = {"task": "residual", "depth": 2, "base_channels": 4, "growth_rate": 2.0}
 

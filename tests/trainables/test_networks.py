@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainables import NETWORKS
 from trainables.models import build, load, save
@@ -82,3 +82,23 @@ def test_what_is_not_observed_is_not_seen(small, name):
     assert torch.equal(
         posed.predict(network, measured, observed)[~observed], posed.predict(network, other, observed)[~observed]
     )
+
+
+class Wrapped(nn.Module):
+    """What DistributedDataParallel makes of a network."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        output: Tensor = self.module(*inputs)
+        return output
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_wrapped_network_is_given_the_same(small, name, task):
+    network, posed = build(name, small(name, task))
+    _, measured, observed = window(32, 16)
+    expected = posed.predict(network, measured, observed)
+    assert torch.equal(posed.predict(Wrapped(network), measured, observed), expected)

@@ -12,8 +12,8 @@ from trainables.batches import WindowSet
 from trainables.losses import absolute_error
 from trainables.metrics import correlation, mean_absolute_error
 from trainables.models import build
-from trainables.tasks import TASKS
-from trainables.training import SCHEDULES, DivergenceError, fit, unwrap, validate
+from trainables.tasks import TASKS, unwrap
+from trainables.training import SCHEDULES, DivergenceError, fit, validate
 
 SMALL = {"depth": 2, "base_channels": 4, "growth_rate": 2}
 CPU = torch.device("cpu")

@@ -1,0 +1,75 @@
+"""What a run searches: one study a network, each with its space and its first trials."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from search.records import Config, Trial, read_lines
+from search.sampler import STARTUP_TRIALS, Sampler, open_storage, open_study
+from search.settings import Settings
+from spaces import DEFAULTS, SPACES
+from spaces.paper import POINTS, Point
+
+
+def open_studies(settings: Settings) -> dict[str, Sampler]:
+    """Open the study of each network of a run, new or begun earlier, in one journal."""
+    storage = open_storage(settings.folder / "optuna.journal")
+    progress = read_lines(settings.folder / "progress.jsonl")
+    studies = {}
+    for place, network in enumerate(settings.networks):
+        points = paper_points(settings, network)
+        # The paper's points lie in the spaces of large machines alone.
+        space, defaults = SPACES[network]("paper" if points else settings.preset), DEFAULTS[network]
+        if settings.task is not None:
+            space, defaults = fixed(space, task=settings.task), {**defaults, "task": settings.task}
+        epochs = settings.epochs or 0
+        studies[network] = open_study(
+            storage,
+            network,
+            space,
+            [*points, *(first_trials(space, defaults, epochs) if settings.proposes else ())],
+            trials=len(points) + (settings.trials if settings.proposes else 0),
+            epochs=epochs,
+            seed=settings.seed,
+            progress=progress,
+            place=place,
+            studies=len(settings.networks),
+        )
+    return studies
+
+
+def paper_points(settings: Settings, network: str) -> list[Point]:
+    """Return the paper's points that a run is to try of a network, for its own epochs unless a run has others."""
+    if "paper" not in settings.points:
+        return []
+    return [Point(point.config, settings.epochs or point.epochs) for point in POINTS.get(network, ())]
+
+
+def full_length(settings: Settings, winner: Trial) -> int:
+    """Return the epochs that a winner is retrained for: those of its point, where the paper's are tried alone."""
+    if settings.proposes:
+        return settings.retrain_epochs
+    return next(p.epochs for p in paper_points(settings, winner.network) if p.config == winner.config)
+
+
+def first_trials(space: dict[str, BaseDistribution], defaults: Config, epochs: int) -> Sequence[Point]:
+    """Return what a search begins with: the defaults, and the defaults with the other task.
+
+    Blind networks need far more epochs than residual ones. One of them shows where they stand, and the random
+    start-up trials beside it stay with the default task; TPE is free to return to the other.
+    """
+    given = {name: value for name, value in defaults.items() if name in space}
+    tasks = space["task"]
+    assert isinstance(tasks, CategoricalDistribution)
+    others = [task for task in tasks.choices if task != given["task"]]
+    same: Config = {"task": given["task"]}
+    points = [given, same, *({**given, "task": str(task)} for task in others)]
+    return [Point(point, epochs) for point in points + [same] * (STARTUP_TRIALS - len(points))]
+
+
+def fixed(space: dict[str, BaseDistribution], **values: Any) -> dict[str, BaseDistribution]:
+    """Return the space with some parameters fixed to one value."""
+    return {**space, **{name: CategoricalDistribution((value,)) for name, value in values.items()}}
