@@ -33,6 +33,7 @@ def search(settings: Settings, data: ray.ObjectRef[tuple[Dataset, Dataset]], sec
     deadline = None if seconds is None else time.monotonic() + seconds
     ledger = Ledger(settings, open_studies(settings), deadline)
     threads, gpus = resources()
+    # Tune gives a trial what the reference stands for.
     trainable = tune.with_resources(tune.with_parameters(train_trial, data=data), {"cpu": threads, "gpu": gpus})
     with SearchDisplay(ledger.planned(), ledger.ended(), seconds) as display:
         ledger.display = display

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import ray
 import torch
 from ray import tune
 from torch import nn
@@ -22,8 +21,8 @@ from trainables.tasks import Task
 from trainables.training import DivergenceError, Progress, fit
 
 
-def train_trial(job: dict[str, Any], data: ray.ObjectRef[tuple[Dataset, Dataset]]) -> None:
-    """Train one trial of a search on the (train, validation) frames that Ray holds.
+def train_trial(job: dict[str, Any], data: tuple[Dataset, Dataset]) -> None:
+    """Train one trial of a search on (train, validation) frames.
 
     Its job has `known_epochs` too, those that an earlier session has already recorded. Reports carry `trial`,
     `parameters` and the metrics of `fit`; a trial that diverges reports `failure` as its last word, one that cannot
@@ -38,7 +37,7 @@ def train_trial(job: dict[str, Any], data: ray.ObjectRef[tuple[Dataset, Dataset]
     # Epochs that were saved but not recorded before the session ended.
     for metrics in history[job["known_epochs"] :]:
         tune.report({**constants, **metrics})
-    epochs = train(job, network, task, ray.get(data), device, state)
+    epochs = train(job, network, task, data, device, state)
     try:
         for metrics, reached in epochs:
             history.append(metrics)
