@@ -7,14 +7,15 @@ Every measurement is made in a process of its own. The two sides take turns, so 
 meets both.
 
 Kernel: forward and backward of MSDNet, same weights; outputs and gradients are compared. Training: `fit` on a
-WindowSet beside dlsia's `train_regression` as its tutorials call it (DataLoader over prepared windows, L1 over the
-whole window, Adam), with the same windows, initial weights, batch size, learning rates and epochs. Both validate
-after every epoch, within the time.
+WindowSet beside dlsia's `train_regression` as its tutorials call it (DataLoader over prepared windows, L1, Adam).
+All else is equal, so that a difference in quality is one of the code: windows and their order, initial weights, loss,
+batch size, learning rates, epochs, and a validation after each of them, which is within the time.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import statistics
 import subprocess
@@ -30,10 +31,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as `search.run` sets it: two sides wait on the same cores
+
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import StepLR
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from scattering.dataset import Dataset
 from scattering.detectors import detector
@@ -41,6 +44,7 @@ from scattering.errors import InputError
 from scattering.files import replacing
 from scattering.sources import simulated
 from trainables.batches import Batch, WindowSet
+from trainables.losses import absolute_error
 from trainables.models import TRAINING_KEYS, Config, build
 from trainables.msdnet import MSDNet
 from trainables.precision import mixed_precision
@@ -427,6 +431,51 @@ class PreparedWindows(WindowSet):
         return super().batch(chosen, self.drawn[chosen])
 
 
+class FitsOrder(Sampler[int]):
+    """Gives windows in the order in which `fit` draws them: else two trainings differ by as much as two seeds."""
+
+    def __init__(self, windows: int, seed: int) -> None:
+        self.windows = windows
+        self.epoch_seed = seed * 1_000_003
+
+    def __iter__(self) -> Iterator[int]:
+        """Draw the order of the next epoch."""
+        generator = torch.Generator().manual_seed(self.epoch_seed)
+        self.epoch_seed += 1
+        yield from torch.randperm(self.windows, generator=generator).tolist()
+
+    def __len__(self) -> int:
+        """Number of windows."""
+        return self.windows
+
+
+class ValidationLoader(DataLoader[tuple[Tensor, ...]]):
+    """Gives windows to a network in evaluation mode.
+
+    dlsia's loop never leaves training mode: validation windows would enter the running statistics.
+    """
+
+    def __init__(self, windows: TensorDataset, batch_size: int, network: nn.Module) -> None:
+        super().__init__(windows, batch_size)
+        self.network = network
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:  # type: ignore[override]
+        """Change the mode and back."""
+        self.network.eval()
+        yield from super().__iter__()
+        self.network.train()
+
+
+NO_TRUTH = -1.0
+"""Target where the truth is not known; intensities are at or above 0."""
+
+
+def valid_l1(output: Tensor, target: Tensor) -> Tensor:
+    """Return the mean error where the truth is known, as `fit` minimises it."""
+    error, pixels = absolute_error(output, target, target != NO_TRUTH)
+    return error / pixels
+
+
 class Clock(StepLR):
     """Divides the learning rate by ten after each third, as `fit` does, and notes when each epoch ends."""
 
@@ -500,8 +549,8 @@ def training_cost(case: Case, data: tuple[Dataset, Dataset], device: str) -> tup
     window = torch.ones(1, 1, layout.frame_shape[0], layout.width)
     needed = cost(network, *((window, window > 0) if case.network == "pconv" else (window,)))
     validated = 1 + len(data[1]) / len(data[0]) / 3  # forward only
-    with mixed_precision(torch.device(device)):
-        mixed = torch.is_autocast_enabled(device) and case.network != "msdnet"
+    with mixed_precision(network, torch.device(device)):
+        mixed = torch.is_autocast_enabled(device)
     return Cost(*(validated * value for value in needed)), torch.bfloat16 if mixed else torch.float32
 
 
@@ -541,21 +590,24 @@ def train_theirs(
 
     host = torch.device("cpu")
     windows, validation = PreparedWindows(data[0], host), WindowSet(data[1], host)
-    parts = [
-        part.batch(torch.arange(len(part)), patterns)
-        for part, patterns in ((windows, windows.drawn), (validation, validation.fixed_patterns()))
-    ]
+    prepared, watched = (
+        TensorDataset(batch.measured, batch.truth.where(batch.valid, NO_TRUTH))
+        for batch in (everything(windows, windows.drawn), everything(validation, validation.fixed_patterns()))
+    )
     batch_size = int(case.config["batch_size"])
-    loaders = [
-        DataLoader(TensorDataset(part.measured, part.truth), batch_size=batch_size, shuffle=shuffle)
-        for part, shuffle in zip(parts, (True, False), strict=True)
-    ]
     network = peer(side, case, data[0], seed).to(device)
+    loader = DataLoader(prepared, batch_size, sampler=FitsOrder(len(windows), seed), drop_last=True)
+    validation_loader = ValidationLoader(watched, batch_size, network)
     optimizer = torch.optim.Adam(network.parameters(), lr=float(case.config["learning_rate"]))
     clock = Clock(optimizer, epochs)
-    train_regression(network, *loaders, epochs, nn.L1Loss(), optimizer, device, scheduler=clock)
+    train_regression(network, loader, validation_loader, epochs, valid_l1, optimizer, device, scheduler=clock)
     _, first, *_, last = clock.ends
     return network, len(windows) * (epochs - 1) / (last - first)
+
+
+def everything(windows: WindowSet, patterns: Tensor) -> Batch:
+    """Cut all windows at once."""
+    return windows.batch(torch.arange(len(windows)), patterns)
 
 
 def peer(side: str, case: Case, data: Dataset, seed: int) -> nn.Module:

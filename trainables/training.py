@@ -103,7 +103,8 @@ def fit(
             if progress >= 1:
                 break
         metrics = {"epoch": epoch + 1, "train_loss": total.item() / (step + 1), "learning_rate": rate}
-        metrics |= validate(network, task, validation)
+        # Without gradients twice the windows need no more memory.
+        metrics |= validate(network, task, validation, 2 * batch_size)
         if not all(math.isfinite(value) for value in metrics.values()):
             raise DivergenceError(f"the loss is not finite after epoch {epoch + 1}")
         spent = time.perf_counter() - started
