@@ -109,7 +109,7 @@ def cases(batch_size: int, learning_rate: float, networks: dict[str, Config]) ->
 PLANS = {
     "cpu": Plan(
         kernels=(Kernel(100, 10, (2, 1, 256, 128)), Kernel(200, 15, (2, 1, 256, 128))),
-        steps=1, repeats=3, size=256, frames=(24, 8), epochs=6, seeds=3,
+        steps=1, repeats=3, size=256, frames=(20, 8), epochs=6, seeds=3,
         cases=cases(4, 5e-3, {
             "tunet": {"depth": 4, "base_channels": 16, "growth_rate": 2.0},
             "msdnet": {"num_layers": 20, "max_dilation": 6},
@@ -166,11 +166,9 @@ def report(plans: dict[str, Plan]) -> Iterator[str]:
     for device, plan in plans.items():
         if device == "cpu" or torch.cuda.is_available():
             frames = simulated(detector("Pilatus2M"), plan.size, sum(plan.frames), seed=0)
-            with process() as pool:
-                limits = pool.submit(limits_of, device).result()
-            yield from ["", f"## {'CPU' if device == 'cpu' else torch.cuda.get_device_name()}", "", str(limits)]
-            yield from kernel_table(plan, device, limits)
-            yield from training_table(plan, device, limits, frames)
+            yield from ["", f"## {'CPU' if device == 'cpu' else torch.cuda.get_device_name()}", "", LIMITS]
+            yield from kernel_table(plan, device)
+            yield from training_table(plan, device, frames)
 
 
 def heading() -> list[str]:
@@ -234,6 +232,13 @@ def resident(key: str) -> int:
 # --- what the machine allows, and what a network asks for
 
 
+LIMITS = (
+    "Of the limit: the least time that the convolutions need by arithmetic (GFLOP/s of a matrix product, in bfloat16 "
+    "where ours trains in it) or by memory (GB/s of a copy), over the time taken; limits are measured beside each "
+    "network, for a machine's speed drifts."
+)
+
+
 class Cost(NamedTuple):
     """Of one forward and backward pass."""
 
@@ -251,25 +256,18 @@ class Limits(NamedTuple):
     bandwidth: float
     """Of a large copy, read and written."""
 
-    def __str__(self) -> str:
-        """Return one line of Markdown."""
-        products = " and ".join(
-            f"{rate / 1e9:.0f} GFLOP/s in {str(dtype).removeprefix('torch.')}"
-            for dtype, rate in self.arithmetic.items()
-        )
-        return (
-            f"Limits, measured in the same run: {products} (matrix product), {self.bandwidth / 1e9:.1f} GB/s (copy). "
-            "Of the limit: the least time that the convolutions need by arithmetic or by memory, over the time taken."
-        )
-
     def share(self, cost: Cost, seconds: float, dtype: torch.dtype) -> str:
-        """Return how much of the limit that is met first a network reaches."""
-        least = {
-            "arithmetic": cost.operations / self.arithmetic[dtype],
-            "memory": cost.values * dtype.itemsize / self.bandwidth,
-        }
-        limit = max(least, key=least.__getitem__)
-        return f"{least[limit] / seconds:.1%} {limit}"
+        """Return how much of the limit that is met first a network reaches: '23 % of 300 GFLOP/s'."""
+        arithmetic = cost.operations / self.arithmetic[dtype]
+        memory = cost.values * dtype.itemsize / self.bandwidth
+        rate, unit = (self.arithmetic[dtype], "GFLOP/s") if arithmetic > memory else (self.bandwidth, "GB/s")
+        return f"{100 * max(arithmetic, memory) / seconds:.2g} % of {rate / 1e9:.0f} {unit}"
+
+
+def limits_beside(device: str) -> Limits:
+    """Measure a device in a process of its own."""
+    with process() as pool:
+        return pool.submit(limits_of, device).result()
 
 
 def limits_of(device: str) -> Limits:
@@ -313,7 +311,7 @@ def cost(network: nn.Module, *inputs: Tensor) -> Cost:
 # --- kernel
 
 
-def kernel_table(plan: Plan, device: str, limits: Limits) -> Iterator[str]:
+def kernel_table(plan: Plan, device: str) -> Iterator[str]:
     """Measure forward and backward of MSDNet."""
     yield from (
         "",
@@ -325,10 +323,10 @@ def kernel_table(plan: Plan, device: str, limits: Limits) -> Iterator[str]:
         "|---|---|---|---|---|---|---|---|---|---|",
     )
     for kernel in plan.kernels:
-        yield from kernel_rows(kernel, plan, device, limits)
+        yield from kernel_rows(kernel, plan, device)
 
 
-def kernel_rows(kernel: Kernel, plan: Plan, device: str, limits: Limits) -> Iterator[str]:
+def kernel_rows(kernel: Kernel, plan: Plan, device: str) -> Iterator[str]:
     """Measure one network in two processes that take turns."""
     with ExitStack() as stack:
         pools = {side: stack.enter_context(process()) for side in (OURS, "dlsia")}
@@ -342,6 +340,7 @@ def kernel_rows(kernel: Kernel, plan: Plan, device: str, limits: Limits) -> Iter
         for _ in range(plan.repeats):
             for side, taken in seconds.items():
                 taken.append(pools[side].submit(passes, side, kernel, device, plan.steps).result())
+    limits = limits_beside(device)
     needed = cost(MSDNet(num_layers=kernel.num_layers, max_dilation=kernel.max_dilation), torch.empty(kernel.shape))
     title = [f"{kernel.num_layers}, {kernel.max_dilation}", " x ".join(str(length) for length in kernel.shape)]
     for side in pools:
@@ -490,7 +489,7 @@ class Clock(StepLR):
         self.ends.append(time.perf_counter())
 
 
-def training_table(plan: Plan, device: str, limits: Limits, frames: Dataset) -> Iterator[str]:
+def training_table(plan: Plan, device: str, frames: Dataset) -> Iterator[str]:
     """Train every network, and dlsia's beside it, with several seeds."""
     train, validation = plan.frames
     data = frames.select(range(train)), frames.select(range(train, train + validation))
@@ -499,10 +498,10 @@ def training_table(plan: Plan, device: str, limits: Limits, frames: Dataset) -> 
     yield from (
         "",
         f"Training on {train * windows} windows of {height} x {width} pixels, {plan.epochs} epochs, with "
-        f"{plan.seeds} seeds; validation on {validation * windows} windows. The first of dlsia's is the same function "
-        "as ours, starts from the same weights and sees the same windows in the same order. Windows per second: median "
-        "(least–most). Ratios at equal seeds: speed of ours over dlsia's, memory of dlsia's over ours. Validation gap "
-        "L1 and its difference from ours at equal seeds: mean ± standard deviation.",
+        f"{plan.seeds} seeds; validation on {validation * windows} windows. The first of dlsia's is the same "
+        "function as ours, starts from the same weights and sees the same windows in the same order. Windows/s: "
+        "median (least–most). Ratios at equal seeds: speed of ours over dlsia's, memory of dlsia's over ours. "
+        "Validation gap L1, in evaluation mode, and its difference from ours: mean ± standard deviation over seeds.",
         "",
         *(f"- {case.network}: {described(case)}" for case in plan.cases),
         "",
@@ -510,7 +509,7 @@ def training_table(plan: Plan, device: str, limits: Limits, frames: Dataset) -> 
         "|---|---|---|---|---|---|---|---|---|",
     )
     for case in plan.cases:
-        yield from training_rows(case, plan, device, limits, data)
+        yield from training_rows(case, plan, device, data)
 
 
 def described(case: Case) -> str:
@@ -518,9 +517,7 @@ def described(case: Case) -> str:
     return ", ".join(f"{key} {value}" for key, value in (case.config | case.equal).items())
 
 
-def training_rows(
-    case: Case, plan: Plan, device: str, limits: Limits, data: tuple[Dataset, Dataset]
-) -> Iterator[str]:
+def training_rows(case: Case, plan: Plan, device: str, data: tuple[Dataset, Dataset]) -> Iterator[str]:
     """Train one network and its peers in turn, once for each seed."""
     results: dict[str, list[Trained]] = {side: [] for side in (OURS, *case.peers)}
     with ExitStack() as stack:
@@ -528,6 +525,7 @@ def training_rows(
         for seed in range(plan.seeds):
             for side, trained in results.items():
                 trained.append(pools[side].submit(train, side, case, plan.epochs, device, data, seed).result())
+    limits = limits_beside(device)
     needed, dtype = training_cost(case, data, device)
     ours = results[OURS]
     for side, trained in results.items():
@@ -653,7 +651,8 @@ def spread(values: list[float], form: str) -> str:
 
 def deviation(values: list[float]) -> str:
     """Return mean ± standard deviation."""
-    return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
+    form = ".2f" if max(values) < 1e4 else ".0e"  # dlsia's MSDNet with its running statistics, soon after the start
+    return f"{statistics.mean(values):{form}} ± {statistics.stdev(values):{form}}"
 
 
 def quotients(above: Iterable[float], below: Iterable[float]) -> list[float]:

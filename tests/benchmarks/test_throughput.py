@@ -105,9 +105,9 @@ def test_traffic_is_that_of_every_map_in_three_passes():
 
 
 def test_the_limit_is_the_one_that_is_met_first():
-    limits = Limits({torch.float32: 100.0}, bandwidth=8.0)
-    assert limits.share(Cost(operations=400.0, values=2.0), 8.0, torch.float32) == "50.0% arithmetic"
-    assert limits.share(Cost(operations=100.0, values=4.0), 8.0, torch.float32) == "25.0% memory"
+    limits = Limits({torch.float32: 100e9}, bandwidth=8e9)
+    assert limits.share(Cost(operations=400e9, values=2e9), 8.0, torch.float32) == "50 % of 100 GFLOP/s"
+    assert limits.share(Cost(operations=100e9, values=4e9), 8.0, torch.float32) == "25 % of 8 GB/s"
 
 
 def test_prepared_windows_keep_their_gaps(data):
