@@ -154,8 +154,8 @@ def load(settings: Settings) -> Dataset:
 def run(settings: Settings, data: Dataset, asked: dict[str, Any], extends: bool = False) -> list[MethodScore]:
     """Search, retrain, evaluate; returns the leaderboard.
 
-    `asked` is what each trial is to get: the arguments of `search.cluster.resources`. A run that `extends` searches on,
-    though it was done. Raises InputError where a trial does not fit, or another session works on the run.
+    `asked` is what each trial is to get: the arguments of `search.cluster.resources`. A run that `extends` searches
+    on, though it was done. Raises InputError where a trial does not fit, or another session works on the run.
     """
     train, validation, test = (data.select(part) for part in split(data.groups, settings.seed))
     folder = settings.folder
@@ -217,7 +217,7 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, A
         shared = ray.put((train, validation))
         if not (folder / "winners.csv").exists():
             say(_time(settings, shared, share))
-            trials = search(settings, shared, share, budget(settings, SEARCH_SHARE))
+            trials = search(settings, shared, share, settings.budget(SEARCH_SHARE))
             winners = {network: best(trials, network) for network in settings.networks}
             if not any(winners.values()):
                 raise InputError(_nothing(trials))
@@ -247,14 +247,6 @@ def _time(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]], resource
     return f"time: about {took} for the search at the speed of its first configuration; --minutes would limit it"
 
 
-def budget(settings: Settings, share: float) -> Budget:
-    """Return a share of what a run may spend."""
-    return Budget(
-        None if settings.minutes is None else settings.minutes * 60 * share,
-        None if settings.gpu_hours is None else settings.gpu_hours * 3600 * share,
-    )
-
-
 def _drop_models(folder: Path, winners: dict[str, Trial | None]) -> None:
     """Delete the retrained models of earlier winners of a run that was extended, and their records."""
     trained = {epoch.trial for epoch in read_lines(folder / "retraining.jsonl")}
@@ -273,7 +265,7 @@ def _retrain(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]], resou
     trials = read_table(folder / "trials.csv", Trial)
     winners: dict[str, Trial | None] = {trial.network: trial for trial in read_table(folder / "winners.csv", Trial)}
     share = 1 / max(len(winners), 1)
-    time_left = budget(settings, (1 - SEARCH_SHARE) * share).seconds
+    time_left = settings.budget((1 - SEARCH_SHARE) * share).seconds
     gpu_time_left = None
     if settings.gpu_hours is not None:
         # What the search left unspent is the retraining's.

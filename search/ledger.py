@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from search.display import SearchDisplay
 from search.halving import SuccessiveHalving
 from search.records import Epoch, Trial, append_line, read_lines, write_table
 from search.sampler import Known, Proposal, Sampler
-from search.settings import Settings
+from search.settings import UNLIMITED, Budget, Settings
 
 PATIENCE = 600.0
 """Seconds without a word after which a trial counts as hung; more where its epochs take long."""
@@ -23,17 +22,6 @@ HANGS = 2
 
 GRACE = 0.05
 """Share of the time by which trials may end their epoch late."""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What a search may spend; None: no limit."""
-
-    seconds: float | None = None
-    gpu_seconds: float | None = None
-
-
-UNLIMITED = Budget()
 
 
 class Ledger:

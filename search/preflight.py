@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -37,7 +38,7 @@ def check_room(settings: Settings, data: tuple[Dataset, Dataset], resources: Res
     free = shutil.disk_usage(settings.folder).free
     if disk > free:
         raise InputError(
-            f"the disk of {settings.folder.parent.resolve()} must have {_size(disk)} free, got {_size(free)}: make room"
+            f"{settings.folder.parent.resolve()} must have {_size(disk)} free, got {_size(free)}: make room"
         )
     shared = sum(array.nbytes for part in data for array in vars(part).values() if hasattr(array, "nbytes"))
     store = min((node.store for node in nodes()), default=0)
@@ -85,8 +86,8 @@ def expected_epochs(settings: Settings) -> float:
         return float(settings.epochs or settings.retrain_epochs)
     halving = SuccessiveHalving(settings.epochs)
     places = [0, *halving.rungs, settings.epochs]
-    steps = zip(places, places[1:], strict=False)
-    return sum((after - before) / halving.reduction**passed for passed, (before, after) in enumerate(steps))
+    steps = enumerate(pairwise(places))
+    return float(sum((after - before) / halving.reduction**passed for passed, (before, after) in steps))
 
 
 def _probe(job: dict[str, Any], data: tuple[Dataset, Dataset]) -> tuple[Footprint, int, str]:

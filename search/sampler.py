@@ -1,9 +1,9 @@
 """Optuna, told the truth: what was proposed, every value on the way, and how each trial ended.
 
 Ray's own OptunaSearch reports trials that ASHA stopped as complete with their early value, and leaves trials
-that diverged running for ever. Here a trial stopped early is PRUNED with all its values, one too large for the memory
-PRUNED with a constraint that it breaks, a failed one FAIL. The study is a journal file in the run folder: what a search
-goes on from after a restart.
+that diverged running for ever. Here a trial stopped early is PRUNED with all its values, one too large for the
+memory PRUNED with a constraint that it breaks, a failed one FAIL. The study is a journal file in the run folder: what
+a search goes on from after a restart.
 """
 
 from __future__ import annotations

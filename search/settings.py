@@ -82,6 +82,18 @@ SEARCH_SHARE = 0.6
 
 
 @dataclass(frozen=True)
+class Budget:
+    """What may be spent; None: no limit."""
+
+    seconds: float | None = None
+    gpu_seconds: float | None = None
+    """Of all GPUs together."""
+
+
+UNLIMITED = Budget()
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that decides a run, and nothing else."""
 
@@ -129,6 +141,13 @@ class Settings:
     def folder(self) -> Path:
         """The run's folder."""
         return RUNS / self.name
+
+    def budget(self, share: float) -> Budget:
+        """Return a share of what the run may spend."""
+        return Budget(
+            None if self.minutes is None else self.minutes * 60 * share,
+            None if self.gpu_hours is None else self.gpu_hours * 3600 * share,
+        )
 
     def job(
         self, trial: int, network: str, config: Config, epochs: int, resources: Resources, checkpoint: Path

@@ -15,9 +15,9 @@ from ray.tune.search import Searcher
 from scattering.dataset import Dataset
 from search.cluster import RETRIES, Resources
 from search.display import SearchDisplay
-from search.ledger import UNLIMITED, Budget, Ledger
+from search.ledger import Ledger
 from search.records import Trial
-from search.settings import Settings
+from search.settings import UNLIMITED, Budget, Settings
 from search.studies import open_studies
 from trainables.trial import train_trial
 

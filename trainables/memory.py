@@ -53,8 +53,8 @@ class Footprint(NamedTuple):
 def footprint(network: nn.Module, task: Task, windows: WindowSet) -> Footprint:
     """Measure one training step on one window and on two; the network stays as it is.
 
-    On a GPU this is what its allocator hands out, elsewhere the tensors alive: what an operator takes for itself while
-    it runs is not seen there. All that is kept for the backward pass grows with the windows, so two points make a line.
+    On a GPU this is what its allocator hands out, elsewhere the tensors alive: there it is not seen what an operator
+    takes for itself while it runs. All that the backward pass needs grows with the windows, so two points make a line.
     """
     trial = copy.deepcopy(network).train()  # batch normalisation counts what it sees
     weights = sum(parameter.nbytes for parameter in trial.parameters())
@@ -88,17 +88,17 @@ def peak(work: Callable[[], None], device: torch.device) -> int:
         before = torch.cuda.memory_allocated(device)
         work()
         torch.cuda.synchronize(device)
-        return torch.cuda.max_memory_allocated(device) - before
+        return int(torch.cuda.max_memory_allocated(device)) - before
     with _TensorsAlive() as alive:
         work()
     return alive.peak
 
 
-class _TensorsAlive(TorchDispatchMode):
+class _TensorsAlive(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of the tensors that are made while it is on, until they are freed."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.peak = 0
         self.known: set[int] = set()
 
