@@ -225,7 +225,7 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, A
                 say(_summary(trials, network, winner))
             _drop_models(folder, winners)
             _write_winners(folder, winners)
-        _retrain(settings, shared, share)
+        _retrain(settings, shared)
     for left in (folder / "models").glob("*.pt"):
         # Of a model that was written just before a session was killed.
         left.unlink()
@@ -257,23 +257,17 @@ def _drop_models(folder: Path, winners: dict[str, Trial | None]) -> None:
         drop_trial(folder / "retraining.jsonl", trial)
 
 
-def _retrain(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]], resources: Resources) -> None:
+def _retrain(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]]) -> None:
     """Retrain the winner of each network for an equal time; one that diverges gives way to the next best."""
     from search.retrain import retrain
 
     folder = settings.folder
     trials = read_table(folder / "trials.csv", Trial)
     winners: dict[str, Trial | None] = {trial.network: trial for trial in read_table(folder / "winners.csv", Trial)}
-    share = 1 / max(len(winners), 1)
-    time_left = settings.budget((1 - SEARCH_SHARE) * share).seconds
-    gpu_time_left = None
-    if settings.gpu_hours is not None:
-        # What the search left unspent is the retraining's.
-        spent = sum(trial.seconds for trial in trials) * resources.gpus
-        gpu_time_left = max(settings.gpu_hours * 3600 - spent, 0.0) * share
+    left = settings.budget((1 - SEARCH_SHARE) / max(len(winners), 1))
     for network in list(winners):
         while (winner := winners[network]) is not None and not model_path(folder, network).exists():
-            if retrain(settings, winner, data, time_left, gpu_time_left):
+            if retrain(settings, winner, data, left):
                 break
             drop_trial(folder / "retraining.jsonl", winner.trial)
             ranks = ranked(trials, network)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import threading
 from concurrent.futures import Future
@@ -17,7 +16,7 @@ from scattering.dataset import Dataset
 from search.cluster import RETRIES, Resources, node_size, total_gpus
 from search.display import RetrainDisplay
 from search.records import Epoch, Trial, append_line, model_path, read_lines
-from search.settings import Settings
+from search.settings import Budget, Settings
 from search.studies import full_length
 from trainables import checkpoints
 from trainables.batches import WindowSet
@@ -32,18 +31,16 @@ def retrain(
     settings: Settings,
     winner: Trial,
     data: ray.ObjectRef[tuple[Dataset, Dataset]],
-    seconds: float | None,
-    gpu_seconds: float | None = None,
+    budget: Budget,
 ) -> bool:
     """Train the winning configuration from scratch on (train, validation) frames and write the model.
 
-    Returns False if it diverges, or is too large for the memory. Validation frames only watch. With `seconds`, or
-    `gpu_seconds` of all workers together, the learning rate comes down in time. Goes on from a checkpoint that an
-    earlier session left.
+    Returns False if it diverges, or is too large for the memory. Validation frames only watch. The learning rate
+    comes down within the budget. Goes on from a checkpoint that an earlier session left.
     """
     workers, resources = _workers(int(winner.config["batch_size"]))
-    if gpu_seconds is not None:
-        seconds = min(gpu_seconds / workers, math.inf if seconds is None else seconds)
+    limits = [budget.seconds, None if budget.gpu_seconds is None else budget.gpu_seconds / workers]
+    seconds = min((limit for limit in limits if limit is not None), default=None)
     folder, network = settings.folder, winner.network
     checkpoint, progress = folder / "models" / f"{network}.pt", folder / "retraining.jsonl"
     epochs = full_length(settings, winner)

@@ -53,11 +53,11 @@ class Footprint(NamedTuple):
 def footprint(network: nn.Module, task: Task, windows: WindowSet) -> Footprint:
     """Measure one training step on one window and on two; the network stays as it is.
 
-    On a GPU this is what its allocator hands out, elsewhere the tensors alive: there it is not seen what an operator
-    takes for itself while it runs. All that the backward pass needs grows with the windows, so two points make a line.
+    On a GPU this is what its allocator hands out, elsewhere the tensors alive: what an operator takes for
+    itself while it runs is not seen there. All that the backward pass needs grows with the windows: two points do.
     """
     trial = copy.deepcopy(network).train()  # batch normalisation counts what it sees
-    weights = sum(parameter.nbytes for parameter in trial.parameters())
+    weights = sum(int(parameter.nbytes) for parameter in trial.parameters())
 
     def step(count: int) -> None:
         trial.zero_grad(set_to_none=True)
@@ -88,7 +88,7 @@ def peak(work: Callable[[], None], device: torch.device) -> int:
         before = torch.cuda.memory_allocated(device)
         work()
         torch.cuda.synchronize(device)
-        return int(torch.cuda.max_memory_allocated(device)) - before
+        return torch.cuda.max_memory_allocated(device) - before
     with _TensorsAlive() as alive:
         work()
     return alive.peak

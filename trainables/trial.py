@@ -76,7 +76,7 @@ def _reports(job: dict[str, Any], data: tuple[Dataset, Dataset], log: logging.Lo
             try:
                 checkpoints.save(checkpoint, {**reached, "history": history})
             except OSError as error:
-                # Not the configuration's fault: the driver ends the search, and this trial goes on once there is room.
+                # Not the configuration's fault: the driver ends the search; this trial goes on once there is room.
                 yield {"storage": (error.errno, error.strerror, str(checkpoint))}
                 return
             log.info("epoch %d: %s", metrics["epoch"], _values(metrics))
