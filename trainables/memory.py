@@ -88,7 +88,7 @@ def peak(work: Callable[[], None], device: torch.device) -> int:
         before = torch.cuda.memory_allocated(device)
         work()
         torch.cuda.synchronize(device)
-        return torch.cuda.max_memory_allocated(device) - before
+        return int(torch.cuda.max_memory_allocated(device) - before)
     with _TensorsAlive() as alive:
         work()
     return alive.peak
@@ -131,7 +131,8 @@ class _TensorsAlive(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there is no memory left; on a CPU torch has no class of its own for that."""
+    """Whether an error says that there is no memory left; on a CPU torch and oneDNN have only words for that."""
+    words = ("can't allocate memory", "could not create a primitive")
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
     )

@@ -78,7 +78,8 @@ def fit(
 
     Raises DivergenceError when a loss is not finite, TooLargeError when not even one window fits.
     """
-    micro_batch = micro_batch or -(-batch_size // workers)
+    share = -(-batch_size // workers)
+    micro_batch = micro_batch or share
     optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
     done, spent = 0, 0.0
     if state is not None:
@@ -129,8 +130,9 @@ def fit(
             if step % CHECK == CHECK - 1 and not math.isfinite(total.item()):
                 raise DivergenceError(f"the loss is not finite in epoch {epoch + 1}")
         metrics = {"epoch": epoch + 1, "train_loss": total.item() / (step + 1), "learning_rate": rate}
-        # Without gradients twice the windows need no more memory.
-        metrics |= validate(network, task, validation, 2 * min(micro_batch, batch_size))
+        # Without gradients twice the windows need no more memory; where it is short nothing is risked.
+        at_once = 2 * share if micro_batch >= share else micro_batch
+        metrics |= validate(network, task, validation, at_once)
         if not all(math.isfinite(value) for value in metrics.values()):
             raise DivergenceError(f"the loss is not finite in epoch {epoch + 1}")
         spent = time.perf_counter() - started

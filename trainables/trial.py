@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +50,7 @@ def train_trial(job: dict[str, Any], data: tuple[Dataset, Dataset]) -> None:
 def _reports(job: dict[str, Any], data: tuple[Dataset, Dataset], log: logging.Logger) -> Iterator[dict[str, Any]]:
     headroom = -1
     try:
+        log.info("%s %s: process %d", job["network"], job["config"], os.getpid())
         faulthandler.dump_traceback_later(job["patience"], file=_file(log))
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         network, task = prepare(job, device)
@@ -60,7 +62,6 @@ def _reports(job: dict[str, Any], data: tuple[Dataset, Dataset], log: logging.Lo
         micro_batch = cost.micro_batch(batch_size, limit)
         patience = max(job["patience"], PATIENCE * cost.seconds * len(train_set))
         facts = {"parameters": count_parameters(network), "headroom": headroom, "patience": patience}
-        log.info("%s %s", job["network"], job["config"])
         log.info("on %s of %s, %s", device, platform.node(), _sizes(cost, micro_batch, batch_size, limit))
         checkpoint = Path(job["checkpoint"])
         state = checkpoints.load(checkpoint)
