@@ -48,9 +48,11 @@ class Ledger:
         self.began: dict[int, float] = {}
         self.took: dict[int, float] = {}
         self.heard: dict[int, float] = {}
-        """When each running trial was last heard of, or begun to be waited for."""
+        """When each running trial was last heard of, or its process began."""
         self.patience: dict[int, float] = {}
         self.hangs: Counter[int] = Counter()
+        self.crashes: dict[int, str] = {}
+        """What is known of a process that died, until its trial reports again."""
         self.failures: dict[int, str] = {}
         self.infeasible: dict[int, str] = {}
         self.broken: OSError | None = None
@@ -162,6 +164,7 @@ class Ledger:
                 if ends == "infeasible":
                     sampler.describe(trial, headroom=result["headroom"])
                 return False
+        self.crashes.pop(trial, None)
         self.patience[trial] = result["patience"]
         sampler.describe(
             trial, **{name: result[name] for name in ("headroom", "parameters", "micro_batch", "memory")}
@@ -182,14 +185,8 @@ class Ledger:
         return halving.record(epoch.trial, epoch.epoch, epoch.val_gap_l1, epoch.seconds)
 
     def crashed(self, trial: int, story: str) -> None:
-        """Take in what is known of a process that died for the last time."""
-        if self.is_over():
-            return  # ended from outside
-        lines = [line.strip() for line in story.splitlines() if line.strip()]
-        if "OutOfMemoryError" in story:
-            self.infeasible[trial] = "its process was ended for lack of memory on its node"
-            self.samplers[self.network(trial)].describe(trial, headroom=-1)
-        self.failures.setdefault(trial, lines[-1] if lines else "its process died without a word")
+        """Take in what is known of a process that died; its trial may be taken up again."""
+        self.crashes[trial] = story
         with self.log(trial).open("a", encoding="utf-8") as log:
             log.write(story + "\n")
 
@@ -216,7 +213,14 @@ class Ledger:
             return "finished", ""
         if trial in self.halving[self.network(trial)].stopped:
             return "stopped", ""
-        return ("interrupted", "") if last is not None or self.is_over() else ("failed", "ended without a word")
+        if self.is_over() or (last is not None and trial not in self.crashes):
+            return "interrupted", ""
+        story = self.crashes.get(trial, "")
+        if "OutOfMemoryError" in story:
+            sampler.describe(trial, headroom=-1)
+            return "infeasible", "its process was ended for lack of memory on its node"
+        lines = [line.strip() for line in story.splitlines() if line.strip()]
+        return "failed", lines[-1][:200] if lines else "ended without a word"
 
     def write_trials(self) -> list[Trial]:
         """Write trials.csv and return its rows."""

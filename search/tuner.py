@@ -150,11 +150,10 @@ class Watchdog(_Hook, tune.Callback):
     def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
         """Look after the running trials, several times a second."""
         for trial in trials:
-            actor = trial.temporary_state.ray_actor
+            number, actor = trial.config["trial"], trial.temporary_state.ray_actor
             if trial.status != TuneTrial.RUNNING or actor is None:
-                continue
-            number = trial.config["trial"]
-            if self.ledger.is_to_be_killed(number):
+                self.ledger.heard.pop(number, None)
+            elif self.ledger.is_to_be_killed(number):
                 if self.ledger.is_given_up(number):
                     trial.max_failures = 0
                 ray.kill(actor)

@@ -88,8 +88,9 @@ def peak(work: Callable[[], None], device: torch.device) -> int:
         before = torch.cuda.memory_allocated(device)
         work()
         torch.cuda.synchronize(device)
-        return int(torch.cuda.max_memory_allocated(device) - before)
-    with _TensorsAlive() as alive:
+        return torch.cuda.max_memory_allocated(device) - before
+    alive = _TensorsAlive()
+    with alive:
         work()
     return alive.peak
 
