@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,6 @@ from search.halving import SuccessiveHalving
 from search.records import Epoch, Trial, append_line, read_lines, write_table
 from search.sampler import Known, Proposal, Sampler
 from search.settings import UNLIMITED, Budget, Settings
-
-PATIENCE = 600.0
-"""Seconds without a word after which a trial counts as hung; more where its epochs take long."""
-
-HANGS = 2
-"""Times that a trial may hang before it is given up: a file system may have stalled."""
-
-GRACE = 0.05
-"""Share of the time by which trials may end their epoch late."""
 
 
 class Ledger:
@@ -47,10 +37,6 @@ class Ledger:
         self.last: dict[int, Epoch] = {}
         self.began: dict[int, float] = {}
         self.took: dict[int, float] = {}
-        self.heard: dict[int, float] = {}
-        """When each running trial was last heard of, or its process began."""
-        self.patience: dict[int, float] = {}
-        self.hangs: Counter[int] = Counter()
         self.crashes: dict[int, str] = {}
         """What is known of a process that died, until its trial reports again."""
         self.failures: dict[int, str] = {}
@@ -109,8 +95,7 @@ class Ledger:
         job = self.settings.job(
             number, self.network(number), proposal.config, proposal.epochs, self.resources, self.checkpoint(number)
         )
-        log = self.log(number).resolve()
-        return {**job, "known_epochs": proposal.known_epochs, "log": str(log), "patience": PATIENCE}
+        return {**job, "known_epochs": proposal.known_epochs, "log": str(self.log(number).resolve())}
 
     def checkpoint(self, trial: int) -> Path:
         """Where a trial keeps its training state."""
@@ -131,29 +116,9 @@ class Ledger:
             return False
         return sum(self.seconds().values()) * self.resources.gpus >= budget.gpu_seconds * (1 + grace)
 
-    def is_to_be_killed(self, trial: int) -> bool:
-        """Whether a running trial must be ended from outside: it hangs, or the time is long over.
-
-        One that hangs for the last time is given up.
-        """
-        waited = time.monotonic() - self.heard.setdefault(trial, time.monotonic())
-        patience = self.patience.get(trial, PATIENCE)
-        if waited > patience:
-            del self.heard[trial]
-            self.hangs[trial] += 1
-            if self.hangs[trial] >= HANGS:
-                self.failures[trial] = f"reported nothing for {patience:.0f} s, {HANGS} times: see {self.log(trial)}"
-            return True
-        return self.is_over(GRACE)
-
-    def is_given_up(self, trial: int) -> bool:
-        """Whether a trial whose process died is not to be tried again."""
-        return trial in self.failures or self.is_over()
-
     def record(self, result: dict[str, Any]) -> bool:
         """Take in one report of a trial; True when it stops there."""
         trial = result["trial"]
-        self.heard[trial] = time.monotonic()
         if "storage" in result:
             self.broken = OSError(*result["storage"])
             return True
@@ -165,7 +130,6 @@ class Ledger:
                     sampler.describe(trial, headroom=result["headroom"])
                 return False
         self.crashes.pop(trial, None)
-        self.patience[trial] = result["patience"]
         sampler.describe(
             trial, **{name: result[name] for name in ("headroom", "parameters", "micro_batch", "memory")}
         )

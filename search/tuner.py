@@ -13,6 +13,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from scattering.dataset import Dataset
+from search import watchdog
 from search.cluster import RETRIES, Resources
 from search.display import SearchDisplay
 from search.ledger import Ledger
@@ -57,7 +58,7 @@ def search(
                 storage_path=str(folder.resolve()),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
-                callbacks=[Watchdog(ledger)],
+                callbacks=[watchdog.Watchdog(ledger)],
             ),
         )
         tuner.fit()
@@ -94,7 +95,7 @@ class Proposals(_Hook, Searcher):
         self.numbers[trial_id] = proposal.trial
         if self.ledger.display is not None:
             self.ledger.display.started(proposal, self.ledger.network(proposal.trial))
-        return self.ledger.job(proposal)
+        return {**self.ledger.job(proposal), "patience": watchdog.PATIENCE}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Conclude a trial, however it ended; Tune calls this once a trial."""
@@ -135,25 +136,3 @@ class Halving(_Hook, FIFOScheduler):
             self.ledger.crashed(trial.config["trial"], story)
         except OSError as error:
             self.ledger.broken = error
-
-
-class Watchdog(_Hook, tune.Callback):
-    """Ends the processes of trials that hang, and of those still in an epoch when the time is over.
-
-    Tune itself waits for a report, however long; from here a process can only be killed. Tune then takes the trial up
-    again, from its last checkpoint, unless it is given up.
-    """
-
-    def __init__(self, ledger: Ledger) -> None:
-        self.ledger = ledger
-
-    def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
-        """Look after the running trials, several times a second."""
-        for trial in trials:
-            number, actor = trial.config["trial"], trial.temporary_state.ray_actor
-            if trial.status != TuneTrial.RUNNING or actor is None:
-                self.ledger.heard.pop(number, None)
-            elif self.ledger.is_to_be_killed(number):
-                if self.ledger.is_given_up(number):
-                    trial.max_failures = 0
-                ray.kill(actor)

@@ -29,7 +29,7 @@ from trainables.models import build, count_parameters
 from trainables.tasks import Task
 from trainables.training import DivergenceError, Progress, fit
 
-PATIENCE = 10
+SLOWNESS = 10
 """Times what an epoch should take: a trial silent for longer counts as hung."""
 
 
@@ -60,7 +60,7 @@ def _reports(job: dict[str, Any], data: tuple[Dataset, Dataset], log: logging.Lo
         headroom = limit - cost.bytes(1)
         batch_size = job["config"]["batch_size"]
         micro_batch = cost.micro_batch(batch_size, limit)
-        patience = max(job["patience"], PATIENCE * cost.seconds * len(train_set))
+        patience = max(job["patience"], SLOWNESS * cost.seconds * len(train_set))
         facts = {"parameters": count_parameters(network), "headroom": headroom, "patience": patience}
         log.info("on %s of %s, %s", device, platform.node(), _sizes(cost, micro_batch, batch_size, limit))
         checkpoint = Path(job["checkpoint"])

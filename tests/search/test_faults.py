@@ -22,7 +22,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from scattering.dataset import Dataset, RawFrame, split
 from scattering.detectors import Detector
-from search import ledger
+from search import watchdog
 from search.cluster import Resources
 from search.halving import SuccessiveHalving
 from search.ledger import Ledger
@@ -97,8 +97,8 @@ def test_what_goes_wrong_in_a_trial_stays_there(
 ) -> None:
     """One diverges, one raises, one hangs twice, the process of one is killed; the others are as they would be."""
     one_core = Resources(cpus=1, gpus=0.0, memory=10**9, parallel=2)
-    monkeypatch.setattr(ledger, "PATIENCE", 12.0)
-    monkeypatch.setattr(ledger.SuccessiveHalving, "record", lambda *_: False)  # all to their end: comparable
+    monkeypatch.setattr(watchdog, "PATIENCE", 12.0)
+    monkeypatch.setattr(SuccessiveHalving, "record", lambda *_: False)  # all to their end: comparable
     honest = Ledger.job
 
     def job(self: Ledger, proposal: Proposal) -> dict[str, Any]:
