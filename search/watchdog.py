@@ -53,10 +53,15 @@ class Watchdog(tune.Callback):
             number, actor = trial.config["trial"], trial.temporary_state.ray_actor
             if trial.status != TuneTrial.RUNNING or actor is None:
                 self.heard.pop(number, None)
-            elif self._hangs(number) or self.ledger.is_over(GRACE):
+            elif self._hangs(number) or self._is_late(number):
                 if number in self.ledger.failures or self.ledger.is_over():
                     trial.max_failures = 0
                 ray.kill(actor)
+
+    def _is_late(self, trial: int) -> bool:
+        """Whether the time is over; without any result of its network a trial may end its epoch all the same."""
+        network = self.ledger.network(trial)
+        return self.ledger.is_over(GRACE) and any(self.ledger.network(other) == network for other in self.ledger.last)
 
     def _hangs(self, trial: int) -> bool:
         """Whether a trial has been silent for too long; one that does so again is given up."""

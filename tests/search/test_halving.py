@@ -68,3 +68,31 @@ def test_a_trial_is_judged_once_at_a_rung() -> None:
     assert halving.record(1, 1, 2.0)
     assert not halving.record(1, 1, 2.0)
     assert halving.rungs[1] == {0: 1.0, 1: 2.0}
+
+
+@pytest.mark.parametrize("epochs", [9, 27])
+def test_equal_times_are_equal_epochs(epochs: int) -> None:
+    """Where every epoch takes as long, comparing after equal times is comparing after equal epochs."""
+    by_epochs, by_seconds = SuccessiveHalving(epochs), SuccessiveHalving(epochs, compare_at="seconds")
+    for trial, epoch, value in _stream(6, 30, epochs):
+        if trial not in by_epochs.stopped:
+            stops = by_epochs.record(trial, epoch, value)
+            assert by_seconds.record(trial, epoch, value, 2.5 * epoch) == stops
+    assert by_seconds.rungs == by_epochs.rungs
+
+
+def test_slow_trials_are_compared_after_fewer_epochs() -> None:
+    halving = SuccessiveHalving(27, compare_at="seconds")
+    assert not halving.record(0, 1, 0.5, 10.0)
+    assert not halving.record(0, 2, 0.4, 20.0)
+    assert not halving.record(0, 3, 0.3, 30.0)
+    # Its first epoch takes as long as three of the others: it is measured against what they had reached by then.
+    assert halving.record(1, 1, 0.45, 30.0)
+    assert halving.rungs == {1: {0: 0.5}, 3: {0: 0.3, 1: 0.45}, 9: {}}
+
+
+def test_who_ends_is_not_stopped() -> None:
+    """In seconds a trial may reach a rung with its last epoch."""
+    halving = SuccessiveHalving(3, compare_at="seconds")
+    halving.record(0, 1, 0.1, 1.0)
+    assert not halving.record(1, 3, 0.9, 100.0)

@@ -196,3 +196,27 @@ def test_a_reopened_search_knows_each_trials_epochs() -> None:
 def test_a_job_says_whose_network_it_is() -> None:
     ledger = open_ledger(settings("tunet", implementation="pymsdtorch"))
     assert ledger.job(next_trial(ledger))["implementation"] == "pymsdtorch"
+
+
+def test_gpu_hours_are_the_hours_of_all_gpus_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two trials on half a GPU each for an hour: one GPU-hour."""
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    made = settings("tunet", gpu_hours=2.0)
+    assert made.minutes is None
+    half = Resources(cpus=1, gpus=0.5, memory=None, parallel=2)
+    ledger = Ledger(made, open_studies(made), half, made.budget(0.5))
+    first, second = next_trial(ledger), next_trial(ledger)
+    now += 3000
+    report(ledger, first, 1, 0.1, 2900.0)
+    assert not ledger.is_over()
+    now += 599
+    assert not ledger.is_over()
+    now += 2
+    assert ledger.is_over()
+    assert not ledger.is_over(grace=0.1)
+    ledger.conclude(first.trial)
+    ledger.conclude(second.trial)
+    # What earlier sessions spent counts, as far as it was recorded.
+    again = Ledger(made, open_studies(made), half, made.budget(0.5))
+    assert again.seconds() == {first.trial: 2900.0}
