@@ -185,6 +185,8 @@ def _alone(folder: Path) -> Iterator[None]:
                 f"one session at a time may work on a run, got {folder.name!r}, which another one works on: "
                 "wait for it, or end it"
             ) from None
+        except OSError:
+            say(f"the file system of {folder} has no locks: see that no other session works on this run")
         yield
 
 
