@@ -17,7 +17,7 @@ from scattering.detectors import detector
 from scattering.errors import InputError
 from scattering.sources import from_files, simulated
 from scattering.windows import vertical_gaps, windows
-from search.display import console, say
+from search.display import say, status
 from search.provenance import machine, versions
 from search.records import (
     MethodScore,
@@ -124,9 +124,9 @@ def load(settings: Settings) -> Dataset:
             f"where the vertical gaps of {chosen.name} vanish: take a larger one"
         )
     if settings.data:
-        with console.status("preparing frames"):
+        with status("preparing frames"):
             return from_files(settings.data, chosen, settings.size)
-    with console.status(f"simulating {settings.frames} frames of {chosen.name} (kept for later runs)"):
+    with status(f"simulating {settings.frames} frames of {chosen.name} (kept for later runs)"):
         return simulated(chosen, settings.size, settings.frames, settings.seed)
 
 
@@ -156,7 +156,7 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset]) -> None:
         retrain_time = settings.minutes * 60 - search_time
     folder = settings.folder
     with ExitStack() as stack:
-        with console.status("starting Ray"):
+        with status("starting Ray"):
             stack.enter_context(cluster())
             import ray
 
@@ -250,7 +250,7 @@ def _evaluate(settings: Settings, test: Dataset) -> None:
         network, task = load(model_path(folder, winner.network))
         seconds = max((epoch.seconds for epoch in epochs if epoch.trial == winner.trial), default=0.0)
         methods.append(network_method(NETWORKS[winner.network], network, task, test, seconds))
-    with console.status(f"measuring on {len(test)} test frames"):
+    with status(f"measuring on {len(test)} test frames"):
         result = evaluate([*methods, *CLASSICAL], test)
     write_json(folder / "evaluation.json", result.test_set)
     write_table(folder / "scores.csv", result.frames)

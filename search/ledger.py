@@ -134,7 +134,7 @@ class Ledger:
         self.checkpoint(trial).unlink(missing_ok=True)
         self.write_trials()
         if self.display is not None:
-            self.display.ended(trial, state, None if last is None else last.val_gap_l1)
+            self.display.ended(trial, state, failure)
 
     def write_trials(self) -> list[Trial]:
         """Write trials.csv and return its rows."""

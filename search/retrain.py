@@ -57,7 +57,7 @@ def retrain(
             failure_config=ray_train.FailureConfig(max_failures=1),
         ),
     )
-    with RetrainDisplay(progress, winner, epochs, seconds):
+    with RetrainDisplay(settings.name, progress, winner, epochs, seconds):
         _fit(trainer)
     shutil.rmtree(folder / "retrain", ignore_errors=True)
     checkpoint.unlink(missing_ok=True)

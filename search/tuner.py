@@ -35,7 +35,7 @@ def search(settings: Settings, data: ray.ObjectRef[tuple[Dataset, Dataset]], sec
     threads, gpus = resources()
     # Tune gives a trial what the reference stands for.
     trainable = tune.with_resources(tune.with_parameters(train_trial, data=data), {"cpu": threads, "gpu": gpus})
-    with SearchDisplay(ledger.planned(), ledger.ended(), seconds) as display:
+    with SearchDisplay(settings.name, ledger.planned(), ledger.ended(), seconds) as display:
         ledger.display = display
         tuner = tune.Tuner(
             trainable,
