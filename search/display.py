@@ -5,7 +5,7 @@ With `--quiet` there is nothing but errors and, at the end, the path of the lead
 has one JSON object a line and nothing else. Each has `event` and `time` (seconds since 1970), and
 
     message     text (what a person would read)
-    searching   run, folder, networks ({name: trials}), ended (trials of earlier sessions), seconds (limit, or null)
+    searching   run, networks ({name: trials}), ended (trials of earlier sessions), seconds (limit, or null)
     started     trial, network, epochs (planned), known_epochs (of earlier sessions), config
     epoch       network, and all of `search.records.Epoch`: trial, epoch, val_gap_l1, seconds, ...
     ended       trial, network, state, epochs (done), val_gap_l1, error
@@ -238,6 +238,9 @@ class RetrainDisplay:
         return [epoch for epoch in read_lines(self.records) if epoch.trial == self.winner.trial]
 
     def _advance(self, row: Training, epochs: list[Epoch]) -> None:
-        row = row.after(epochs[-1]) if epochs else row
-        deadline = None if self.seconds is None else time.time() + self.seconds - row.seconds
+        deadline = None
+        if epochs:
+            row = row.after(epochs[-1])
+            # Its time runs from when the workers are there.
+            deadline = None if self.seconds is None else time.time() + self.seconds - row.seconds
         self.view = replace(self.view.with_running(row), deadline=deadline)

@@ -18,6 +18,7 @@ from scattering.errors import InputError
 from scattering.sources import from_files, simulated
 from scattering.windows import vertical_gaps, windows
 from search.display import say, status
+from search.preview import preview
 from search.provenance import machine, versions
 from search.records import (
     MethodScore,
@@ -140,7 +141,8 @@ def run(settings: Settings, data: Dataset) -> list[MethodScore]:
     )
     winners = read_table(folder / "winners.csv", Trial)
     if not winners or not all(model_path(folder, winner.network).exists() for winner in winners):
-        _train(settings, (train, validation))
+        with preview(folder):
+            _train(settings, (train, validation))
     if not (folder / "leaderboard.csv").exists():
         _evaluate(settings, test)
     return read_table(folder / "leaderboard.csv", MethodScore)

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -18,10 +19,6 @@ NARROW = 70
 """Columns below which the table leaves out networks, times and reasons."""
 RUNNING_ROWS, ENDED_ROWS = 16, 4
 WORDS = {"stopped": "stopped early"}
-REASONS = {
-    "stopped": "not among the best third of those that came as far",
-    "interrupted": "the time was over",
-}
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,8 @@ class Training:
     @property
     def reason(self) -> str:
         """Why it ended, in a few words, where its state does not say so."""
-        return textwrap.shorten(self.error, 160, placeholder=" ...") or REASONS.get(self.state, "")
+        states = {"stopped": f"not in the best third at epoch {self.epoch}", "interrupted": "out of time"}
+        return textwrap.shorten(self.error, 160, placeholder=" ...") or states.get(self.state, "")
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,8 @@ class View:
     """In the order of their ends."""
     deadline: float | None = None
     """When the time of this stage is over, in seconds since 1970."""
-    note: str = ""
+    quiet: str = ""
+    """What is said of a run that nobody writes to any more."""
 
     def with_running(self, row: Training) -> View:
         """Return it with a training begun, or further than it was."""
@@ -93,6 +92,8 @@ class View:
 
         Trials to come are taken to last as long as those that ended, and to run side by side as they do now.
         """
+        if self.quiet or len(self.ended) == self.total:
+            return None
         limits = [] if self.deadline is None else [max(0.0, self.deadline - now)]
         if self.total is not None and self.ended and self.running:
             usual = sum(row.seconds for row in self.ended) / len(self.ended)
@@ -108,13 +109,15 @@ def picture(view: View, now: float, width: int) -> RenderableType:
     parts: list[RenderableType] = [Text(_headline(view, now))]
     if view.total:
         under_way = sum(min(1.0, row.epoch / row.epochs) for row in running if row.epochs)
-        parts.append(ProgressBar(view.total, len(view.ended) + under_way, width=min(40, width)))
+        bar = ProgressBar(view.total, len(view.ended) + under_way, width=min(40, width))
+        # A bar alone does not end its line.
+        parts.append(Padding(bar, 0))
     if rows:
         parts.append(_table(rows, wide=width >= NARROW))
     if len(running) > RUNNING_ROWS:
         parts.append(Text(f"and {len(running) - RUNNING_ROWS} more running"))
-    if view.note:
-        parts.append(Text(view.note))
+    if view.quiet:
+        parts.append(Text(view.quiet, style="yellow"))
     return Group(*parts)
 
 
