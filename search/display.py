@@ -41,8 +41,10 @@ from search.view import Training, View, ended_line, picture
 if TYPE_CHECKING:
     from search.sampler import Proposal
 
-console = Console(highlight=False, force_jupyter=False)
-"""What is printed stays text in a notebook, where rich would make an HTML block of every line."""
+NOTEBOOK = Console().is_jupyter
+"""Whether this process is the kernel of a notebook."""
+# There rich would make an HTML block of every line, and take the kernel's streams for a terminal.
+console = Console(highlight=False, force_jupyter=False, force_terminal=False if NOTEBOOK else None)
 
 NOTEBOOK_WIDTH, NOTEBOOK_PAUSE = 100, 0.5
 
@@ -108,7 +110,7 @@ def shown(look: Callable[[], View]) -> Iterator[Callable[[], None]]:
         )
         with live:
             yield lambda: None
-    elif in_notebook():
+    elif NOTEBOOK:
         output = _NotebookOutput(look)
         try:
             yield output.changed
@@ -116,11 +118,6 @@ def shown(look: Callable[[], View]) -> Iterator[Callable[[], None]]:
             output.draw()
     else:
         yield lambda: None
-
-
-def in_notebook() -> bool:
-    """Whether this process is the kernel of a notebook."""
-    return Console().is_jupyter
 
 
 class _NotebookOutput:
@@ -192,7 +189,7 @@ class SearchDisplay:
         self.view = self.view.with_ended(row)
         facts = {"epochs": row.epoch, "val_gap_l1": row.gap_l1, "error": error}
         tell("ended", trial=trial, network=row.network, state=state, **facts)
-        if not (console.is_interactive or in_notebook()):
+        if not (console.is_interactive or NOTEBOOK):
             write(ended_line(row, self.view))
         self.changed()
 
@@ -219,6 +216,7 @@ class RetrainDisplay:
     def __exit__(self, *error: object) -> None:
         self.over.set()
         self.thread.join()
+        self.view = self.view.with_ended(replace(self.view.running[self.winner.trial], state="over"))
         self.stack.close()
 
     def _follow(self) -> None:

@@ -7,6 +7,7 @@ import shutil
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,7 +89,9 @@ def resume(name: str, network: str) -> tuple[Settings, Dataset]:
 
 
 def check_installed(settings: Settings) -> None:
-    """Raise InputError without the library whose networks are asked for."""
+    """Raise InputError without a library that is asked for."""
+    if settings.track == "mlflow" and find_spec("mlflow") is None:
+        raise InputError("--track mlflow needs MLflow, which is not installed: pip install mlflow")
     if settings.implementation == "pymsdtorch":
         from trainables import pymsdtorch
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from scattering.errors import InputError
 from search.display import choose, tell, write
-from search.settings import ALL, IMPLEMENTATIONS, NETWORKS, POINTS, PRESETS, RUNS, resolve
+from search.settings import ALL, IMPLEMENTATIONS, NETWORKS, POINTS, PRESETS, RUNS, TRACKERS, resolve
 
 # As it can be typed: the Python of a virtual environment in this folder by its relative path.
 _PYTHON = Path(sys.executable)
@@ -112,16 +112,21 @@ def parser() -> Parser:
         help="whose TUNet and MSDNet: ours, or those of the paper's library (pip install -e '.[pymsdtorch]') "
         "(default: gapsearch)",
     )  # fmt: skip
+    output = p.add_argument_group("output")
+    form = output.add_mutually_exclusive_group()
+    form.add_argument("--quiet", action="store_true", help="print errors and the path of the leaderboard, no more")
+    form.add_argument(
+        "--json", action="store_true",
+        help="print one JSON object a line, as things happen (search/display.py says which)",
+    )  # fmt: skip
+    output.add_argument(
+        "--track", choices=TRACKERS,
+        help="write every trial for TensorBoard or MLflow, too, into the folder of the run",
+    )  # fmt: skip
     run = p.add_argument_group("run")
     run.add_argument("--name", help="folder under runs/ (default: the network and the time)")
     run.add_argument("--seed", type=int, metavar="N", help="of frames, split and proposals (default: 0)")
     run.add_argument("--resume", action="store_true", help="go on with the run of this --name where it stopped")
-    output = p.add_argument_group("output").add_mutually_exclusive_group()
-    output.add_argument("--quiet", action="store_true", help="print errors and the path of the leaderboard, no more")
-    output.add_argument(
-        "--json", action="store_true",
-        help="print one JSON object a line, as things happen (search/display.py says which)",
-    )  # fmt: skip
     return p
 
 
@@ -183,7 +188,19 @@ def follow(options: argparse.Namespace, name: str, command: str) -> None:
     from reports import leaderboard, page
     from search import experiment
 
-    keys = ("data", "detector", "size", "frames", "trials", "epochs", "minutes", "points", "implementation", "task")
+    keys = (
+        "data",
+        "detector",
+        "size",
+        "frames",
+        "trials",
+        "epochs",
+        "minutes",
+        "points",
+        "implementation",
+        "task",
+        "track",
+    )
     given = {key: getattr(options, key) for key in (*keys, "seed")}
     if options.resume:
         extra = [f"--{key}" for key in (*given, "preset") if getattr(options, key) is not None]
