@@ -46,7 +46,8 @@ class Training:
 
     def after(self, epoch: Epoch) -> Training:
         """Return it after an epoch."""
-        return replace(self, epoch=epoch.epoch, gap_l1=epoch.val_gap_l1, seconds=epoch.seconds)
+        value = epoch.val_gap_l1 if math.isfinite(epoch.val_gap_l1) else None
+        return replace(self, epoch=epoch.epoch, gap_l1=value, seconds=epoch.seconds)
 
     @property
     def reason(self) -> str:
