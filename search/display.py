@@ -201,7 +201,7 @@ class RetrainDisplay:
         self.records, self.winner, self.seconds = records, winner, seconds
         self.epochs = self._read()
         row = Training(winner.trial, winner.network, epochs)
-        self.view = View(stage=f"{run}: retraining the winner", total=None)
+        self.view = View(stage=f"{run}: retraining", total=None)
         self._advance(row, self.epochs)
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._follow, daemon=True)

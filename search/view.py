@@ -52,7 +52,7 @@ class Training:
     @property
     def reason(self) -> str:
         """Why it ended, in a few words, where its state does not say so."""
-        states = {"stopped": f"not in the best third at epoch {self.epoch}", "interrupted": "out of time"}
+        states = {"stopped": "not in the best third", "interrupted": "out of time"}
         return textwrap.shorten(self.error, 160, placeholder=" ...") or states.get(self.state, "")
 
 

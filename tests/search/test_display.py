@@ -67,7 +67,7 @@ def test_the_picture_has_trials_counts_and_the_best_at_any_width(width: int) -> 
 
 def test_a_wide_picture_says_why_trials_ended_and_what_they_took() -> None:
     text = " ".join(drawn(searching(), 120).split())
-    assert "stopped early: not in the best third at epoch 9" in text
+    assert "stopped early: not in the best third" in text
     assert "failed: RuntimeError: CUDA out of memory" in text
     assert "autoencoder" in text
     assert "40.0 min" in text
