@@ -21,12 +21,17 @@ QUIET = 60.0
 """Seconds without a new line after which a run is said to be quiet; or three epochs, where they take longer."""
 
 
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    p = argparse.ArgumentParser(prog="python -m search.watch", description=__doc__)
+    p.add_argument("run", metavar="RUN", help="a name under runs/, or a run folder")
+    p.add_argument("--once", action="store_true", help="say how it stands now, and leave")
+    return p
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Follow a run; 0 when it has its leaderboard, 2 when there is no such run, 130 when left with Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m search.watch", description=__doc__)
-    parser.add_argument("run", metavar="RUN", help="a name under runs/, or a run folder")
-    parser.add_argument("--once", action="store_true", help="say how it stands now, and leave")
-    options = parser.parse_args(argv)
+    options = parser().parse_args(argv)
     try:
         folder = find(options.run)
         if not options.once:
