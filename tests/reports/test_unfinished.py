@@ -28,10 +28,11 @@ def begun(run):
 
 
 def searching(run):
-    """Trial 0 has ended, trial 1 goes on since, trial 2 began later."""
+    """Trials 0 and 3 have ended, trial 1 goes on since, trial 2 began later."""
     ended = records.Trial(0, "tunet", "stopped", 1, 8e-3, 0.9, 0.1, 0.1, 99, 10.0, {"depth": 2})
     waits = records.Trial(1, "tunet", "interrupted", 0, None, None, None, None, None, 0.0, {"depth": 3})
-    records.write_table(run / "trials.csv", [ended, waits])
+    finished = records.Trial(3, "tunet", "finished", 3, 9e-3, 0.9, 0.1, 0.1, 99, 30.0, {"depth": 4})
+    records.write_table(run / "trials.csv", [finished, ended, waits])
     for line in (epoch(0, 1, 8e-3), epoch(1, 1, 7e-3), epoch(1, 2, 4.25e-3), epoch(2, 1, 9e-3)):
         records.append_line(run / "progress.jsonl", line)
 
@@ -61,9 +62,9 @@ def test_before_the_first_epoch_there_is_no_figure_and_no_number(begun):
 def test_a_search_shows_what_it_has(begun):
     searching(begun)
     text = text_of(begun)
-    assert "Not finished: 1 trial has ended, 2 not yet." in text
+    assert "Not finished: 2 trials have ended, 2 not yet." in text
     assert "Best so far 4.25 Validation gap L1 (10 −3 ) of trial 1, tunet, epoch 2." in text
-    assert "1 stopped early, 2 not over yet" in text.lower()
+    assert "1 finished, 1 stopped early, 2 not over yet" in text.lower()
     # Nobody has won yet.
     assert "class='winner'" not in page.html(page.read(begun))
     outline = Outline(page.html(page.read(begun)))
@@ -82,7 +83,7 @@ def test_after_the_search_the_winner_is_named(begun):
     searching(begun)
     trials = [dataclasses.replace(t, state="finished") for t in records.trials_so_far(begun)]
     records.write_table(begun / "trials.csv", trials)
-    records.write_table(begun / "winners.csv", trials[1:2])
+    records.write_table(begun / "winners.csv", [t for t in trials if t.trial == 1])
     assert "its winner is trained at full length: tunet (trial 1, not begun)" in text_of(begun)
     records.append_line(begun / "retraining.jsonl", epoch(1, 1))
     records.append_line(begun / "retraining.jsonl", epoch(1, 2))
@@ -142,7 +143,7 @@ def test_a_running_search_writes_its_page_anew(begun, hasty):
         searching(begun)
         written.unlink()
         wait_for(written)
-    assert "1 trial has ended" in written.read_text()
+    assert "2 trials have ended" in written.read_text()
 
 
 def test_a_page_that_fails_is_said_once_and_ends_nothing(begun, hasty, capsys):

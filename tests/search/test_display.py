@@ -205,7 +205,7 @@ def test_an_error_is_said_to_people_and_to_scripts(capsys: pytest.CaptureFixture
     assert json.loads(out)["event"] == "stopped"
     assert json.loads(out)["code"] == 2
     # In a notebook one process runs many commands.
-    assert run.main(["tunnet"]) == 2
+    assert run.main(["--warp"]) == 2
     assert capsys.readouterr().out == ""
     assert run.main(["tunet", "--json", "--quiet"]) == 2
     assert "not allowed with" in capsys.readouterr().err

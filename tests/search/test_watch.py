@@ -22,6 +22,7 @@ from search.records import (
     Trial,
     append_line,
     model_path,
+    trials_so_far,
     write_json,
     write_table,
 )
@@ -83,6 +84,7 @@ def test_each_stage_is_told_from_the_files_alone(capsys: pytest.CaptureFixture[s
     trials = [trial(0, "finished"), trial(2, "interrupted", 1), trial(1, "stopped", 1)]
     write_table(folder / "trials.csv", trials)
     write_table(folder / "winners.csv", trials[:1])
+    assert [known.state for known in trials_so_far(folder)] == ["finished", "interrupted", "stopped"]
     assert "mine: retraining · 1 running · 0 of 1 ended" in once(capsys)
     append_line(folder / "retraining.jsonl", epoch(0, 12, 2.5e-3))
     assert "12/40 2.50" in once(capsys)
@@ -132,8 +134,9 @@ def test_a_line_that_is_being_written_is_not_read_yet() -> None:
     assert watch.read(folder, NOW).running[0].epoch == 1
 
 
-def test_the_papers_points_have_no_known_number() -> None:
-    folder = begin("all", points="paper", trials=None, epochs=None)
+@pytest.mark.parametrize("network", ["all", "tunet"])
+def test_the_papers_points_have_no_known_number(network: str) -> None:
+    folder = begin(network, points="paper", trials=None, epochs=None)
     append_line(folder / "progress.jsonl", epoch(5, 1))
     view = watch.read(folder, NOW)
     assert view.total is None
