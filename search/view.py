@@ -49,6 +49,12 @@ class Training:
         value = epoch.val_gap_l1 if math.isfinite(epoch.val_gap_l1) else None
         return replace(self, epoch=epoch.epoch, gap_l1=value, seconds=epoch.seconds)
 
+    def seconds_left(self, usual: float) -> float:
+        """Return how long it may still take, where one like it usually takes so long."""
+        if self.seconds > usual and self.epochs is not None and self.epoch:
+            return self.seconds / self.epoch * (self.epochs - self.epoch)
+        return max(0.0, usual - self.seconds)
+
     @property
     def reason(self) -> str:
         """Why it ended, in a few words, where its state does not say so."""
@@ -91,15 +97,17 @@ class View:
     def seconds_left(self, now: float) -> float | None:
         """Return how long this stage may still take; None as long as nothing tells.
 
-        Trials to come are taken to last as long as those that ended, and to run side by side as they do now.
+        Trials are taken to last as long as those that ended did on average, one that has outlived that to go to its
+        end, and as many to run side by side as do now.
         """
         if self.quiet or len(self.ended) == self.total:
             return None
         limits = [] if self.deadline is None else [max(0.0, self.deadline - now)]
         if self.total is not None and self.ended and self.running:
             usual = sum(row.seconds for row in self.ended) / len(self.ended)
-            begun = sum(min(row.seconds, usual) for row in self.running.values())
-            limits.append(max(0.0, usual * (self.total - len(self.ended)) - begun) / len(self.running))
+            begun = [row.seconds_left(usual) for row in self.running.values()]
+            to_come = max(0, self.total - len(self.ended) - len(begun))
+            limits.append(max(*begun, (usual * to_come + sum(begun)) / len(begun)))
         return min(limits, default=None)
 
 

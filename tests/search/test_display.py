@@ -122,6 +122,14 @@ def test_the_time_left_is_that_of_the_trials_to_come_side_by_side(running: int, 
     assert replace(view, quiet="quiet since noon").seconds_left(1000.0) is None
 
 
+def test_a_trial_that_outlives_the_usual_is_taken_to_go_to_its_end() -> None:
+    view = View("", 3).with_ended(Training(0, "tunet", 30, "stopped", epoch=1, seconds=2.0))
+    view = view.with_running(Training(1, "tunet", 30).after(epoch(1, 10, seconds=2.0)))
+    assert view.seconds_left(0.0) == pytest.approx(42.0)
+    # The other one ends meanwhile.
+    assert view.with_running(Training(2, "tunet", 30)).seconds_left(0.0) == pytest.approx(40.0)
+
+
 def follow(planned: dict[str, int] | None = None, earlier: list[Trial] | None = None) -> SearchDisplay:
     """A search of three trials: one finishes, one is stopped, one fails before its first epoch."""
     with SearchDisplay("mine", planned or {"tunet": 3}, earlier or [], 60.0) as shown:
