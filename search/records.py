@@ -14,6 +14,8 @@ A run lives in one folder::
         gallery.npz         a few test frames, filled by every method: `Gallery`
         models/<network>.safetensors
         report/index.html
+        tensorboard/        one folder of events a trial, with --track tensorboard
+        mlflow.db           with --track mlflow
 """
 
 from __future__ import annotations
