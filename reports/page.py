@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -24,6 +25,7 @@ from search.records import (
     read_json,
     read_lines,
     read_table,
+    trials_so_far,
     write_text,
 )
 
@@ -47,10 +49,13 @@ class Run:
     progress: list[Epoch]
     trials: list[Trial]
     winners: list[Trial]
+    retraining: list[Epoch]
     test: Evaluation | None
     frame_scores: list[FrameScore]
     scores: list[MethodScore]
     gallery: Gallery | None
+    written: datetime
+    """When a file of it was last written, UTC."""
 
 
 def read(run: Path) -> Run:
@@ -68,12 +73,14 @@ def read(run: Path) -> Run:
         return Run(
             info=read_json(run / "run.json", RunInfo),
             progress=read_lines(run / "progress.jsonl"),
-            trials=read_table(run / "trials.csv", Trial),
+            trials=trials_so_far(run),
             winners=read_table(run / "winners.csv", Trial),
+            retraining=read_lines(run / "retraining.jsonl"),
             test=read_json(test, Evaluation) if test.exists() else None,
             frame_scores=read_table(run / "scores.csv", FrameScore),
             scores=read_table(run / "leaderboard.csv", MethodScore),
             gallery=read_gallery(pictures) if pictures.exists() else None,
+            written=datetime.fromtimestamp(max(p.stat().st_mtime for p in run.iterdir() if p.is_file()), UTC),
         )
     except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
         raise InputError(
@@ -100,7 +107,9 @@ def html(run: Run) -> str:
     simulated = bool(run.info.data.get("simulated"))
     found = summary.duels(ranked, run.frame_scores)
     sections = [
-        summary.html(ranked, found, run.test, run.trials, simulated),
+        summary.html(ranked, found, run.test, run.trials, simulated)
+        if ranked
+        else summary.unfinished(run.trials, run.winners, run.retraining, run.written, simulated),
         *_comparison(ranked),
         *_gallery(frames),
         *_search(run, trials),
@@ -108,12 +117,13 @@ def html(run: Run) -> str:
         section("provenance", "Provenance", method.provenance(run.info)),
     ]
     css = Path(__file__).with_name("page.css").read_text(encoding="utf-8") + gallery.style(frames)
-    return _document(run.info, simulated, css, "\n".join(sections))
+    badges = ["simulated frames"] * simulated + ["not finished"] * (not ranked)
+    return _document(run.info, badges, css, "\n".join(sections))
 
 
-def _document(info: RunInfo, simulated: bool, css: str, body: str) -> str:
+def _document(info: RunInfo, badges: list[str], css: str, body: str) -> str:
     name, data = escape(info.name), escape(info.data.get("title", "detector frames"))
-    badge = ' <span class="badge">simulated frames</span>' if simulated else ""
+    badge = "".join(f' <span class="badge">{text}</span>' for text in badges)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -121,7 +131,7 @@ def _document(info: RunInfo, simulated: bool, css: str, body: str) -> str:
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{name}{" (simulated frames)" if simulated else ""} · gapsearch</title>
+<title>{name}{f" ({', '.join(badges)})" if badges else ""} · gapsearch</title>
 <style>
 {css}
 </style>
@@ -171,6 +181,12 @@ def _search(run: Run, trials: list[sweep.Row]) -> list[str]:
     curves = sweep.curves(run.progress, trials)
     if curves:
         parts += ["<h3>Learning curves</h3>", _plot(sweep.figure(curves), "learning-curves")]
+    retrained = sweep.curves(run.retraining, trials)
+    if retrained:
+        parts += [
+            "<h3>Retraining, at full length</h3>",
+            _plot(sweep.figure(retrained, by_network=True), "retraining"),
+        ]
     return [section("trials", "Trials", *parts)] if parts else []
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from reports.leaderboard import Row
 from reports.markup import escape, known, number
-from search.records import Evaluation, FrameScore, Trial
+from search.records import Epoch, Evaluation, FrameScore, Trial
 
 
 class Duel(NamedTuple):
@@ -81,21 +82,60 @@ def headline(rows: Sequence[Row], found: Sequence[Duel]) -> str:
     )
 
 
+def under_way(trials: Sequence[Trial], winners: Sequence[Trial], retraining: Sequence[Epoch]) -> str:
+    """Say in one plain sentence (no HTML) how far a run is that has measured nothing on the test frames yet."""
+    if winners:
+        last = {epoch.trial: epoch.epoch for epoch in retraining}
+        names = [
+            f"{winner.network} (trial {winner.trial}, "
+            + (f"{_counted(last[winner.trial], 'epoch')} done)" if winner.trial in last else "not begun)")
+            for winner in winners
+        ]
+        who = "winner is" if len(names) == 1 else "winners are"
+        return f"Not finished: the search is over, its {who} trained at full length: {', '.join(names)}."
+    running = sum(trial.state == "running" for trial in trials)
+    if not any(trial.epochs for trial in trials):
+        return "Not finished: the search has begun, and no trial has come to the end of an epoch yet."
+    ended = _counted(len(trials) - running, "trial has ended", "trials have ended")
+    return f"Not finished: {ended}, {number(running)} not yet."
+
+
+def unfinished(
+    trials: Sequence[Trial],
+    winners: Sequence[Trial],
+    retraining: Sequence[Epoch],
+    written: datetime,
+    simulated: bool,
+) -> str:
+    """Draw the summary of a run that has measured nothing on the test frames yet."""
+    basis = [
+        f"As it stood on {written:%Y-%m-%d at %H:%M} UTC. All figures so far are of validation frames, by which "
+        "trials are compared: the test frames are measured once, at the end."
+    ]
+    return _section(
+        under_way(trials, winners, retraining), basis, [*_best_tile(trials), *_trials_tile(trials)], simulated
+    )
+
+
 def html(
     rows: Sequence[Row], found: Sequence[Duel], test: Evaluation | None, trials: Sequence[Trial], simulated: bool
 ) -> str:
     """Draw the summary: the sentence, what it rests on, and a tile for each number."""
     tiles = [*map(_tile, found), *_recovered_tile(rows), *_trials_tile(trials)]
-    grid = f'<div class="tiles">{"".join(tiles)}</div>' if tiles else ""
     basis = []
     if test and rows:
         groups = _counted(test.groups, "sample or series", "samples or series")
         frames = _counted(test.frames, "test frame")
         basis.append(f"Measured on {frames} from {groups} that the search never saw.")
+    return _section(headline(rows, found), basis, tiles, simulated)
+
+
+def _section(sentence: str, basis: list[str], tiles: list[str], simulated: bool) -> str:
     if simulated:
-        basis.append("All frames are simulated; on measured frames the figures will differ.")
+        basis = [*basis, "All frames are simulated; on measured frames the figures will differ."]
+    grid = f'<div class="tiles">{"".join(tiles)}</div>' if tiles else ""
     return (
-        f'<section id="summary" aria-label="Summary">\n<p class="headline">{escape(headline(rows, found))}</p>\n'
+        f'<section id="summary" aria-label="Summary">\n<p class="headline">{escape(sentence)}</p>\n'
         f'<p class="basis">{" ".join(basis)}</p>\n{grid}\n</section>'
     )
 
@@ -132,17 +172,25 @@ def _recovered_tile(rows: Sequence[Row]) -> list[str]:
     return [_draw_tile("Recovered", " · ".join(shares), detail)]
 
 
+def _best_tile(trials: Sequence[Trial]) -> list[str]:
+    scored = [t for t in trials if t.state != "failed" and t.val_gap_l1 is not None and known(t.val_gap_l1)]
+    if not scored:
+        return []
+    best = min(scored, key=lambda trial: (trial.val_gap_l1, trial.trial))
+    detail = (
+        f"Validation gap L1 (10<sup>−3</sup>) of trial {best.trial}, {escape(best.network)}, epoch {best.epochs}."
+    )
+    return [_draw_tile("Best so far", number(best.val_gap_l1, 2, 1e3), detail)]
+
+
 def _trials_tile(trials: Sequence[Trial]) -> list[str]:
     if not trials:
         return []
-    words = {
-        "finished": "finished",
-        "stopped": "stopped early",
-        "interrupted": "interrupted",
-        "failed": "failed",
-    }
+    words = {"running": "not over yet", "stopped": "stopped early"}
+    order = ("finished", "stopped", "interrupted", "failed")
     counts = Counter(trial.state for trial in trials)
-    detail = ", ".join(f"{counts[state]} {word}" for state, word in words.items() if counts[state])
+    states = [*(state for state in order if counts[state]), *(state for state in counts if state not in order)]
+    detail = ", ".join(f"{counts[state]} {escape(words.get(state, state))}" for state in states)
     return [_draw_tile("Trials", number(len(trials)), detail.capitalize() + ".")]
 
 

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from reports.markup import duration, escape, known, number, table
+from reports.markup import DASH, duration, escape, known, number, table
 from search.records import Config, Epoch, Trial
 
 STATES = {
+    "running": "Not over yet: measured at their last epoch so far",
     "finished": "Finished: trained for all its epochs",
     "stopped": "Stopped early by ASHA: measured at its last epoch",
     "interrupted": "Interrupted by the time limit or by hand: measured at its last epoch",
@@ -26,6 +27,8 @@ LINES = {
     "": ("not over yet", "#8a919c", 1.2, 0.9),
 }
 """Name in the legend, colour, width and opacity of a curve."""
+COLORS = ("#e07b00", "#2f81d4", "#1a9c8c", "#8e5bd0")
+"""Of curves that differ by their network."""
 
 
 class Row(NamedTuple):
@@ -50,7 +53,8 @@ class Curve(NamedTuple):
 def rows(trials: Sequence[Trial], chosen: Sequence[Trial] = ()) -> list[Row]:
     """Sort trials by state, then validation gap L1, then number; a trial without a value comes last.
 
-    The winners are those that were chosen to be retrained; before that, the best of the finished ones.
+    The winners are those that were chosen to be retrained; before that, the best of the finished ones, if all trials
+    are over.
     """
     states = list(STATES)
 
@@ -60,7 +64,7 @@ def rows(trials: Sequence[Trial], chosen: Sequence[Trial] = ()) -> list[Row]:
 
     ordered = sorted(trials, key=key)
     winners = {trial.trial for trial in chosen}
-    if not winners:
+    if not winners and not any(trial.state == "running" for trial in trials):
         winners = {t.trial for t in ordered[:1] if t.state == "finished" and _value(t) < math.inf}
     return [Row(trial, trial.trial in winners) for trial in ordered]
 
@@ -96,12 +100,12 @@ def _cells(row: Row, keys: Sequence[str], many: bool) -> list[str]:
         name,
         number(trial.val_gap_l1, 3, 1e3),
         number(trial.val_gap_cc, 4),
-        str(trial.epochs),
-        duration(trial.seconds),
+        number(trial.epochs or None),
+        duration(trial.seconds if trial.epochs else None),
         number(trial.parameters),
     ]
-    cells += [escape(trial.network)] * many
-    return cells + [setting(trial.config[key]) if key in trial.config else "–" for key in keys]
+    cells += [escape(trial.network) or DASH] * many
+    return cells + [setting(trial.config[key]) if key in trial.config else DASH for key in keys]
 
 
 def setting(value: float | str) -> str:
@@ -135,21 +139,24 @@ def curves(epochs: Iterable[Epoch], rows: Sequence[Row]) -> list[Curve]:
     return sorted(found, key=lambda curve: curve.look == "winner")
 
 
-def figure(curves: Sequence[Curve]) -> go.Figure:
+def figure(curves: Sequence[Curve], *, by_network: bool = False) -> go.Figure:
     """Draw validation gap L1 against epoch, one line a trial, the config in the hover text."""
     chart = go.Figure()
     seen: set[str] = set()
+    networks = sorted({curve.network for curve in curves})
     for curve in curves:
         name, color, width, opacity = LINES[curve.look]
+        if by_network:
+            name, color = escape(curve.network), COLORS[networks.index(curve.network) % len(COLORS)]
         settings = "<br>".join(f"{escape(key)} {setting(value)}" for key, value in curve.config.items())
         chart.add_scatter(
             x=curve.epochs,
             y=[value * 1e3 for value in curve.val_gap_l1],
             mode="lines+markers",
             name=name,
-            legendgroup=curve.look,
+            legendgroup=name,
             legendrank=1 if curve.look == "winner" else 2,
-            showlegend=curve.look not in seen,
+            showlegend=name not in seen,
             line={"color": color, "width": width},
             marker={"size": 3 + width},
             opacity=opacity,
@@ -157,7 +164,7 @@ def figure(curves: Sequence[Curve]) -> go.Figure:
             * len(curve.epochs),
             hovertemplate="%{text}<br>epoch %{x}: L1 %{y:.3f} × 10<sup>−3</sup><extra></extra>",
         )
-        seen.add(curve.look)
+        seen.add(name)
     chart.update_layout(template="none", height=440, hovermode="closest", showlegend=True)
     chart.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"})
     chart.update_xaxes(title="epoch", showgrid=False)

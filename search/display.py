@@ -1,140 +1,244 @@
-"""What a person sees while a run works: one bar, the best so far, the time left."""
+"""What a person or a script sees of a run from the terminal, notebook or pipe that it was started in.
+
+A terminal has one live table, a notebook one output that is drawn again and again, a log one line a trial that ends.
+With `--quiet` there is nothing but errors and, at the end, the path of the leaderboard. With `--json` standard output
+has one JSON object a line and nothing else. Each has `event` and `time` (seconds since 1970), and
+
+    message     text (what a person would read)
+    searching   run, networks ({name: trials}), ended (trials of earlier sessions), seconds (limit, or null)
+    started     trial, network, epochs (planned), known_epochs (of earlier sessions), config
+    epoch       network, and all of `search.records.Epoch`: trial, epoch, val_gap_l1, seconds, ...
+    ended       trial, network, state, epochs (done), val_gap_l1, error
+    retraining  trial, network, epochs (planned), seconds (limit, or null)
+    retrained   network, and all of `search.records.Epoch`: one epoch of a winner
+    finished    folder, leaderboard (the page), scores (the rows of leaderboard.csv)
+    stopped     reason, code (the exit code), go_on (the command that goes on with the run, or "")
+
+where a number that is not finite is null.
+"""
 
 from __future__ import annotations
 
+import io
+import json
+import math
+import os
+import sys
 import threading
 import time
-from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.live import Live
 
 from search.records import Epoch, Trial, read_lines
+from search.view import Training, View, ended_line, picture
 
 if TYPE_CHECKING:
     from search.sampler import Proposal
 
-console = Console(highlight=False)
+NOTEBOOK = Console().is_jupyter
+"""Whether this process is the kernel of a notebook."""
+# There rich would make an HTML block of every line, and take the kernel's streams for a terminal.
+console = Console(highlight=False, force_jupyter=False, force_terminal=False if NOTEBOOK else None)
+
+NOTEBOOK_WIDTH, NOTEBOOK_PAUSE = 100, 0.5
+
+_as_json = False
+
+
+def choose(*, quiet: bool = False, as_json: bool = False) -> None:
+    """Show nothing, or JSON lines; else what a person reads."""
+    global _as_json
+    console.quiet = quiet or as_json
+    _as_json = as_json
 
 
 def say(text: str) -> None:
+    """Tell a person a line."""
+    write(text)
+    tell("message", text=text)
+
+
+def write(text: str) -> None:
     """Print a line as it is: not wrapped, its brackets not read as markup."""
     console.print(text, markup=False, soft_wrap=True)
 
 
-class SearchDisplay:
-    """A live line on a terminal; a line for each trial that ends elsewhere (logs, CI)."""
+def status(text: str) -> AbstractContextManager[object]:
+    """Say on a terminal what is being done, as long as it is."""
+    tell("message", text=text)
+    return console.status(text) if console.is_interactive else nullcontext()
 
-    def __init__(self, planned: dict[str, int], earlier: list[Trial], seconds: float | None) -> None:
-        """Show a search of so many trials of each network, some of which an earlier session did."""
-        self.total = sum(planned.values())
-        self.many = len(planned) > 1
-        self.deadline = None if seconds is None else time.monotonic() + seconds
-        self.running: dict[int, tuple[str, int, int]] = {}
-        """Name, epochs done and epochs planned."""
-        self.ends = Counter(trial.state for trial in earlier)
-        scored = [(trial.val_gap_l1, trial.trial) for trial in earlier if trial.val_gap_l1 is not None]
-        self.best: tuple[float, int] | None = min(scored, default=None)
-        self.progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[status]}"),
-            TimeElapsedColumn(),
+
+def tell(event: str, **facts: Any) -> None:
+    """Write an event as a line of JSON, where that is wanted."""
+    if not _as_json:
+        return
+    line = json.dumps(_finite({"event": event, "time": round(time.time(), 3), **facts}), allow_nan=False)
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read has left; that must not end the run.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextmanager
+def shown(look: Callable[[], View]) -> Iterator[Callable[[], None]]:
+    """Show a view while a block runs, live on a terminal or in a notebook; call what it gives after each change."""
+    if console.quiet:
+        yield lambda: None
+    elif console.is_interactive:
+        live = Live(
+            get_renderable=lambda: picture(look(), time.time(), console.width),
             console=console,
+            refresh_per_second=2,
             transient=True,
-            disable=not console.is_terminal,
         )
-        title = f"searching {', '.join(planned)}"
-        self.task = self.progress.add_task(title, total=self.total, status="starting Ray workers")
+        with live:
+            yield lambda: None
+    elif NOTEBOOK:
+        output = _NotebookOutput(look)
+        try:
+            yield output.changed
+        finally:
+            output.draw()
+    else:
+        yield lambda: None
+
+
+class _NotebookOutput:
+    """One output of a cell, drawn again: by the events of a run, for rich needs a widget library for it."""
+
+    def __init__(self, look: Callable[[], View]) -> None:
+        from IPython.display import display  # type: ignore[import-not-found]
+
+        self.look = look
+        self.drawn = time.monotonic()
+        self.handle = display(self._bundle(), raw=True, display_id=True)
+
+    def changed(self) -> None:
+        """Draw it again, unless that was a moment ago."""
+        if time.monotonic() - self.drawn > NOTEBOOK_PAUSE:
+            self.draw()
+
+    def draw(self) -> None:
+        """Draw it again."""
+        self.drawn = time.monotonic()
+        self.handle.update(self._bundle(), raw=True)
+
+    def _bundle(self) -> dict[str, str]:
+        paper = Console(file=io.StringIO(), record=True, width=NOTEBOOK_WIDTH, force_jupyter=False, highlight=False)
+        paper.print(picture(self.look(), time.time(), NOTEBOOK_WIDTH))
+        html = paper.export_html(code_format="<pre>{code}</pre>", inline_styles=True, clear=False)
+        return {"text/plain": paper.export_text(), "text/html": html}
+
+
+class SearchDisplay:
+    """A search as it goes on."""
+
+    def __init__(self, run: str, planned: dict[str, int], earlier: list[Trial], seconds: float | None) -> None:
+        """Show a search of so many trials of each network, some of which an earlier session did."""
+        self.view = View(
+            stage=f"{run}: searching {', '.join(planned)}",
+            total=sum(planned.values()),
+            ended=tuple(Training.of(trial, None) for trial in earlier),
+            deadline=None if seconds is None else time.time() + seconds,
+        )
+        self.stack = ExitStack()
+        tell("searching", run=run, networks=planned, ended=len(earlier), seconds=seconds)
 
     def __enter__(self) -> SearchDisplay:
-        self.progress.start()
+        self.changed = self.stack.enter_context(shown(lambda: self.view))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.progress.stop()
+    def __exit__(self, *error: object) -> None:
+        self.stack.close()
 
     def started(self, proposal: Proposal, network: str) -> None:
         """A trial was handed to a worker."""
-        name = f"{network} trial {proposal.trial}" if self.many else f"trial {proposal.trial}"
-        self.running[proposal.trial] = (name, proposal.known_epochs, proposal.epochs)
-        self._refresh()
+        row = Training(proposal.trial, network, proposal.epochs, epoch=proposal.known_epochs)
+        self.view = self.view.with_running(row)
+        facts = {"epochs": proposal.epochs, "known_epochs": proposal.known_epochs, "config": proposal.config}
+        tell("started", trial=proposal.trial, network=network, **facts)
+        self.changed()
 
     def epoch(self, epoch: Epoch) -> None:
         """A trial finished an epoch."""
-        name, _, planned = self.running[epoch.trial]
-        self.running[epoch.trial] = (name, epoch.epoch, planned)
-        found = (epoch.val_gap_l1, epoch.trial)
-        self.best = found if self.best is None else min(self.best, found)
-        self._refresh()
+        row = self.view.running[epoch.trial].after(epoch)
+        self.view = self.view.with_running(row)
+        tell("epoch", network=row.network, **asdict(epoch))
+        self.changed()
 
-    def ended(self, trial: int, state: str, value: float | None) -> None:
+    def ended(self, trial: int, state: str, error: str) -> None:
         """A trial ended."""
-        name, epochs, planned = self.running.pop(trial)
-        self.ends[state] += 1
-        if not console.is_terminal:
-            words = {"stopped": "stopped early"}.get(state, state)
-            score = "" if value is None else f", gap L1 {value * 1e3:.2f}e-3"
-            done = f"[{self.ends.total()}/{self.total}]"
-            say(f"  {name} {words} after {epochs} of {planned} epochs{score} {done}")
-        self._refresh()
-
-    def _refresh(self) -> None:
-        parts = [f"{len(self.running)} running", f"{self.ends['finished']} done"]
-        parts += [f"{self.ends['stopped']} stopped early"]
-        if self.ends["failed"]:
-            parts.append(f"{self.ends['failed']} failed")
-        if self.best is not None:
-            parts.append(f"best gap L1 {self.best[0] * 1e3:.2f}e-3 (trial {self.best[1]})")
-        if self.deadline is not None:
-            left = max(0.0, self.deadline - time.monotonic())
-            parts.append(f"{left / 60:.1f} min left")
-        self.progress.update(self.task, completed=self.ends.total(), status=", ".join(parts))
+        row = replace(self.view.running[trial], state=state, error=error)
+        self.view = self.view.with_ended(row)
+        facts = {"epochs": row.epoch, "val_gap_l1": row.gap_l1, "error": error}
+        tell("ended", trial=trial, network=row.network, state=state, **facts)
+        if not (console.is_interactive or NOTEBOOK):
+            write(ended_line(row, self.view))
+        self.changed()
 
 
 class RetrainDisplay:
-    """A bar over the epochs of a retrained winner, or over its time; read from its records."""
+    """A winner as it is retrained, read from its records: they are written by other processes."""
 
-    def __init__(self, records: Path, winner: Trial, epochs: int, seconds: float | None) -> None:
+    def __init__(self, run: str, records: Path, winner: Trial, epochs: int, seconds: float | None) -> None:
         self.records, self.winner, self.seconds = records, winner, seconds
-        self.progress = Progress(
-            SpinnerColumn(),
-            TextColumn(f"retraining {winner.network}, trial {winner.trial}"),
-            BarColumn(bar_width=20),
-            TextColumn("{task.fields[status]}"),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        total = epochs if seconds is None else seconds
-        self.task = self.progress.add_task("", total=total, status="starting workers")
+        self.epochs = self._read()
+        row = Training(winner.trial, winner.network, epochs)
+        self.view = View(stage=f"{run}: retraining", total=None)
+        self._advance(row, self.epochs)
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._follow, daemon=True)
+        self.stack = ExitStack()
+        tell("retraining", trial=winner.trial, network=winner.network, epochs=epochs, seconds=seconds)
 
     def __enter__(self) -> RetrainDisplay:
-        self.progress.start()
+        self.changed = self.stack.enter_context(shown(lambda: self.view))
         self.thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.over.set()
         self.thread.join()
-        self.progress.stop()
+        self.view = self.view.with_ended(replace(self.view.running[self.winner.trial], state="over"))
+        self.stack.close()
 
     def _follow(self) -> None:
-        while not self.over.wait(0.5):
-            if done := [epoch for epoch in read_lines(self.records) if epoch.trial == self.winner.trial]:
-                last = done[-1]
-                reached = last.epoch if self.seconds is None else min(last.seconds, self.seconds)
-                status = f"epoch {last.epoch}, gap L1 {last.val_gap_l1 * 1e3:.2f}e-3"
-                self.progress.update(self.task, completed=reached, status=status)
+        last = False
+        while not last:
+            # Once more after the end, for what was written since.
+            last = self.over.wait(0.5)
+            epochs = self._read()
+            if new := epochs[len(self.epochs) :]:
+                self.epochs = epochs
+                self._advance(self.view.running[self.winner.trial], new)
+                for epoch in new:
+                    tell("retrained", network=self.winner.network, **asdict(epoch))
+                self.changed()
+
+    def _read(self) -> list[Epoch]:
+        return [epoch for epoch in read_lines(self.records) if epoch.trial == self.winner.trial]
+
+    def _advance(self, row: Training, epochs: list[Epoch]) -> None:
+        deadline = None
+        if epochs:
+            row = row.after(epochs[-1])
+            # Its time runs from when the workers are there.
+            deadline = None if self.seconds is None else time.time() + self.seconds - row.seconds
+        self.view = replace(self.view.with_running(row), deadline=deadline)

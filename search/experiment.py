@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ from scattering.detectors import detector
 from scattering.errors import InputError
 from scattering.sources import from_files, simulated
 from scattering.windows import vertical_gaps, windows
-from search.display import console, say
+from search.display import say, status
+from search.preview import preview
 from search.provenance import machine, versions
 from search.records import (
     MethodScore,
@@ -108,7 +110,9 @@ def extended(settings: Settings, more: dict[str, Any]) -> Settings:
 
 
 def check_installed(settings: Settings) -> None:
-    """Raise InputError without the library whose networks are asked for."""
+    """Raise InputError without a library that is asked for."""
+    if settings.track == "mlflow" and find_spec("mlflow") is None:
+        raise InputError("--track mlflow needs MLflow, which is not installed: pip install mlflow")
     if settings.implementation == "pymsdtorch":
         from trainables import pymsdtorch
 
@@ -145,9 +149,9 @@ def load(settings: Settings) -> Dataset:
             f"where the vertical gaps of {chosen.name} vanish: take a larger one"
         )
     if settings.data:
-        with console.status("preparing frames"):
+        with status("preparing frames"):
             return from_files(settings.data, chosen, settings.size)
-    with console.status(f"simulating {settings.frames} frames of {chosen.name} (kept for later runs)"):
+    with status(f"simulating {settings.frames} frames of {chosen.name} (kept for later runs)"):
         return simulated(chosen, settings.size, settings.frames, settings.seed)
 
 
@@ -168,7 +172,8 @@ def run(settings: Settings, data: Dataset, asked: dict[str, Any], extends: bool 
             _reopen(settings)
         winners = read_table(folder / "winners.csv", Trial)
         if not winners or not all(model_path(folder, winner.network).exists() for winner in winners):
-            _train(settings, (train, validation), asked)
+            with preview(folder):
+                _train(settings, (train, validation), asked)
         if not (folder / "leaderboard.csv").exists():
             _evaluate(settings, test)
     return read_table(folder / "leaderboard.csv", MethodScore)
@@ -204,7 +209,7 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, A
 
     folder = settings.folder
     with ExitStack() as stack:
-        with console.status("starting Ray"):
+        with status("starting Ray"):
             stack.enter_context(cluster())
             import ray
 
@@ -243,7 +248,7 @@ def _time(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]], resource
         return f"time: at most {settings.gpu_hours:g} GPU-hours"
     if settings.minutes is not None:
         return f"time: at most {settings.minutes:g} minutes"
-    with console.status("measuring a training step"):
+    with status("measuring a training step"):
         hours = preflight.estimate_time(settings, data, resources)
     took = f"{hours:.1f} hours" if hours >= 1 else f"{max(hours * 60, 1):.0f} minutes"
     return f"time: about {took} for the search at the speed of its first configuration; --minutes would limit it"
@@ -331,7 +336,7 @@ def _evaluate(settings: Settings, test: Dataset) -> None:
         network, task = load(model_path(folder, winner.network))
         seconds = max((epoch.seconds for epoch in epochs if epoch.trial == winner.trial), default=0.0)
         methods.append(network_method(NETWORKS[winner.network], network, task, test, seconds))
-    with console.status(f"measuring on {len(test)} test frames"):
+    with status(f"measuring on {len(test)} test frames"):
         result = evaluate([*methods, *CLASSICAL], test)
     write_json(folder / "evaluation.json", result.test_set)
     write_table(folder / "scores.csv", result.frames)

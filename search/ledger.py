@@ -165,7 +165,7 @@ class Ledger:
         self.checkpoint(trial).unlink(missing_ok=True)
         self.write_trials()
         if self.display is not None:
-            self.display.ended(trial, state, None if last is None else last.val_gap_l1)
+            self.display.ended(trial, state, reason)
 
     def _end(self, trial: int, last: Epoch | None, sampler: Sampler) -> tuple[str, str]:
         """How a trial ended, and why where it says so."""

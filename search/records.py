@@ -16,6 +16,8 @@ A run lives in one folder::
         gallery.npz         a few test frames, filled by every method: `Gallery`
         models/<network>.safetensors
         report/index.html
+        tensorboard/        one folder of events a trial, with --track tensorboard
+        mlflow.db           with --track mlflow
 """
 
 from __future__ import annotations
@@ -86,7 +88,7 @@ class Trial:
     network: str
     state: str
     """finished, stopped (early, by ASHA), interrupted (by the time limit), infeasible (too large for the memory) or
-    failed."""
+    failed; see `trials_so_far` for one more."""
     epochs: int
     val_gap_l1: float | None
     val_gap_cc: float | None
@@ -247,6 +249,36 @@ def read_table(path: Path, kind: type[Record]) -> list[Record]:
                     values.setdefault(column, {})[key] = json.loads(cell)
             records.append(kind(**values))
     return records
+
+
+def trials_so_far(folder: Path) -> list[Trial]:
+    """Return the trials of a run; before its search is over, those that have not ended are `running`.
+
+    trials.csv is written when a trial ends, and calls the others interrupted: what they have come to since is in
+    progress.jsonl. Network and configuration of a trial that began later are not known, "" and {}.
+    """
+    trials = {trial.trial: trial for trial in read_table(folder / "trials.csv", Trial)}
+    if (folder / "winners.csv").exists():
+        return list(trials.values())
+    last = {epoch.trial: epoch for epoch in read_lines(folder / "progress.jsonl")}
+    for number in last.keys() | trials.keys():
+        known, epoch = trials.get(number), last.get(number)
+        if known is None:
+            known = Trial(number, "", "interrupted", 0, None, None, None, None, None, 0.0)
+        if known.state != "interrupted":
+            continue
+        trials[number] = dataclasses.replace(known, state="running")
+        if epoch is not None:
+            trials[number] = dataclasses.replace(
+                trials[number],
+                epochs=epoch.epoch,
+                val_gap_l1=epoch.val_gap_l1,
+                val_gap_cc=epoch.val_gap_cc,
+                val_loss=epoch.val_loss,
+                train_loss=epoch.train_loss,
+                seconds=epoch.seconds,
+            )
+    return list(trials.values())
 
 
 def write_gallery(path: Path, gallery: Gallery) -> None:

@@ -64,7 +64,7 @@ def retrain(
             failure_config=ray_train.FailureConfig(max_failures=RETRIES),
         ),
     )
-    with RetrainDisplay(progress, winner, epochs, seconds):
+    with RetrainDisplay(settings.name, progress, winner, epochs, seconds):
         _fit(trainer)
     shutil.rmtree(folder / "retrain", ignore_errors=True)
     checkpoint.unlink(missing_ok=True)

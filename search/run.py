@@ -10,11 +10,13 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
 from scattering.errors import InputError
-from search.settings import ALL, COMPARISONS, IMPLEMENTATIONS, NETWORKS, POINTS, PRESETS, RUNS, resolve
+from search.display import choose, tell, write
+from search.settings import ALL, COMPARISONS, IMPLEMENTATIONS, NETWORKS, POINTS, PRESETS, RUNS, TRACKERS, resolve
 
 # As it can be typed: the Python of a virtual environment in this folder by its relative path.
 _PYTHON = Path(sys.executable)
@@ -41,6 +43,11 @@ examples:
       go on with a run that was stopped
   python -m search.run tunet --name friday --resume --trials 50
       go on with a run that has ended, up to 50 trials"""
+
+IDENTITY = (
+    "data", "detector", "size", "frames", "epochs", "points", "implementation", "task", "compare_at", "track", "seed",
+)  # fmt: skip
+"""What makes a run what it is: given once."""
 
 EXTENDS = ("trials", "minutes", "gpu_hours")
 """Efforts that a resumed run may have more of."""
@@ -147,6 +154,17 @@ def parser() -> Parser:
     machine.add_argument(
         "--parallel", type=int, metavar="N", help="trials at once (default: as many as fit the machine)"
     )
+    output = p.add_argument_group("output")
+    form = output.add_mutually_exclusive_group()
+    form.add_argument("--quiet", action="store_true", help="print errors and the path of the leaderboard, no more")
+    form.add_argument(
+        "--json", action="store_true",
+        help="print one JSON object a line, as things happen (search/display.py says which)",
+    )  # fmt: skip
+    output.add_argument(
+        "--track", choices=TRACKERS,
+        help="write every trial for TensorBoard or MLflow, too, into the folder of the run",
+    )  # fmt: skip
     run = p.add_argument_group("run")
     run.add_argument("--name", help="folder under runs/ (default: the network and the time)")
     run.add_argument("--seed", type=int, metavar="N", help="of frames, split and proposals (default: 0)")
@@ -170,32 +188,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     arguments = list(sys.argv[1:] if argv is None else argv)
     options, name = None, ""
+    choose()
     try:
         options = parser().parse_args(arguments)
+        choose(quiet=options.quiet, as_json=options.json)
         name = check_name(options.name or f"{options.network}-{datetime.now():%Y%m%d-%H%M%S}")
         follow(options, name, f"{PROGRAM} {shlex.join(arguments)}")
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return stop(2, f"error: {error}")
     except OSError as error:
         if error.errno not in STORAGE_ERRORS:
             raise
-        print(
-            f"error: cannot write {error.filename or 'the run'}: {error.strerror}{go_on(options, name)}",
-            file=sys.stderr,
-        )
-        return 2
+        reason = f"error: cannot write {error.filename or 'the run'}: {error.strerror}"
+        return stop(2, reason, go_on(options, name))
     except KeyboardInterrupt:
-        print(f"\nstopped{go_on(options, name)}", file=sys.stderr)
-        return 130
+        return stop(130, "\nstopped", go_on(options, name))
     return 0
 
 
+def stop(code: int, reason: str, go_on: str = "") -> int:
+    """Say why a run ends early, and how to go on with it; returns the exit code."""
+    print(f"{reason}; go on with: {go_on}" if go_on else reason, file=sys.stderr)
+    tell("stopped", reason=reason.strip(), code=code, go_on=go_on)
+    return code
+
+
 def go_on(options: argparse.Namespace | None, name: str) -> str:
-    """Return how to resume a run, where there is one."""
+    """Return the command that resumes a run, where there is one."""
     if options is None or not (RUNS / name / "run.json").exists():
         return ""
-    return f"; go on with: {PROGRAM} {options.network} --name {name} --resume"
+    return f"{PROGRAM} {options.network} --name {name} --resume"
 
 
 def follow(options: argparse.Namespace, name: str, command: str) -> None:
@@ -210,10 +232,8 @@ def follow(options: argparse.Namespace, name: str, command: str) -> None:
         raise InputError(f"the network must be one of {', '.join(names)}, got {options.network!r}{hint}")
     from reports import leaderboard, page
     from search import experiment
-    from search.display import say
 
-    keys = ("data", "detector", "size", "frames", "epochs", "points", "implementation", "task", "compare_at", "seed")
-    given = {key: getattr(options, key) for key in (*keys, *EXTENDS)}
+    given = {key: getattr(options, key) for key in (*IDENTITY, *EXTENDS)}
     asked = {key: getattr(options, key) for key in MACHINE}
     for key, value in asked.items():
         if value is not None and not value > 0 and not (key == "gpus" and value == 0):
@@ -222,7 +242,7 @@ def follow(options: argparse.Namespace, name: str, command: str) -> None:
         raise InputError(f"a trial trains on one GPU or a part of it, got --gpus-per-trial {asked['gpus']:g}: take 1")
     more: dict[str, int | float] = {}
     if options.resume:
-        extra = [f"--{key.replace('_', '-')}" for key in (*keys, "preset") if getattr(options, key) is not None]
+        extra = [f"--{key.replace('_', '-')}" for key in (*IDENTITY, "preset") if getattr(options, key) is not None]
         if extra:
             raise InputError(f"--resume goes on with the settings of the run, got {', '.join(extra)}: leave them out")
         more = {key: given[key] for key in EXTENDS if given[key] is not None}
@@ -232,8 +252,12 @@ def follow(options: argparse.Namespace, name: str, command: str) -> None:
             resolve(options.network, name, options.preset or default_preset(), given), command
         )
     scores = experiment.run(settings, data, asked, extends=bool(more))
-    say("\n" + leaderboard.text(leaderboard.rows(scores)))
-    say(f"\nleaderboard: {page.write(settings.folder)}")
+    path = page.write(settings.folder)
+    tell("finished", folder=str(settings.folder), leaderboard=str(path), scores=[asdict(score) for score in scores])
+    write("\n" + leaderboard.text(leaderboard.rows(scores)))
+    write(f"\nleaderboard: {path}")
+    if options.quiet:
+        print(path)
 
 
 def check_name(name: str) -> str:

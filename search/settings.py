@@ -29,6 +29,8 @@ ALL = "all"
 IMPLEMENTATIONS = {"gapsearch": tuple(NETWORKS), "pymsdtorch": ("tunet", "msdnet")}
 """Whose code a network is, and which networks there are of it."""
 
+TRACKERS = ("tensorboard", "mlflow")
+
 POINTS = ("search", "paper", "paper,search")
 """Where configurations come from: proposals, the paper's tables, or first these and then proposals."""
 
@@ -67,6 +69,7 @@ PRESETS = {
 
 UNSET: dict[str, Any] = {
     "task": None,
+    "track": None,
     "seed": 0,
     "detector": "Pilatus2M",
     "data": (),
@@ -108,6 +111,8 @@ class Settings:
     points: str
     task: str | None
     """blind or residual; None: the search decides."""
+    track: str | None
+    """tensorboard or mlflow, which are told of every trial; None: neither."""
     size: int
     frames: int
     trials: int

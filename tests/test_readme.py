@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from search import run
+from search import run, watch
 from search.settings import resolve
 from trainables import pymsdtorch
 
@@ -31,20 +31,29 @@ def test_every_command_is_understood(line: str) -> None:
     words = [word for word in shlex.split(line) if not re.fullmatch(r"[A-Z_]+=\S+", word)]
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    elif words[:2] != [".venv/bin/python", "-m"]:
+        # Programs of others, on files of a run.
+        assert [word for word in words if "runs/mine" in word]
+        assert words[0].removeprefix(".venv/bin/") in ("optuna-dashboard", "tensorboard", "mlflow")
     else:
-        assert words[:2] == [".venv/bin/python", "-m"]
         if words[2] == "search.run":
             options = vars(run.parser().parse_args(words[3:]))
             resolve(
                 options["network"], run.check_name(options["name"]), options.pop("preset") or "quick", known(options)
             )
+        elif words[2] == "search.watch":
+            assert watch.parser().parse_args(words[3:]).run == "mine"
         else:
-            assert words[2:] in (["reports", "runs/mine"], ["pip", "install", "-e", ".[pymsdtorch]"])
+            assert words[2:] in (
+                ["reports", "runs/mine"],
+                ["pip", "install", "-e", ".[pymsdtorch]"],
+                ["pip", "install", "optuna-dashboard"],
+            )
 
 
 def known(options: dict[str, Any]) -> dict[str, Any]:
     """What of a command line makes settings."""
-    return {key: value for key, value in options.items() if key not in ("network", "name", "resume")}
+    return {key: value for key, value in options.items() if key not in ("network", "name", "resume", "quiet", "json")}
 
 
 def test_python_is_understood() -> None:

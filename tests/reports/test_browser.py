@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reports import page
+from search.records import Epoch, Trial, append_line, read_table
 
 PROBE = """<script>
 const errors = [];
@@ -62,3 +63,22 @@ def test_a_browser_draws_the_page_without_error_or_sideways_scrolling(make_run, 
     assert seen["width"] <= width
     assert (seen["figures"], seen["empty"], seen["narrow"], seen["broken"]) == (3, 0, 0, 0)
     assert not seen["hacked"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on PATH")
+@pytest.mark.parametrize("width", [390, 1600])
+def test_a_browser_draws_the_page_of_a_run_under_way(make_run, tmp_path, width):
+    run = make_run(tmp_path / "run")
+    for name in ("leaderboard.csv", "evaluation.json", "scores.csv", "gallery.npz"):
+        (run / name).unlink()
+    (winner,) = read_table(run / "winners.csv", Trial)
+    for number in range(1, 4):
+        append_line(
+            run / "retraining.jsonl", Epoch(winner.trial, number, 0.02, 0.02, 6e-3 / number, 0.99, 1e-3, 9.0 * number)
+        )
+    seen = open_page(page.write(run).read_text(encoding="utf-8"), width, tmp_path)
+    assert seen["errors"] == []
+    assert seen["width"] <= width
+    # The learning curves of the search and of the retraining.
+    assert (seen["figures"], seen["empty"], seen["narrow"], seen["broken"]) == (2, 0, 0, 0)

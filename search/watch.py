@@ -1,0 +1,191 @@
+"""`python -m search.watch RUN`: follow a run from another terminal, by the files in its folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from scattering.errors import InputError, one_line
+from search.display import console, shown, write
+from search.records import MethodScore, RunInfo, Trial, model_path, read_json, read_lines, read_table, trials_so_far
+from search.settings import ALL, IMPLEMENTATIONS, RUNS, SEARCH_SHARE
+from search.view import Training, View, duration, ended_line, picture
+
+PAUSE = 1.0
+QUIET = 60.0
+"""Seconds without a new line after which a run is said to be quiet; or three epochs, where they take longer."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    p = argparse.ArgumentParser(prog="python -m search.watch", description=__doc__)
+    p.add_argument("run", metavar="RUN", help="a name under runs/, or a run folder")
+    p.add_argument("--once", action="store_true", help="say how it stands now, and leave")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Follow a run; 0 when it has its leaderboard, 2 when there is no such run, 130 when left with Ctrl-C."""
+    options = parser().parse_args(argv)
+    try:
+        folder = find(options.run)
+        if not options.once:
+            follow(folder)
+        if is_finished(folder):
+            show_leaderboard(folder)
+        else:
+            console.print(picture(read(folder, time.time()), time.time(), console.width))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def find(name: str) -> Path:
+    """Return the folder of a run.
+
+    Raises InputError when there is none.
+    """
+    for folder in (RUNS / name, Path(name)):
+        if (folder / "run.json").is_file():
+            return folder
+    known = ", ".join(sorted(path.parent.name for path in RUNS.glob("*/run.json"))) or "none yet"
+    raise InputError(f"a run is a name under {RUNS}/ or a run folder, got {name!r}; runs: {known}")
+
+
+def follow(folder: Path) -> None:
+    """Show a run until it has its leaderboard."""
+    view = read(folder, time.time())
+    with shown(lambda: view) as changed:
+        while not is_finished(folder):
+            time.sleep(PAUSE)
+            before, view = view, read(folder, time.time())
+            changed()
+            if not console.is_interactive:
+                _log(before, view)
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run has its leaderboard."""
+    return (folder / "leaderboard.csv").exists()
+
+
+def show_leaderboard(folder: Path) -> None:
+    """Print the leaderboard of a run."""
+    from reports import leaderboard
+
+    write(leaderboard.text(leaderboard.rows(read_table(folder / "leaderboard.csv", MethodScore))))
+    write(f"\nleaderboard: {folder / 'report' / 'index.html'}")
+
+
+def _log(before: View, view: View) -> None:
+    """Say what has happened between two looks, where there is no table."""
+    if view.stage != before.stage:
+        write(view.stage)
+    elif view.quiet and not before.quiet:
+        write(view.quiet)
+    known = {row.trial for row in before.ended}
+    for row in view.ended:
+        if view.stage == before.stage and row.trial not in known:
+            write(ended_line(row, view))
+
+
+def read(folder: Path, now: float) -> View:
+    """Return what the files of a run say of it `now`, in seconds since 1970.
+
+    Raises InputError when one of them cannot be read.
+    """
+    try:
+        info = read_json(folder / "run.json", RunInfo)
+        winners = read_table(folder / "winners.csv", Trial)
+        view = _retraining(folder, info, winners) if winners else _searching(folder, info, now)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"a run folder holds only what a search wrote, {folder} does not ({one_line(error)})"
+        ) from None
+    return view if is_finished(folder) else replace(view, quiet=_quiet(folder, info, now))
+
+
+def _searching(folder: Path, info: RunInfo, now: float) -> View:
+    """The trials of a search, the ended ones in the order of their last epochs."""
+    settings = info.settings
+    networks = _networks(info)
+    order = {epoch.trial: place for place, epoch in enumerate(read_lines(folder / "progress.jsonl"))}
+    trials = sorted(trials_so_far(folder), key=lambda trial: order.get(trial.trial, -1))
+    rows = [Training.of(trial, settings["epochs"]) for trial in trials]
+    # A trial that has not come to its first epoch has but its log.
+    logs = {int(path.stem) for path in folder.glob("trials/*.log")} - {row.trial for row in rows}
+    rows += [Training(number, "", settings["epochs"]) for number in logs]
+    if networks:
+        # They take turns in the numbers of the trials.
+        rows = [replace(row, network=row.network or networks[row.trial % len(networks)]) for row in rows]
+    known = networks and settings["points"] == "search"
+    limit = None
+    if settings["minutes"] is not None:
+        limit = datetime.fromisoformat(info.created).timestamp() + settings["minutes"] * 60 * SEARCH_SHARE
+    return View(
+        stage=f"{info.name}: searching {', '.join(networks) or info.network}",
+        total=settings["trials"] * len(networks) if known else None,
+        running={row.trial: row for row in rows if row.state == "running"},
+        ended=tuple(row for row in rows if row.state != "running"),
+        # A resumed search has its time anew, and began nobody knows when.
+        deadline=limit if limit is not None and now < limit else None,
+    )
+
+
+def _networks(info: RunInfo) -> tuple[str, ...]:
+    """The networks of a run, as far as run.json names them."""
+    if info.network != ALL:
+        return (info.network,)
+    # Which ones the paper has points of is known where the spaces are, and these need Optuna.
+    return () if info.settings["points"] == "paper" else IMPLEMENTATIONS[info.settings["implementation"]]
+
+
+def _retraining(folder: Path, info: RunInfo, winners: list[Trial]) -> View:
+    """The winners, retrained one after the other."""
+    settings, records = info.settings, folder / "retraining.jsonl"
+    last = {epoch.trial: epoch for epoch in read_lines(records)}
+    epochs = settings["retrain_epochs"] if settings["points"] != "paper" else None
+    rows = []
+    for winner in winners:
+        row = Training(winner.trial, winner.network, epochs)
+        row = row.after(last[winner.trial]) if winner.trial in last else row
+        rows.append(replace(row, state="retrained") if model_path(folder, winner.network).exists() else row)
+    waiting = [row for row in rows if row.state == "running"]
+    stage = "retraining" if waiting else "finished" if is_finished(folder) else "measuring on test frames"
+    deadline = None
+    if waiting and settings["minutes"] is not None and records.exists():
+        share = settings["minutes"] * 60 * (1 - SEARCH_SHARE) / len(winners)
+        deadline = records.stat().st_mtime + share * len(waiting) - waiting[0].seconds
+    return View(
+        stage=f"{info.name}: {stage}",
+        total=len(winners),
+        running={row.trial: row for row in waiting[:1]},
+        ended=tuple(row for row in rows if row.state != "running"),
+        deadline=deadline,
+    )
+
+
+def _quiet(folder: Path, info: RunInfo, now: float) -> str:
+    """Say since when nothing has been written; nothing as long as that is usual."""
+    epochs = read_lines(folder / "progress.jsonl") + read_lines(folder / "retraining.jsonl")
+    usual = max((epoch.seconds / epoch.epoch for epoch in epochs), default=0.0)
+    files = [path for path in (*folder.iterdir(), *folder.glob("trials/*")) if path.is_file()]
+    last = max(path.stat().st_mtime for path in files)
+    if now - last < max(QUIET, 3 * usual):
+        return ""
+    return (
+        f"quiet since {datetime.fromtimestamp(last):%Y-%m-%d %H:%M} ({duration(now - last)}): nothing was written; "
+        f"if it was stopped, go on with: python -m search.run {info.network} --name {info.name} --resume"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
