@@ -25,18 +25,23 @@ QUIET = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
 }
 
+LOOPBACK = {
+    # Without it Ray takes 127.0.0.1 for a mistake and listens on all interfaces, even where nobody else is to join.
+    # Read when ray is imported (ray/_private/services.py: resolve_ip_for_localhost).
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+}
+
 
 @contextmanager
 def cluster() -> Iterator[None]:
     """Connect to Ray for the length of a block; a local Ray is started and ended with it."""
-    for name, value in QUIET.items():
+    # A local Ray of our own, whatever else runs here, unless the user names a cluster.
+    address = os.environ.get("RAY_ADDRESS", "local")
+    for name, value in (QUIET | LOOPBACK if address == "local" else QUIET).items():
         os.environ.setdefault(name, value)
     import ray
 
-    # A local Ray of our own, whatever else runs here, unless the user names a cluster.
-    address = os.environ.get("RAY_ADDRESS", "local")
-    own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    local = own if address == "local" else {}
+    local: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"} if address == "local" else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
     except ConnectionError:
