@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from scattering.errors import InputError
+from scattering.errors import InputError, one_line
 
-QUIET = {
+SETTINGS = {
+    # Ray takes it for granted for a Ray of our own, but not for one that RAY_ADDRESS names.
+    "RAY_AUTH_MODE": "token",
     # Ray's own console output: our display says what matters.
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -37,14 +41,15 @@ def cluster() -> Iterator[None]:
     """Connect to Ray for the length of a block; a local Ray is started and ended with it."""
     # A local Ray of our own, whatever else runs here, unless the user names a cluster.
     address = os.environ.get("RAY_ADDRESS", "local")
-    for name, value in (QUIET | LOOPBACK if address == "local" else QUIET).items():
+    for name, value in (SETTINGS | LOOPBACK if address == "local" else SETTINGS).items():
         os.environ.setdefault(name, value)
     import ray
 
-    local: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"} if address == "local" else {}
+    own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    local = own if address == "local" else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
-    except ConnectionError:
+    except (ConnectionError, ray.exceptions.AuthenticationError):
         raise InputError(
             f"RAY_ADDRESS must name a running Ray cluster whose token is in ~/.ray/auth_token, got {address!r}: "
             "start one, or unset RAY_ADDRESS to run on this machine"
@@ -55,6 +60,55 @@ def cluster() -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+ANSWER_SECONDS = 60
+"""How long a node may take to look at the run's folder; a dead network mount blocks for ever."""
+
+
+def check_shared(folder: Path) -> None:
+    """Let every node of the cluster read and write in the run's folder.
+
+    Raises InputError naming the first node that cannot. Nodes that join later are not asked.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    if len(nodes) == 1:
+        return
+    token = folder.resolve() / f".{uuid.uuid4().hex}"
+    token.touch()
+    look = ray.remote(num_cpus=0, max_retries=0)(_look)
+    places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
+    answers = [look.options(scheduling_strategy=place).remote(token, place.node_id) for place in places]
+    try:
+        for node, answer in zip(nodes, answers, strict=True):
+            try:
+                trouble = ray.get(answer, timeout=ANSWER_SECONDS)
+            except ray.exceptions.GetTimeoutError:
+                trouble = f"does not answer within {ANSWER_SECONDS} s"
+            except ray.exceptions.RayError as error:
+                trouble = f"cannot look: {one_line(error)}"
+            if trouble:
+                raise InputError(
+                    f"all machines of the cluster must share the folder of the runs, {node['NodeManagerAddress']} "
+                    f"{trouble}: start in a folder that all of them mount at the same place (clusters/README.md)"
+                )
+    finally:
+        for left in token.parent.glob(f"{token.name}*"):
+            left.unlink(missing_ok=True)
+
+
+def _look(token: Path, node: str) -> str:
+    """Return what is wrong with the folder as this node sees it; nothing: an empty text."""
+    if not token.exists():
+        return f"does not see {token.parent}"
+    try:
+        token.with_name(f"{token.name}.{node}").touch()
+    except OSError as error:
+        return f"cannot write in {token.parent} ({error.strerror})"
+    return ""
 
 
 def node_size() -> tuple[int, int]:

@@ -148,7 +148,7 @@ def run(settings: Settings, data: Dataset) -> list[MethodScore]:
 
 def _train(settings: Settings, data: tuple[Dataset, Dataset]) -> None:
     """Search and retrain on (train, validation) frames; neither ever holds a test frame."""
-    from search.cluster import cluster
+    from search.cluster import check_shared, cluster
 
     search_time = retrain_time = None
     if settings.minutes is not None:
@@ -158,6 +158,7 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset]) -> None:
     with ExitStack() as stack:
         with console.status("starting Ray"):
             stack.enter_context(cluster())
+            check_shared(folder)
             import ray
 
             from search.tuner import search
