@@ -69,7 +69,7 @@ def listening(pids: list[int]) -> set[Port]:
         with suppress(OSError):
             for handle in Path(f"/proc/{pid}/fd").iterdir():
                 with suppress(OSError):
-                    owners[os.readlink(handle)] = pid
+                    owners[str(handle.readlink())] = pid
     found = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:

@@ -45,7 +45,9 @@ def test_no_port_of_a_local_run_listens_beyond_loopback(command: Command) -> Non
         time.sleep(0.2)
     assert process.returncode == 0, command.log.read_text()
     owners = " ".join(port.process for port in seen)
-    assert all(name in owners for name in ("gcs_server", "raylet", "ray::ImplicitFunc", "ray::RayTrainWorker")), owners
+    assert all(name in owners for name in ("gcs_server", "raylet", "ray::ImplicitFunc", "ray::RayTrainWorker")), (
+        owners
+    )
     assert {port for port in seen if not port.is_local()} == set()
 
 
