@@ -2,8 +2,7 @@
 # A Ray node on a host that others use, too: it stops what it started and nothing else, where `ray stop` would end
 # every Ray of this user.
 #
-#   clusters/node.sh head PORT [options of ray start]
-#   clusters/node.sh worker ADDRESS [options of ray start]
+#   clusters/node.sh ray start [options]
 #   clusters/node.sh stop
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,10 +13,14 @@ own="${TMPDIR:-/tmp}/gapsearch-$(id -un)"
 [ -O "$own" ] || { echo "$own must be yours: remove it, or set TMPDIR" >&2; exit 2; }
 log="$own/ray.txt" pid="$own/ray.pid"
 
+running() {
+    [ -s "$pid" ] && grep -qs "$own" "/proc/$(cat "$pid")/cmdline"
+}
+
 stop() {
-    if [ -s "$pid" ] && grep -qs "$own" "/proc/$(cat "$pid")/cmdline"; then
+    if running; then
         kill "$(cat "$pid")"
-        while [ -e "/proc/$(cat "$pid")" ]; do sleep 0.2; done
+        while running; do sleep 0.2; done
     fi
     rm -f "$pid"
 }
@@ -26,17 +29,16 @@ start() {
     stop
     ulimit -n "$(ulimit -Hn)"
     export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
-    setsid nohup .venv/bin/ray start --block --temp-dir="$own" "$@" > "$log" 2>&1 < /dev/null &
+    setsid nohup .venv/bin/ray start --block --temp-dir="$own" "${@:3}" > "$log" 2>&1 < /dev/null &
     echo $! > "$pid"
     until grep -q "Ray runtime started" "$log"; do
-        [ -e "/proc/$(cat "$pid")" ] || { cat "$log"; exit 1; }
         sleep 0.2
+        running || { cat "$log"; exit 1; }
     done
 }
 
-case "${1:-}" in
-    head) start --head --port="$2" --dashboard-host=127.0.0.1 "${@:3}" ;;
-    worker) start --address="$2" "${@:3}" ;;
+case "$*" in
+    "ray start "*) start "$@" ;;
     stop) stop ;;
-    *) sed -n '2,/^set/{/^#/p}' "$0" >&2; exit 2 ;;
+    *) grep '^#  ' "$0" >&2; exit 2 ;;
 esac
