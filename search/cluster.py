@@ -6,7 +6,7 @@ import logging
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,11 @@ def cluster() -> Iterator[None]:
         os.environ.setdefault(name, value)
     import ray
 
+    # Ray leaves its token readable to everybody. A home that cannot be written holds none.
+    with suppress(OSError):
+        private = Path.home() / ".ray"
+        private.mkdir(exist_ok=True)
+        private.chmod(0o700)
     own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     local = own if address == "local" else {}
     try:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -51,38 +52,53 @@ def test_no_port_of_a_local_run_listens_beyond_loopback(command: Command) -> Non
     assert {port for port in seen if not port.is_local()} == set()
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the Ray of a local run listens, for as long as the module's tests last."""
+class Local(NamedTuple):
+    """The Ray of a local run."""
+
+    address: str
+    home: Path
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[Local]:
+    """The Ray of a run of somebody who never used Ray before, and whose files are open to all."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+        [sys.executable, "-c", HOLD],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        umask=0o022,
+        env={**environment, "HOME": str(tmp_path)},
     )
     assert process.stdout is not None
     with process:
-        yield process.stdout.readline().strip()
+        yield Local(process.stdout.readline().strip(), tmp_path)
         kill(descendants(process.pid))
 
 
-def client(address: str, **environment: str) -> subprocess.Popen[str]:
+def client(local: Local, **environment: str) -> subprocess.Popen[str]:
     """A program that connects to a Ray as any other program on this machine could."""
     known = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     return subprocess.Popen(
-        [sys.executable, "-c", CLIENT.format(address=address)],
+        [sys.executable, "-c", CLIENT.format(address=local.address)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**known, **LOOPBACK, **environment},
+        env={**known, **LOOPBACK, "HOME": str(local.home), **environment},
     )
 
 
-def test_only_who_has_the_token_connects(address: str, tmp_path: Path) -> None:
-    wrong = tmp_path / "token"
+def test_only_who_has_the_token_connects(local: Local, tmp_path: Path) -> None:
+    token = local.home / ".ray" / "auth_token"
+    assert len(token.read_text()) >= 32
+    assert token.parent.stat().st_mode & 0o777 == 0o700
+    wrong = tmp_path / "wrong"
     wrong.write_text("0" * 64)
     clients = {
-        "none": client(address, RAY_AUTH_MODE="disabled"),
-        "wrong": client(address, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(wrong)),
-        "right": client(address, RAY_AUTH_MODE="token"),
+        "none": client(local, RAY_AUTH_MODE="disabled"),
+        "wrong": client(local, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(wrong)),
+        "right": client(local, RAY_AUTH_MODE="token"),
     }
     answers = {}
     try:
