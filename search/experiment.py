@@ -173,6 +173,8 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset]) -> None:
             for network, winner in winners.items():
                 say(_summary(trials, network, winner))
             _write_winners(folder, winners)
+            # Machines may have joined.
+            check_shared(folder)
         _retrain(settings, shared, retrain_time)
     for left in (folder / "models").glob("*.pt"):
         # Of a model that was written just before a session was killed.
