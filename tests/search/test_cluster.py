@@ -113,3 +113,17 @@ def test_only_who_has_the_token_connects(local: Local, tmp_path: Path) -> None:
         assert clients[name].returncode != 0
         assert "connected" not in answers[name].splitlines()[-1]
         assert "ConnectionError" in answers[name]
+
+
+def test_a_cluster_is_not_joined_without_a_token(tmp_path: Path) -> None:
+    known = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", HOLD],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**known, "HOME": str(tmp_path), "RAY_ADDRESS": "127.0.0.1:1"},
+    )
+    assert "InputError: RAY_ADDRESS must name a running Ray cluster whose token is in" in done.stderr
+    assert not (tmp_path / ".ray" / "auth_token").exists()
