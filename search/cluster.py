@@ -67,8 +67,8 @@ def cluster() -> Iterator[None]:
         ray.shutdown()
 
 
-ANSWER_SECONDS = 60
-"""How long a node may take to look at the run's folder; a dead network mount blocks for ever."""
+ANSWER_SECONDS = 120
+"""How long a node may take to look: a dead network mount blocks for ever. By then Ray knows of a node that died."""
 
 
 def check_shared(folder: Path) -> None:
@@ -93,8 +93,10 @@ def check_shared(folder: Path) -> None:
                 trouble = ray.get(answer, timeout=ANSWER_SECONDS)
             except ray.exceptions.GetTimeoutError:
                 trouble = f"does not answer within {ANSWER_SECONDS} s"
-            except ray.exceptions.RayError as error:
+            except ray.exceptions.RayTaskError as error:
                 trouble = f"cannot look: {one_line(error)}"
+            except ray.exceptions.RayError:
+                continue  # it died meanwhile
             if trouble:
                 raise InputError(
                     f"all machines of the cluster must share the folder of the runs, {node['NodeManagerAddress']} "
