@@ -28,7 +28,8 @@ stop() {
 start() {
     stop
     ulimit -n "$(ulimit -Hn)"
-    export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
+    # Told to stop, Ray would wait 30 s for a helper of the last run that never ends.
+    export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0 RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0
     setsid nohup .venv/bin/ray start --block --temp-dir="$own" "${@:3}" > "$log" 2>&1 < /dev/null &
     echo $! > "$pid"
     until grep -q "Ray runtime started" "$log"; do
