@@ -41,7 +41,7 @@ from search.settings import NETWORKS, RUNS, SEARCH_SHARE, Settings, check_budget
 if TYPE_CHECKING:
     from ray import ObjectRef
 
-    from search.cluster import Resources
+    from search.resources import Resources
 
 
 def begin(settings: Settings, command: str) -> tuple[Settings, Dataset]:
@@ -158,7 +158,7 @@ def load(settings: Settings) -> Dataset:
 def run(settings: Settings, data: Dataset, asked: dict[str, Any], extends: bool = False) -> list[MethodScore]:
     """Search, retrain, evaluate; returns the leaderboard.
 
-    `asked` is what each trial is to get: the arguments of `search.cluster.resources`. A run that `extends` searches
+    `asked` is what each trial is to get: the arguments of `search.resources.resources`. A run that `extends` searches
     on, though it was done. Raises InputError where a trial does not fit, or another session works on the run.
     """
     train, validation, test = (data.select(part) for part in split(data.groups, settings.seed))
@@ -205,16 +205,17 @@ def _reopen(settings: Settings) -> None:
 
 def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, Any]) -> None:
     """Search and retrain on (train, validation) frames; neither ever holds a test frame."""
-    from search.cluster import cluster
+    from search.cluster import check_shared, cluster
 
     folder = settings.folder
     with ExitStack() as stack:
         with status("starting Ray"):
             stack.enter_context(cluster())
+            check_shared(folder)
             import ray
 
             from search import preflight
-            from search.cluster import resources
+            from search.resources import resources
             from search.tuner import search
         share = resources(**asked)
         # One copy for all trainings, which have no use for the noise-free intensity.
@@ -232,6 +233,8 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, A
                 say(_summary(trials, network, winner))
             _drop_models(folder, winners)
             _write_winners(folder, winners)
+            # Machines may have joined.
+            check_shared(folder)
         _retrain(settings, shared)
     for left in (folder / "models").glob("*.pt"):
         # Of a model that was written just before a session was killed.

@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from search.cluster import Resources
 from search.display import SearchDisplay
 from search.halving import SuccessiveHalving
 from search.records import Epoch, Trial, append_line, read_lines, write_table
+from search.resources import Resources
 from search.sampler import Known, Proposal, Sampler
 from search.settings import UNLIMITED, Budget, Settings
 

@@ -10,8 +10,8 @@ import torch
 
 from scattering.dataset import Dataset
 from scattering.errors import InputError
-from search.cluster import Resources, nodes
 from search.halving import SuccessiveHalving
+from search.resources import Resources, nodes
 from search.settings import NETWORKS, Settings
 from spaces import DEFAULTS
 from trainables.batches import WindowSet

@@ -10,12 +10,14 @@ from typing import Any
 
 import ray
 from ray import train as ray_train
-from ray.train.torch import TorchTrainer, prepare_model
+from ray.train.backend import Backend
+from ray.train.torch import TorchConfig, TorchTrainer, prepare_model
 
 from scattering.dataset import Dataset
-from search.cluster import RETRIES, Resources, node_size, total_gpus
+from search.cluster import RETRIES
 from search.display import RetrainDisplay
 from search.records import Epoch, Trial, append_line, model_path, read_lines
+from search.resources import Resources, node_size, total_gpus
 from search.settings import Budget, Settings
 from search.studies import full_length
 from trainables import checkpoints
@@ -55,6 +57,7 @@ def retrain(
     trainer = TorchTrainer(
         train_winner,
         train_loop_config=job,
+        torch_config=TorchConfig() if workers > 1 else Alone(),
         scaling_config=ray_train.ScalingConfig(
             num_workers=workers, use_gpu="GPU" in resources, resources_per_worker=resources
         ),
@@ -69,6 +72,15 @@ def retrain(
     shutil.rmtree(folder / "retrain", ignore_errors=True)
     checkpoint.unlink(missing_ok=True)
     return model_path(folder, network).exists()
+
+
+class Alone(TorchConfig):
+    """One worker has nobody to meet: the meeting point would be a port of all interfaces that asks for no token."""
+
+    @property
+    def backend_cls(self) -> type[Backend]:
+        """Return the backend that sets up nothing."""
+        return Backend
 
 
 def _fit(trainer: TorchTrainer) -> None:

@@ -58,7 +58,7 @@ MACHINE = {
     "memory_gb": "--memory-per-trial",
     "parallel": "--parallel",
 }
-"""How the machine is shared among trials, as each session likes: arguments of `search.cluster.resources`."""
+"""How the machine is shared among trials, as each session likes: arguments of `search.resources.resources`."""
 
 
 class Parser(argparse.ArgumentParser):

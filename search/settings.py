@@ -10,7 +10,7 @@ from scattering.errors import InputError
 from search.records import Config
 
 if TYPE_CHECKING:
-    from search.cluster import Resources
+    from search.resources import Resources
     from spaces.paper import Point
 
 RUNS = Path("runs")

@@ -14,10 +14,11 @@ from ray.tune.search import Searcher
 
 from scattering.dataset import Dataset
 from search import watchdog
-from search.cluster import RETRIES, Resources
+from search.cluster import RETRIES
 from search.display import SearchDisplay
 from search.ledger import Ledger
 from search.records import Trial
+from search.resources import Resources
 from search.settings import UNLIMITED, Budget, Settings
 from search.studies import open_studies
 from search.tracking import callbacks

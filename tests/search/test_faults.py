@@ -24,10 +24,10 @@ from optuna.storages.journal import JournalFileBackend
 from scattering.dataset import Dataset, RawFrame, split
 from scattering.detectors import Detector
 from search import watchdog
-from search.cluster import Resources
 from search.halving import SuccessiveHalving
 from search.ledger import Ledger
 from search.records import Trial, read_lines, read_table
+from search.resources import Resources
 from search.sampler import Proposal
 from search.settings import Budget, Settings, resolve
 from search.tuner import search

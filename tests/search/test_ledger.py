@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from search.cluster import Resources
 from search.ledger import Ledger
 from search.records import Trial, read_table
+from search.resources import Resources
 from search.sampler import Proposal
 from search.settings import NETWORKS, Settings, resolve
 from search.studies import full_length, open_studies

@@ -10,9 +10,10 @@ import pytest
 
 from scattering.dataset import Dataset
 from scattering.errors import InputError
-from search import cluster, preflight
-from search.cluster import Node, Resources, resources
+from search import preflight
+from search import resources as shares
 from search.halving import SuccessiveHalving
+from search.resources import Node, Resources, resources
 from search.settings import Settings, resolve
 from trainables.models import build, count_parameters
 
@@ -27,7 +28,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 def machine(monkeypatch: pytest.MonkeyPatch, *nodes: Node) -> None:
     """Stand in for what Ray says of its nodes; there is one of each kind here at most."""
-    monkeypatch.setattr(cluster, "nodes", lambda: list(nodes))
+    monkeypatch.setattr(shares, "nodes", lambda: list(nodes))
     monkeypatch.setattr(preflight, "nodes", lambda: list(nodes))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
 

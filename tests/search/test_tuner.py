@@ -14,10 +14,10 @@ import ray
 from scattering.dataset import Dataset, RawFrame, split
 from scattering.detectors import Detector
 from search import experiment
-from search.cluster import resources
 from search.experiment import best
 from search.halving import SuccessiveHalving
 from search.records import Trial, read_lines
+from search.resources import resources
 from search.retrain import retrain
 from search.settings import NETWORKS, UNLIMITED, Budget, Settings, resolve
 from search.tuner import search
