@@ -2,157 +2,33 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from scattering.dataset import Dataset, split
-from scattering.detectors import detector
 from scattering.errors import InputError
-from scattering.sources import from_files, simulated
-from scattering.windows import vertical_gaps, windows
 from search.display import say, status
 from search.preview import preview
-from search.provenance import machine, versions
 from search.records import (
     MethodScore,
-    RunInfo,
     Trial,
     drop_trial,
     model_path,
-    read_json,
     read_lines,
     read_table,
     write_gallery,
     write_json,
     write_table,
 )
-from search.settings import NETWORKS, RUNS, SEARCH_SHARE, Settings, check_budgets, from_dict
+from search.session import alone, reopen
+from search.settings import NETWORKS, SEARCH_SHARE, Settings
 
 if TYPE_CHECKING:
     from ray import ObjectRef
 
     from search.resources import Resources
-
-
-def begin(settings: Settings, command: str) -> tuple[Settings, Dataset]:
-    """Prepare the data of a new run, check them, and only then make its folder.
-
-    Raises InputError for data that cannot be used, a name that exists, a folder that cannot be written, or without
-    the library whose networks are asked for.
-    """
-    folder = settings.folder
-    if folder.exists():
-        raise InputError(
-            f"a run's name must be new, got {settings.name!r}: {folder} exists; "
-            f"take another --name, add --resume to go on with it, or delete the folder"
-        )
-    check_installed(settings)
-    data = load(settings)
-    check_scored(data, settings.seed)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    try:
-        write_json(temporary / "run.json", _describe(settings, data, command))
-        temporary.replace(folder)
-    except OSError as error:
-        raise InputError(f"runs are kept in {RUNS.resolve()}, which cannot be written: {error.strerror}") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return settings, data
-
-
-def resume(name: str, network: str, more: dict[str, Any]) -> tuple[Settings, Dataset]:
-    """Read back the settings of a run and its data, which must be the same; `more` of its efforts may be asked for.
-
-    Raises InputError when there is no such run, its data have changed, or less is asked for.
-    """
-    try:
-        info = read_json(RUNS / name / "run.json", RunInfo)
-    except FileNotFoundError:
-        known = ", ".join(sorted(path.parent.name for path in RUNS.glob("*/run.json"))) or "none yet"
-        raise InputError(f"--resume needs the --name of a run, got {name!r}; runs: {known}") from None
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{RUNS / name / 'run.json'} is damaged ({error}): start a new run") from None
-    # Under the name that its folder has now.
-    settings = replace(from_dict(info.settings), name=name)
-    if settings.network != network:
-        raise InputError(f"run {name!r} is a search of {settings.network}, got {network}: resume it as that")
-    check_installed(settings)
-    data = load(settings)
-    if data.fingerprint() != info.data.get("fingerprint"):
-        raise InputError(f"the data of run {name!r} have changed since it began: start a new run")
-    return extended(settings, more), data
-
-
-def extended(settings: Settings, more: dict[str, Any]) -> Settings:
-    """Return the settings of a run with more trials or time.
-
-    Raises InputError for fewer trials than before, or for trials where there are none to add.
-    """
-    trials = more.get("trials")
-    if trials is not None and not settings.proposes:
-        raise InputError(
-            f"--points paper tries the paper's points and no others, got --trials {trials}: leave it out"
-        )
-    if trials is not None and trials < settings.trials:
-        raise InputError(f"a run can only be extended: it has {settings.trials} trials, got --trials {trials}")
-    check_budgets(more)
-    return replace(settings, **more)
-
-
-def check_installed(settings: Settings) -> None:
-    """Raise InputError without a library that is asked for."""
-    if settings.track == "mlflow" and find_spec("mlflow") is None:
-        raise InputError("--track mlflow needs MLflow, which is not installed: pip install mlflow")
-    if settings.implementation == "pymsdtorch":
-        from trainables import pymsdtorch
-
-        pymsdtorch.require()
-
-
-def check_scored(data: Dataset, seed: int) -> None:
-    """Say which gaps have no truth.
-
-    Raises InputError where training, validation or test frames have no scored pixel at all.
-    """
-    columns = data.windows.vertical
-    horizontal = np.array([frame[:, ~columns].any() for frame in data.valid & ~data.observed])
-    vertical = len(data.windows.gapped) > 0
-    for name, part in zip(("training", "validation", "test"), split(data.groups, seed), strict=True):
-        if not vertical and not horizontal[part].any():
-            raise InputError(
-                f"the truth must be known in some gaps, got none in the {len(part)} {name} frames: frames need "
-                "counts under the gaps of --detector, from a gapless detector or a second exposure"
-            )
-    if not horizontal.any():
-        say("horizontal gaps: no truth in these frames, so they are neither trained on nor scored")
-
-
-def load(settings: Settings) -> Dataset:
-    """Read or simulate the data set of a run."""
-    chosen = detector(settings.detector)
-    if not chosen.gap.any():
-        raise InputError(f"the detector must have gaps to fill, got {chosen.name}, which has none")
-    layout = windows(chosen.gap_for((settings.size, settings.size)))
-    if vertical_gaps(chosen.gap).any() and not layout.vertical.any():
-        raise InputError(
-            f"at the working size the gaps must be wider than half a pixel, got --size {settings.size}, "
-            f"where the vertical gaps of {chosen.name} vanish: take a larger one"
-        )
-    if settings.data:
-        with status("preparing frames"):
-            return from_files(settings.data, chosen, settings.size)
-    with status(f"simulating {settings.frames} frames of {chosen.name} (kept for later runs)"):
-        return simulated(chosen, settings.size, settings.frames, settings.seed)
 
 
 def run(settings: Settings, data: Dataset, asked: dict[str, Any], extends: bool = False) -> list[MethodScore]:
@@ -167,9 +43,9 @@ def run(settings: Settings, data: Dataset, asked: dict[str, Any], extends: bool 
         f"{settings.name}: {len(train)} train, {len(validation)} validation, {len(test)} test frames "
         f"({data.settings['title']}), gaps of {data.settings['detector']}"
     )
-    with _alone(folder):
+    with alone(folder):
         if extends:
-            _reopen(settings)
+            reopen(settings)
         winners = read_table(folder / "winners.csv", Trial)
         if not winners or not all(model_path(folder, winner.network).exists() for winner in winners):
             with preview(folder):
@@ -177,30 +53,6 @@ def run(settings: Settings, data: Dataset, asked: dict[str, Any], extends: bool 
         if not (folder / "leaderboard.csv").exists():
             _evaluate(settings, test)
     return read_table(folder / "leaderboard.csv", MethodScore)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other sessions from a run for the length of a block; the lock goes with the process that holds it."""
-    with (folder / "optuna.journal").open("ab") as journal:
-        try:
-            fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"one session at a time may work on a run, got {folder.name!r}, which another one works on: "
-                "wait for it, or end it"
-            ) from None
-        except OSError:
-            say(f"the file system of {folder} has no locks: see that no other session works on this run")
-        yield
-
-
-def _reopen(settings: Settings) -> None:
-    """Let a run go on with its search, with more trials or time."""
-    info = read_json(settings.folder / "run.json", RunInfo)
-    for name in ("leaderboard.csv", "winners.csv"):
-        (settings.folder / name).unlink(missing_ok=True)
-    write_json(settings.folder / "run.json", replace(info, name=settings.name, settings=settings.as_dict()))
 
 
 def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, Any]) -> None:
@@ -346,28 +198,3 @@ def _evaluate(settings: Settings, test: Dataset) -> None:
     write_gallery(folder / "gallery.npz", result.gallery)
     # Last: its presence says that the evaluation is complete.
     write_table(folder / "leaderboard.csv", result.leaderboard)
-
-
-def _describe(settings: Settings, data: Dataset, command: str) -> RunInfo:
-    """Everything needed to repeat a run."""
-    parts = split(data.groups, settings.seed)
-    return RunInfo(
-        name=settings.name,
-        command=command,
-        network=settings.network,
-        preset=settings.preset,
-        seed=settings.seed,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        settings=settings.as_dict(),
-        data={
-            **{key: data.settings[key] for key in ("title", "simulated", "detector", "size", "full_scale")},
-            "frames": len(data),
-            "groups": len(set(data.groups)),
-            **{
-                f"{name}_frames": len(part) for name, part in zip(("train", "validation", "test"), parts, strict=True)
-            },
-            "fingerprint": data.fingerprint(),
-        },
-        versions=versions(),
-        machine=machine(),
-    )

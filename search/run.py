@@ -231,7 +231,7 @@ def follow(options: argparse.Namespace, name: str, command: str) -> None:
         hint = f"; did you mean {near[0]}?" if near else ""
         raise InputError(f"the network must be one of {', '.join(names)}, got {options.network!r}{hint}")
     from reports import leaderboard, page
-    from search import experiment
+    from search import experiment, session
 
     given = {key: getattr(options, key) for key in (*IDENTITY, *EXTENDS)}
     asked = {key: getattr(options, key) for key in MACHINE}
@@ -246,9 +246,9 @@ def follow(options: argparse.Namespace, name: str, command: str) -> None:
         if extra:
             raise InputError(f"--resume goes on with the settings of the run, got {', '.join(extra)}: leave them out")
         more = {key: given[key] for key in EXTENDS if given[key] is not None}
-        settings, data = experiment.resume(name, options.network, more)
+        settings, data = session.resume(name, options.network, more)
     else:
-        settings, data = experiment.begin(
+        settings, data = session.begin(
             resolve(options.network, name, options.preset or default_preset(), given), command
         )
     scores = experiment.run(settings, data, asked, extends=bool(more))
