@@ -10,6 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from search.resources import Resources
+
+ONE_CORE = Resources(cpus=1, gpus=0.0, memory=10**9, parallel=2)
+
+FACTS = {"parameters": 1, "headroom": 10**8, "micro_batch": 4, "memory": 10**8, "patience": 600.0}
+"""What every report of a trial says of its training."""
+
 SHARED_FRAMES = Path(__file__).resolve().parents[3] / "shared" / "frames"
 
 

@@ -16,9 +16,7 @@ from search.settings import NETWORKS, Settings, resolve
 from search.studies import full_length, open_studies
 from spaces import SPACES
 from spaces.paper import POINTS
-
-ONE_CORE = Resources(cpus=1, gpus=0.0, memory=10**9, parallel=2)
-FACTS = {"parameters": 1, "headroom": 10**8, "micro_batch": 4, "memory": 10**8, "patience": 600.0}
+from tests.search.conftest import FACTS, ONE_CORE
 
 
 @pytest.fixture(autouse=True)

@@ -133,7 +133,24 @@ def test_resume_of_a_run_that_is_not_there(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_resume_with_other_settings(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "got --size, --minutes: leave them out" in refused(capsys, "--name", "gone", "--resume", "--minutes", "9")
+    assert "got --size, --epochs: leave them out" in refused(capsys, "--name", "gone", "--resume", "--epochs", "9")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--gpus-per-trial", "2", "one GPU or a part of it, got --gpus-per-trial 2"),
+        ("--gpus-per-trial", "-1", "--gpus-per-trial must be above 0, got -1"),
+        ("--cpus-per-trial", "0", "--cpus-per-trial must be above 0, got 0"),
+        ("--memory-per-trial", "nan", "--memory-per-trial must be above 0, got nan"),
+        ("--parallel", "0", "--parallel must be above 0, got 0"),
+        ("--gpu-hours", "0", "--gpu-hours must be above 0, got 0"),
+    ],
+)
+def test_shares_and_budgets_of_nothing(
+    capsys: pytest.CaptureFixture[str], option: str, value: str, said: str
+) -> None:
+    assert said in refused(capsys, option, value)
 
 
 def test_frames_without_truth_in_any_gap(capsys: pytest.CaptureFixture[str]) -> None:

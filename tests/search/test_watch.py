@@ -28,6 +28,7 @@ from search.records import (
 )
 from search.settings import resolve
 from search.studies import open_studies
+from tests.search.conftest import FACTS, ONE_CORE
 
 NOW = 2e9
 
@@ -99,8 +100,8 @@ def test_it_shows_what_the_live_display_shows() -> None:
     """A search written down by its ledger, and the view of its display, after each event."""
     folder = begin("all", trials=2, minutes=None)
     settings = resolve("all", "mine", "quick", {"trials": 2, "epochs": 3, "minutes": None})
-    ledger = Ledger(settings, open_studies(settings))
-    report = {"parameters": 9, "train_loss": 0.1, "val_loss": 0.1, "val_gap_cc": 0.9, "learning_rate": 1e-3}
+    ledger = Ledger(settings, open_studies(settings), ONE_CORE)
+    report = {**FACTS, "train_loss": 0.1, "val_loss": 0.1, "val_gap_cc": 0.9, "learning_rate": 1e-3}
     with SearchDisplay("mine", ledger.planned(), [], None) as shown:
         ledger.display = shown
         for _ in range(8):
