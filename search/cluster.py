@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from scattering.errors import InputError, one_line
+from scattering.errors import InputError
 
 SETTINGS = {
     # Ray takes it for granted for a Ray of our own, but not for one that RAY_ADDRESS names.
@@ -67,55 +67,83 @@ def cluster() -> Iterator[None]:
         ray.shutdown()
 
 
-ANSWER_SECONDS = 120
-"""How long a node may take to look: a dead network mount blocks for ever. By then Ray knows of a node that died."""
+RETRIES = 3
+"""Times that the work of a process that died is taken up again, from its last checkpoint: nodes come and go."""
+
+TENSORS = 0.6
+"""Share of a CPU trial's memory for tensors; operators take up to as much again as two thirds of these, unseen."""
 
 
-def check_shared(folder: Path) -> None:
-    """Let every node of the cluster read and write in the run's folder.
+class Node(NamedTuple):
+    """What a live node has."""
 
-    Raises InputError naming the first node that cannot. Nodes that join later are not asked.
+    cpus: int
+    gpus: int
+    memory: int
+    """Bytes for workers: without the store of shared objects."""
+    store: int
+    """Bytes for shared objects, such as the data set."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What each training gets, and how many there are at once."""
+
+    cpus: int
+    gpus: float
+    memory: int | None
+    """Bytes for weights, gradients and batches; None: those of its share of the GPU."""
+    parallel: int
+
+    @classmethod
+    def for_one(cls, cpus: int, gpus: float) -> Resources:
+        """Resources of a single training."""
+        return cls(cpus, gpus, None if gpus else _memory(cpus), 1)
+
+
+def resources(
+    cpus: int | None = None, gpus: float | None = None, memory_gb: float | None = None, parallel: int | None = None
+) -> Resources:
+    """Cut the nodes into shares for trials; what is not given is a whole GPU with its cores, or a core without GPUs.
+
+    Raises InputError where a trial would fit no node of a Ray on this machine. A cluster may add nodes.
     """
+    node_cpus, node_gpus = node_size()
+    if gpus is None:
+        gpus = 1.0 if node_gpus else 0.0
+    if cpus is None:
+        cpus = max(1, int(node_cpus * gpus / node_gpus)) if gpus and node_gpus else 1
+    slots = sum(
+        min(node.cpus // cpus, int(node.gpus / gpus) if gpus else node.cpus)
+        for node in nodes()
+        if node.cpus >= cpus and node.gpus >= gpus
+    )
+    if not slots and not elsewhere():
+        raise InputError(
+            f"a trial must fit this machine, which has {node_cpus} CPU cores and {node_gpus} GPUs, "
+            f"got {cpus} and {gpus:g} for each trial: ask for less"
+        )
+    memory = int(memory_gb * 1e9) if memory_gb is not None else None if gpus else _memory(cpus)
+    return Resources(cpus, gpus, memory, parallel or max(slots, 1))
+
+
+def _memory(cpus: int) -> int:
+    """Bytes for the tensors of a training that takes so many cores of a node, on the node where they are fewest."""
+    return min(int(TENSORS * node.memory / max(node.cpus // cpus, 1)) for node in nodes() if node.cpus)
+
+
+def elsewhere() -> bool:
+    """Whether Ray is a cluster that the user named."""
+    return os.environ.get("RAY_ADDRESS", "local") != "local"
+
+
+def nodes() -> list[Node]:
+    """Return the nodes that are alive."""
     import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    if len(nodes) == 1:
-        return
-    token = folder.resolve() / f".{uuid.uuid4().hex}"
-    token.touch()
-    look = ray.remote(num_cpus=0, max_retries=0)(_look)
-    places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
-    answers = [look.options(scheduling_strategy=place).remote(token, place.node_id) for place in places]
-    try:
-        for node, answer in zip(nodes, answers, strict=True):
-            try:
-                trouble = ray.get(answer, timeout=ANSWER_SECONDS)
-            except ray.exceptions.GetTimeoutError:
-                trouble = f"does not answer within {ANSWER_SECONDS} s"
-            except ray.exceptions.RayTaskError as error:
-                trouble = f"cannot look: {one_line(error)}"
-            except ray.exceptions.RayError:
-                continue  # it died meanwhile
-            if trouble:
-                raise InputError(
-                    f"all machines of the cluster must share the folder of the runs, {node['NodeManagerAddress']} "
-                    f"{trouble}: start in a folder that all of them mount at the same place (clusters/README.md)"
-                )
-    finally:
-        for left in token.parent.glob(f"{token.name}*"):
-            left.unlink(missing_ok=True)
-
-
-def _look(token: Path, node: str) -> str:
-    """Return what is wrong with the folder as this node sees it; nothing: an empty text."""
-    if not token.exists():
-        return f"does not see {token.parent}"
-    try:
-        token.with_name(f"{token.name}.{node}").touch()
-    except OSError as error:
-        return f"cannot write in {token.parent} ({error.strerror})"
-    return ""
+    have = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    names = ("CPU", "GPU", "memory", "object_store_memory")
+    return [Node(*(int(node.get(name, 0)) for name in names)) for node in have]
 
 
 def node_size() -> tuple[int, int]:
@@ -123,23 +151,11 @@ def node_size() -> tuple[int, int]:
 
     What all nodes have together says nothing of what fits on one.
     """
-    import ray
-
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    have = [(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
+    have = [(node.cpus, node.gpus) for node in nodes()]
     with_gpus = [(cpus, gpus) for cpus, gpus in have if gpus]
     return min(with_gpus, key=lambda node: node[0] / node[1]) if with_gpus else max(have)
 
 
 def total_gpus() -> int:
     """GPUs of all nodes together."""
-    import ray
-
-    return int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
-
-
-def total_cpus() -> int:
-    """CPU cores of all nodes together."""
-    import ray
-
-    return int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
+    return sum(node.gpus for node in nodes())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,10 +34,12 @@ from search.records import (
     write_json,
     write_table,
 )
-from search.settings import NETWORKS, RUNS, SEARCH_SHARE, Settings, from_dict
+from search.settings import NETWORKS, RUNS, SEARCH_SHARE, Settings, check_budgets, from_dict
 
 if TYPE_CHECKING:
     from ray import ObjectRef
+
+    from search.cluster import Resources
 
 
 def begin(settings: Settings, command: str) -> tuple[Settings, Dataset]:
@@ -64,10 +68,10 @@ def begin(settings: Settings, command: str) -> tuple[Settings, Dataset]:
     return settings, data
 
 
-def resume(name: str, network: str) -> tuple[Settings, Dataset]:
-    """Read back the settings of a run and its data, which must be the same.
+def resume(name: str, network: str, more: dict[str, Any]) -> tuple[Settings, Dataset]:
+    """Read back the settings of a run and its data, which must be the same; `more` of its efforts may be asked for.
 
-    Raises InputError when there is no such run, or its data have changed.
+    Raises InputError when there is no such run, its data have changed, or less is asked for.
     """
     try:
         info = read_json(RUNS / name / "run.json", RunInfo)
@@ -76,14 +80,31 @@ def resume(name: str, network: str) -> tuple[Settings, Dataset]:
         raise InputError(f"--resume needs the --name of a run, got {name!r}; runs: {known}") from None
     except (ValueError, TypeError) as error:
         raise InputError(f"{RUNS / name / 'run.json'} is damaged ({error}): start a new run") from None
-    settings = from_dict(info.settings)
+    # Under the name that its folder has now.
+    settings = replace(from_dict(info.settings), name=name)
     if settings.network != network:
         raise InputError(f"run {name!r} is a search of {settings.network}, got {network}: resume it as that")
     check_installed(settings)
     data = load(settings)
     if data.fingerprint() != info.data.get("fingerprint"):
         raise InputError(f"the data of run {name!r} have changed since it began: start a new run")
-    return settings, data
+    return extended(settings, more), data
+
+
+def extended(settings: Settings, more: dict[str, Any]) -> Settings:
+    """Return the settings of a run with more trials or time.
+
+    Raises InputError for fewer trials than before, or for trials where there are none to add.
+    """
+    trials = more.get("trials")
+    if trials is not None and not settings.proposes:
+        raise InputError(
+            f"--points paper tries the paper's points and no others, got --trials {trials}: leave it out"
+        )
+    if trials is not None and trials < settings.trials:
+        raise InputError(f"a run can only be extended: it has {settings.trials} trials, got --trials {trials}")
+    check_budgets(more)
+    return replace(settings, **more)
 
 
 def check_installed(settings: Settings) -> None:
@@ -130,30 +151,56 @@ def load(settings: Settings) -> Dataset:
         return simulated(chosen, settings.size, settings.frames, settings.seed)
 
 
-def run(settings: Settings, data: Dataset) -> list[MethodScore]:
-    """Search, retrain, evaluate; returns the leaderboard."""
+def run(settings: Settings, data: Dataset, asked: dict[str, Any], extends: bool = False) -> list[MethodScore]:
+    """Search, retrain, evaluate; returns the leaderboard.
+
+    `asked` is what each trial is to get: the arguments of `search.cluster.resources`. A run that `extends` searches
+    on, though it was done. Raises InputError where a trial does not fit, or another session works on the run.
+    """
     train, validation, test = (data.select(part) for part in split(data.groups, settings.seed))
     folder = settings.folder
     say(
         f"{settings.name}: {len(train)} train, {len(validation)} validation, {len(test)} test frames "
         f"({data.settings['title']}), gaps of {data.settings['detector']}"
     )
-    winners = read_table(folder / "winners.csv", Trial)
-    if not winners or not all(model_path(folder, winner.network).exists() for winner in winners):
-        _train(settings, (train, validation))
-    if not (folder / "leaderboard.csv").exists():
-        _evaluate(settings, test)
+    with _alone(folder):
+        if extends:
+            _reopen(settings)
+        winners = read_table(folder / "winners.csv", Trial)
+        if not winners or not all(model_path(folder, winner.network).exists() for winner in winners):
+            _train(settings, (train, validation), asked)
+        if not (folder / "leaderboard.csv").exists():
+            _evaluate(settings, test)
     return read_table(folder / "leaderboard.csv", MethodScore)
 
 
-def _train(settings: Settings, data: tuple[Dataset, Dataset]) -> None:
-    """Search and retrain on (train, validation) frames; neither ever holds a test frame."""
-    from search.cluster import check_shared, cluster
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other sessions from a run for the length of a block; the lock goes with the process that holds it."""
+    with (folder / "optuna.journal").open("ab") as journal:
+        try:
+            fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"one session at a time may work on a run, got {folder.name!r}, which another one works on: "
+                "wait for it, or end it"
+            ) from None
+        yield
 
-    search_time = retrain_time = None
-    if settings.minutes is not None:
-        search_time = settings.minutes * 60 * SEARCH_SHARE
-        retrain_time = settings.minutes * 60 - search_time
+
+def _reopen(settings: Settings) -> None:
+    """Let a run go on with its search, with more trials or time."""
+    info = read_json(settings.folder / "run.json", RunInfo)
+    for name in ("leaderboard.csv", "winners.csv"):
+        (settings.folder / name).unlink(missing_ok=True)
+    write_json(settings.folder / "run.json", replace(info, name=settings.name, settings=settings.as_dict()))
+
+
+def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, Any]) -> None:
+    """Search and retrain on (train, validation) frames; neither ever holds a test frame."""
+    from search.cluster import cluster
+    from search.storage import check_shared
+
     folder = settings.folder
     with ExitStack() as stack:
         with console.status("starting Ray"):
@@ -161,47 +208,80 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset]) -> None:
             check_shared(folder)
             import ray
 
+            from search import preflight
+            from search.cluster import resources
             from search.tuner import search
+        share = resources(**asked)
         # One copy for all trainings, which have no use for the noise-free intensity.
         train, validation = (replace(part, clean=None) for part in data)
+        if not (folder / "winners.csv").exists():
+            say(preflight.check_room(settings, (train, validation), share))
         shared = ray.put((train, validation))
         if not (folder / "winners.csv").exists():
-            trials = search(settings, shared, search_time)
+            say(_time(settings, shared, share))
+            trials = search(settings, shared, share, settings.budget(SEARCH_SHARE))
             winners = {network: best(trials, network) for network in settings.networks}
             if not any(winners.values()):
                 raise InputError(_nothing(trials))
             for network, winner in winners.items():
                 say(_summary(trials, network, winner))
+            _drop_models(folder, winners)
             _write_winners(folder, winners)
             # Machines may have joined.
             check_shared(folder)
-        _retrain(settings, shared, retrain_time)
+        _retrain(settings, shared)
     for left in (folder / "models").glob("*.pt"):
         # Of a model that was written just before a session was killed.
         left.unlink()
 
 
-def _retrain(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]], seconds: float | None) -> None:
+def _time(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]], resources: Resources) -> str:
+    """Say how long a run will take."""
+    from search import preflight
+
+    if settings.gpu_hours is not None:
+        if not resources.gpus:
+            raise InputError(f"--gpu-hours counts GPUs, got {settings.gpu_hours:g} without any: give --minutes")
+        return f"time: at most {settings.gpu_hours:g} GPU-hours"
+    if settings.minutes is not None:
+        return f"time: at most {settings.minutes:g} minutes"
+    with console.status("measuring a training step"):
+        hours = preflight.estimate_time(settings, data, resources)
+    took = f"{hours:.1f} hours" if hours >= 1 else f"{max(hours * 60, 1):.0f} minutes"
+    return f"time: about {took} for the search at the speed of its first configuration; --minutes would limit it"
+
+
+def _drop_models(folder: Path, winners: dict[str, Trial | None]) -> None:
+    """Delete the retrained models of earlier winners of a run that was extended, and their records."""
+    trained = {epoch.trial for epoch in read_lines(folder / "retraining.jsonl")}
+    for network, winner in winners.items():
+        if winner is None or winner.trial not in trained:
+            model_path(folder, network).unlink(missing_ok=True)
+    for trial in trained - {winner.trial for winner in winners.values() if winner is not None}:
+        drop_trial(folder / "retraining.jsonl", trial)
+
+
+def _retrain(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]]) -> None:
     """Retrain the winner of each network for an equal time; one that diverges gives way to the next best."""
     from search.retrain import retrain
 
     folder = settings.folder
     trials = read_table(folder / "trials.csv", Trial)
     winners: dict[str, Trial | None] = {trial.network: trial for trial in read_table(folder / "winners.csv", Trial)}
-    share = None if seconds is None else seconds / max(len(winners), 1)
+    left = settings.budget((1 - SEARCH_SHARE) / max(len(winners), 1))
     for network in list(winners):
         while (winner := winners[network]) is not None and not model_path(folder, network).exists():
-            if retrain(settings, winner, data, share):
+            if retrain(settings, winner, data, left):
                 break
             drop_trial(folder / "retraining.jsonl", winner.trial)
             ranks = ranked(trials, network)
             after = ranks[ranks.index(winner) + 1 :]
             winners[network] = after[0] if after else None
             what = "taking the next best" if after else f"no other {NETWORKS[network]} has a result"
-            say(f"trial {winner.trial} diverged at full length; {what}")
+            say(f"trial {winner.trial} could not be trained at full length; {what}")
             _write_winners(folder, winners)
     if not any(winners.values()):
-        raise InputError("a winner must train to its end, every trial diverged at full length: start a new run")
+        raise InputError("a winner must train to its end, none could be trained at full length: start a new run")
 
 
 def _write_winners(folder: Path, winners: dict[str, Trial | None]) -> None:

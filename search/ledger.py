@@ -6,11 +6,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from search.cluster import Resources
 from search.display import SearchDisplay
 from search.halving import SuccessiveHalving
-from search.records import Epoch, Trial, append_line, read_lines, write_table, write_text
+from search.records import Epoch, Trial, append_line, read_lines, write_table
 from search.sampler import Known, Proposal, Sampler
-from search.settings import Settings
+from search.settings import UNLIMITED, Budget, Settings
 
 
 class Ledger:
@@ -19,25 +20,32 @@ class Ledger:
     The rungs are replayed from the recorded epochs, so a resumed search halves as if it had never stopped.
     """
 
-    def __init__(self, settings: Settings, samplers: dict[str, Sampler], deadline: float | None = None) -> None:
+    def __init__(
+        self, settings: Settings, samplers: dict[str, Sampler], resources: Resources, budget: Budget = UNLIMITED
+    ) -> None:
         self.settings = settings
         self.samplers = samplers
         self.networks = tuple(samplers)
-        self.deadline = deadline
+        self.resources = resources
+        self.budget = budget
+        self.started = time.monotonic()
         self.progress = settings.folder / "progress.jsonl"
         # Networks differ in what an epoch brings. The paper's points alone have no rungs: nothing is stopped early.
         epochs = settings.epochs if settings.proposes else None
-        self.halving = {name: SuccessiveHalving(epochs or 0) for name in samplers}
+        self.halving = {name: SuccessiveHalving(epochs or 0, compare_at=settings.compare_at) for name in samplers}
         self.display: SearchDisplay | None = None
         self.last: dict[int, Epoch] = {}
         self.began: dict[int, float] = {}
         self.took: dict[int, float] = {}
+        self.crashes: dict[int, str] = {}
+        """What is known of a process that died, until its trial reports again."""
         self.failures: dict[int, str] = {}
+        self.infeasible: dict[int, str] = {}
         self.broken: OSError | None = None
         """Why nothing can be written any more; the search ends with it."""
         for epoch in read_lines(self.progress):
             self.last[epoch.trial] = epoch
-            self.halving[self.network(epoch.trial)].record(epoch.trial, epoch.epoch, epoch.val_gap_l1)
+            self._halve(epoch)
         # Ended, but the session ended before that was written down.
         for name, sampler in samplers.items():
             for proposal in list(sampler.unfinished):
@@ -58,10 +66,8 @@ class Ledger:
         now = time.monotonic()
         spent = dict.fromkeys(self.networks, 0.0)
         begun = dict.fromkeys(self.networks, 0)
-        for trial in self.last.keys() | self.began.keys() | self.took.keys():
-            recorded = self.last[trial].seconds if trial in self.last else 0.0
-            running = now - self.began[trial] if trial in self.began else 0.0
-            spent[self.network(trial)] += max(recorded, running, self.took.get(trial, 0.0))
+        for trial, seconds in self.seconds().items():
+            spent[self.network(trial)] += seconds
             begun[self.network(trial)] += 1
         for name in sorted(self.networks, key=lambda name: (spent[name], begun[name])):
             proposal = self.samplers[name].propose()
@@ -71,63 +77,88 @@ class Ledger:
                 return proposal
         return None
 
-    def job(self, proposal: Proposal, threads: int) -> dict[str, Any]:
+    def seconds(self) -> dict[int, float]:
+        """How long each trial has had its resources so far."""
+        now = time.monotonic()
+        return {
+            trial: max(
+                self.last[trial].seconds if trial in self.last else 0.0,
+                now - self.began[trial] if trial in self.began else 0.0,
+                self.took.get(trial, 0.0),
+            )
+            for trial in self.last.keys() | self.began.keys() | self.took.keys()
+        }
+
+    def job(self, proposal: Proposal) -> dict[str, Any]:
         """What `train_trial` needs to know of a proposal."""
         number = proposal.trial
         job = self.settings.job(
-            number, self.network(number), proposal.config, proposal.epochs, threads, self.checkpoint(number)
+            number, self.network(number), proposal.config, proposal.epochs, self.resources, self.checkpoint(number)
         )
-        return {**job, "known_epochs": proposal.known_epochs}
+        return {**job, "known_epochs": proposal.known_epochs, "log": str(self.log(number).resolve())}
 
     def checkpoint(self, trial: int) -> Path:
         """Where a trial keeps its training state."""
         return self.settings.folder / "trials" / f"{trial:04d}.pt"
 
-    def is_over(self) -> bool:
-        """Whether the search has had its time, or cannot write any more."""
-        late = self.deadline is not None and time.monotonic() >= self.deadline
-        return late or self.broken is not None
+    def log(self, trial: int) -> Path:
+        """Where a trial tells people what it did."""
+        return self.checkpoint(trial).with_suffix(".log")
+
+    def is_over(self, grace: float = 0.0) -> bool:
+        """Whether the search has had its budget, and a share `grace` of it beyond, or cannot write any more."""
+        if self.broken is not None:
+            return True
+        budget = self.budget
+        if budget.seconds is not None and time.monotonic() - self.started >= budget.seconds * (1 + grace):
+            return True
+        if budget.gpu_seconds is None:
+            return False
+        return sum(self.seconds().values()) * self.resources.gpus >= budget.gpu_seconds * (1 + grace)
 
     def record(self, result: dict[str, Any]) -> bool:
-        """Take in one report of a trial; True when ASHA stops it there."""
+        """Take in one report of a trial; True when it stops there."""
         trial = result["trial"]
         if "storage" in result:
             self.broken = OSError(*result["storage"])
             return True
-        if "failure" in result:
-            self.failures[trial] = result["failure"]
-            return False
-        # It reports again: an earlier crash was retried with success.
-        self.failures.pop(trial, None)
+        sampler = self.samplers[self.network(trial)]
+        for ends, reasons in (("failure", self.failures), ("infeasible", self.infeasible)):
+            if ends in result:
+                reasons[trial] = result[ends]
+                if ends == "infeasible":
+                    sampler.describe(trial, headroom=result["headroom"])
+                return False
+        self.crashes.pop(trial, None)
+        sampler.describe(
+            trial, **{name: result[name] for name in ("headroom", "parameters", "micro_batch", "memory")}
+        )
         known = self.last.get(trial)
-        if known is not None and result["epoch"] <= known.epoch:
+        if "epoch" not in result or (known is not None and result["epoch"] <= known.epoch):
             return False
         epoch = Epoch(**{name: result[name] for name in Epoch.__dataclass_fields__})
         self.last[trial] = epoch
         append_line(self.progress, epoch)
-        network = self.network(trial)
-        self.samplers[network].record(epoch, result["parameters"])
+        sampler.record(epoch)
         if self.display is not None:
             self.display.epoch(epoch)
-        return self.halving[network].record(trial, epoch.epoch, epoch.val_gap_l1)
+        return self._halve(epoch)
 
-    def crashed(self, trial: int, story: str, reason: str) -> None:
-        """Take in the error that ended a trial."""
-        self.failures[trial] = reason
-        write_text(self.checkpoint(trial).with_suffix(".error.txt"), story)
+    def _halve(self, epoch: Epoch) -> bool:
+        halving = self.halving[self.network(epoch.trial)]
+        return halving.record(epoch.trial, epoch.epoch, epoch.val_gap_l1, epoch.seconds)
+
+    def crashed(self, trial: int, story: str) -> None:
+        """Take in what is known of a process that died; its trial may be taken up again."""
+        self.crashes[trial] = story
+        with self.log(trial).open("a", encoding="utf-8") as log:
+            log.write(story + "\n")
 
     def conclude(self, trial: int) -> None:
         """Take in the end of a trial: the study, the tables, the display; its weights are not kept."""
-        last, failure = self.last.get(trial), self.failures.get(trial, "")
-        network = self.network(trial)
-        sampler = self.samplers[network]
-        if failure or last is None:
-            state = "failed"
-        elif last.epoch >= sampler.known()[trial].epochs:
-            state = "finished"
-        else:
-            state = "stopped" if trial in self.halving[network].stopped else "interrupted"
-        sampler.conclude(trial, state, failure)
+        last, sampler = self.last.get(trial), self.samplers[self.network(trial)]
+        state, reason = self._end(trial, last, sampler)
+        sampler.conclude(trial, state, reason)
         if trial in self.began:
             # A trial that crashed before its first epoch has taken time, too.
             self.took[trial] = time.monotonic() - self.began.pop(trial)
@@ -135,6 +166,25 @@ class Ledger:
         self.write_trials()
         if self.display is not None:
             self.display.ended(trial, state, None if last is None else last.val_gap_l1)
+
+    def _end(self, trial: int, last: Epoch | None, sampler: Sampler) -> tuple[str, str]:
+        """How a trial ended, and why where it says so."""
+        if trial in self.infeasible:
+            return "infeasible", self.infeasible[trial]
+        if trial in self.failures:
+            return "failed", self.failures[trial]
+        if last is not None and last.epoch >= sampler.known()[trial].epochs:
+            return "finished", ""
+        if trial in self.halving[self.network(trial)].stopped:
+            return "stopped", ""
+        if self.is_over() or (last is not None and trial not in self.crashes):
+            return "interrupted", ""
+        story = self.crashes.get(trial, "")
+        if "OutOfMemoryError" in story:
+            sampler.describe(trial, headroom=-1)
+            return "infeasible", "its process was ended for lack of memory on its node"
+        lines = [line.strip() for line in story.splitlines() if line.strip()]
+        return "failed", lines[-1][:200] if lines else "ended without a word"
 
     def write_trials(self) -> list[Trial]:
         """Write trials.csv and return its rows."""
@@ -146,7 +196,7 @@ class Ledger:
         """Return every trial proposed so far: finished before stopped, best first."""
         known = {number: trial for sampler in self.samplers.values() for number, trial in sampler.known().items()}
         trials = [self._trial(number, trial) for number, trial in known.items()]
-        order = ("finished", "stopped", "interrupted", "failed")
+        order = ("finished", "stopped", "interrupted", "infeasible", "failed")
         return sorted(trials, key=lambda trial: (order.index(trial.state), trial.val_gap_l1 or 0.0, trial.trial))
 
     def ended(self) -> list[Trial]:
@@ -169,4 +219,6 @@ class Ledger:
             seconds=0.0 if last is None else last.seconds,
             config=known.config,
             error=known.error,
+            micro_batch=known.micro_batch,
+            memory=known.memory,
         )

@@ -4,8 +4,10 @@ A run lives in one folder::
 
     runs/<name>/
         run.json            settings, versions, data fingerprint: `RunInfo`
+        optuna.journal      the study of each network: what was proposed and how it ended
         progress.jsonl      one line an epoch of a trial, in the order of arrival: `Epoch`
         trials.csv          one row a trial: `Trial`
+        trials/0007.log     what a trial did, for people; 0007.pt while it runs: its weights
         winners.csv         the best trial of each network: `Trial`
         retraining.jsonl    one line an epoch of a retrained winner: `Epoch`
         evaluation.json     what the test set holds: `Evaluation`
@@ -83,7 +85,8 @@ class Trial:
     trial: int
     network: str
     state: str
-    """finished, stopped (early, by ASHA), interrupted (by the time limit or the user) or failed."""
+    """finished, stopped (early, by ASHA), interrupted (by the time limit), infeasible (too large for the memory) or
+    failed."""
     epochs: int
     val_gap_l1: float | None
     val_gap_cc: float | None
@@ -93,6 +96,10 @@ class Trial:
     seconds: float
     config: Config = field(default_factory=dict)
     error: str = ""
+    micro_batch: int | None = None
+    """Windows at once: the batch, unless the memory was short."""
+    memory: int | None = None
+    """Bytes that its training was found to take."""
 
 
 @dataclass(frozen=True)

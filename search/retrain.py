@@ -14,33 +14,40 @@ from ray.train.backend import Backend
 from ray.train.torch import TorchConfig, TorchTrainer, prepare_model
 
 from scattering.dataset import Dataset
-from search.cluster import node_size, total_gpus
+from search.cluster import RETRIES, Resources, node_size, total_gpus
 from search.display import RetrainDisplay
 from search.records import Epoch, Trial, append_line, model_path, read_lines
-from search.settings import Settings
+from search.settings import Budget, Settings
 from search.studies import full_length
 from trainables import checkpoints
+from trainables.batches import WindowSet
+from trainables.memory import TooLargeError, footprint
 from trainables.models import save
 from trainables.tasks import unwrap
 from trainables.training import DivergenceError
-from trainables.trial import prepare, train
+from trainables.trial import memory_limit, prepare, train
 
 
 def retrain(
-    settings: Settings, winner: Trial, data: ray.ObjectRef[tuple[Dataset, Dataset]], seconds: float | None
+    settings: Settings,
+    winner: Trial,
+    data: ray.ObjectRef[tuple[Dataset, Dataset]],
+    budget: Budget,
 ) -> bool:
     """Train the winning configuration from scratch on (train, validation) frames and write the model.
 
-    Returns False if it diverges. Validation frames only watch. With `seconds` the learning rate comes down in time.
-    Goes on from a checkpoint that an earlier session left.
+    Returns False if it diverges, or is too large for the memory. Validation frames only watch. The learning rate
+    comes down within the budget. Goes on from a checkpoint that an earlier session left.
     """
     workers, resources = _workers(int(winner.config["batch_size"]))
+    limits = [budget.seconds, None if budget.gpu_seconds is None else budget.gpu_seconds / workers]
+    seconds = min((limit for limit in limits if limit is not None), default=None)
     folder, network = settings.folder, winner.network
     checkpoint, progress = folder / "models" / f"{network}.pt", folder / "retraining.jsonl"
     epochs = full_length(settings, winner)
-    threads = int(resources.get("CPU", 1))
+    cpus, gpus = int(resources.get("CPU", 1)), resources.get("GPU", 0.0)
     job: dict[str, Any] = {
-        **settings.job(winner.trial, network, winner.config, epochs, threads, checkpoint),
+        **settings.job(winner.trial, network, winner.config, epochs, Resources.for_one(cpus, gpus), checkpoint),
         "seconds": seconds,
         "progress": str(progress.resolve()),
         "model": str(model_path(folder, network).resolve()),
@@ -56,7 +63,7 @@ def retrain(
         run_config=ray_train.RunConfig(
             name="retrain",
             storage_path=str(folder.resolve()),
-            failure_config=ray_train.FailureConfig(max_failures=1),
+            failure_config=ray_train.FailureConfig(max_failures=RETRIES),
         ),
     )
     with RetrainDisplay(progress, winner, epochs, seconds):
@@ -95,21 +102,26 @@ def train_winner(job: dict[str, Any]) -> None:
     rank, workers = context.get_world_rank(), context.get_world_size()
     device = ray_train.torch.get_device()
     network, task = prepare(job, device)
-    network = prepare_model(network)
     checkpoint, progress = Path(job["checkpoint"]), Path(job["progress"])
-    data = ray.get(job["data"])
+    train_set, validation = (WindowSet(part, device) for part in ray.get(job["data"]))
     state = checkpoints.load(checkpoint)
-    epochs = train(job, network, task, data, device, state, seconds=job["seconds"], rank=rank, workers=workers)
     recorded = {epoch.epoch for epoch in read_lines(progress) if epoch.trial == job["trial"]}
     try:
-        for metrics, state in epochs:
+        share = -(-job["config"]["batch_size"] // workers)
+        micro_batch = footprint(network, task, train_set).micro_batch(share, memory_limit(job, device))
+        network = prepare_model(network)
+        epochs = train(
+            job, network, task, (train_set, validation), state,
+            seconds=job["seconds"], micro_batch=micro_batch, rank=rank, workers=workers,
+        )  # fmt: skip
+        for metrics, state, _ in epochs:
             if rank == 0:
                 if metrics["epoch"] not in recorded:
                     append_line(progress, Epoch(trial=job["trial"], **metrics))  # type: ignore[arg-type]
                 checkpoints.save(checkpoint, state)
             ray_train.report(metrics)
-    except DivergenceError:
-        # On every worker at once: all validate the same weights.
+    except (DivergenceError, TooLargeError):
+        # On every worker at once: all validate the same weights, and are as large.
         return
     if rank == 0:
         save(Path(job["model"]), unwrap(network), job["network"], job["config"], job["implementation"])

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from scattering.errors import InputError
-from search.settings import ALL, IMPLEMENTATIONS, NETWORKS, POINTS, PRESETS, RUNS, resolve
+from search.settings import ALL, COMPARISONS, IMPLEMENTATIONS, NETWORKS, POINTS, PRESETS, RUNS, resolve
 
 # As it can be typed: the Python of a virtual environment in this folder by its relative path.
 _PYTHON = Path(sys.executable)
@@ -38,7 +38,20 @@ examples:
   python -m search.run all --minutes 60
       all networks side by side, the time shared among them
   python -m search.run tunet --name friday --resume
-      go on with a run that was stopped"""
+      go on with a run that was stopped
+  python -m search.run tunet --name friday --resume --trials 50
+      go on with a run that has ended, up to 50 trials"""
+
+EXTENDS = ("trials", "minutes", "gpu_hours")
+"""Efforts that a resumed run may have more of."""
+
+MACHINE = {
+    "cpus": "--cpus-per-trial",
+    "gpus": "--gpus-per-trial",
+    "memory_gb": "--memory-per-trial",
+    "parallel": "--parallel",
+}
+"""How the machine is shared among trials, as each session likes: arguments of `search.cluster.resources`."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -96,6 +109,14 @@ def parser() -> Parser:
         help=f"time for search and retraining together (default: {_defaults('minutes')}, for each network)",
     )  # fmt: skip
     effort.add_argument(
+        "--gpu-hours", type=float, metavar="H",
+        help="time of all GPUs together, for search and retraining (default: no limit)",
+    )  # fmt: skip
+    effort.add_argument(
+        "--compare-at", choices=COMPARISONS,
+        help="early stopping compares trials after equal epochs, or after equal training time (default: epochs)",
+    )  # fmt: skip
+    effort.add_argument(
         "--task", choices=("blind", "residual"),
         help="blind: paint the gaps from nothing, as in the paper; residual: correct a simple interpolation "
         "(default: the search tries both)",
@@ -110,10 +131,29 @@ def parser() -> Parser:
         help="whose TUNet and MSDNet: ours, or those of the paper's library (pip install -e '.[pymsdtorch]') "
         "(default: gapsearch)",
     )  # fmt: skip
+    machine = p.add_argument_group("machine")
+    machine.add_argument(
+        "--gpus-per-trial", dest="gpus", type=float, metavar="N",
+        help="0.25: four trials share a GPU (default: 1, or 0 without a GPU)",
+    )  # fmt: skip
+    machine.add_argument(
+        "--cpus-per-trial", dest="cpus", type=int, metavar="N",
+        help="(default: the cores that go with its GPU, or 1 without a GPU)",
+    )  # fmt: skip
+    machine.add_argument(
+        "--memory-per-trial", dest="memory_gb", type=float, metavar="GB",
+        help="for weights and batches; larger batches go in parts (default: its share of the machine)",
+    )  # fmt: skip
+    machine.add_argument(
+        "--parallel", type=int, metavar="N", help="trials at once (default: as many as fit the machine)"
+    )
     run = p.add_argument_group("run")
     run.add_argument("--name", help="folder under runs/ (default: the network and the time)")
     run.add_argument("--seed", type=int, metavar="N", help="of frames, split and proposals (default: 0)")
-    run.add_argument("--resume", action="store_true", help="go on with the run of this --name where it stopped")
+    run.add_argument(
+        "--resume", action="store_true",
+        help="go on with the run of this --name where it stopped; more --trials, --minutes or --gpu-hours extend it",
+    )  # fmt: skip
     return p
 
 
@@ -172,18 +212,26 @@ def follow(options: argparse.Namespace, name: str, command: str) -> None:
     from search import experiment
     from search.display import say
 
-    keys = ("data", "detector", "size", "frames", "trials", "epochs", "minutes", "points", "implementation", "task")
-    given = {key: getattr(options, key) for key in (*keys, "seed")}
+    keys = ("data", "detector", "size", "frames", "epochs", "points", "implementation", "task", "compare_at", "seed")
+    given = {key: getattr(options, key) for key in (*keys, *EXTENDS)}
+    asked = {key: getattr(options, key) for key in MACHINE}
+    for key, value in asked.items():
+        if value is not None and not value > 0 and not (key == "gpus" and value == 0):
+            raise InputError(f"{MACHINE[key]} must be above 0, got {value:g}")
+    if asked["gpus"] is not None and asked["gpus"] > 1:
+        raise InputError(f"a trial trains on one GPU or a part of it, got --gpus-per-trial {asked['gpus']:g}: take 1")
+    more: dict[str, int | float] = {}
     if options.resume:
-        extra = [f"--{key}" for key in (*given, "preset") if getattr(options, key) is not None]
+        extra = [f"--{key.replace('_', '-')}" for key in (*keys, "preset") if getattr(options, key) is not None]
         if extra:
             raise InputError(f"--resume goes on with the settings of the run, got {', '.join(extra)}: leave them out")
-        settings, data = experiment.resume(name, options.network)
+        more = {key: given[key] for key in EXTENDS if given[key] is not None}
+        settings, data = experiment.resume(name, options.network, more)
     else:
         settings, data = experiment.begin(
             resolve(options.network, name, options.preset or default_preset(), given), command
         )
-    scores = experiment.run(settings, data)
+    scores = experiment.run(settings, data, asked, extends=bool(more))
     say("\n" + leaderboard.text(leaderboard.rows(scores)))
     say(f"\nleaderboard: {page.write(settings.folder)}")
 

@@ -1,8 +1,9 @@
 """Optuna, told the truth: what was proposed, every value on the way, and how each trial ended.
 
 Ray's own OptunaSearch reports trials that ASHA stopped as complete with their early value, and leaves trials
-that diverged running for ever. Here a trial stopped early is PRUNED with all its values, a failed one FAIL. The
-study is a journal file in the run folder: what a search goes on from after a restart.
+that diverged running for ever. Here a trial stopped early is PRUNED with all its values, one too large for the
+memory PRUNED with a constraint that it breaks, a failed one FAIL. The study is a journal file in the run folder: what
+a search goes on from after a restart.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from typing import NamedTuple
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from search.records import Config, Epoch
 from spaces.paper import Point
@@ -28,7 +29,8 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 STARTUP_TRIALS = 6
 """Random trials before TPE has enough to learn from."""
 
-STATES = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "interrupted": TrialState.PRUNED}
+TRAINING_ONLY = ("batch_size", "learning_rate")
+"""Parameters that change nothing in what a single window takes of the memory."""
 
 
 class Known(NamedTuple):
@@ -36,11 +38,13 @@ class Known(NamedTuple):
 
     config: Config
     epochs: int
-    parameters: int | None
-    """Learnable parameters; None before its first epoch."""
     state: str
-    """finished, stopped, failed or interrupted, which it is until it ends."""
+    """finished, stopped, infeasible, failed or interrupted, which it is until it ends."""
     error: str
+    parameters: int | None
+    """Learnable parameters; None before it trains, as what follows."""
+    micro_batch: int | None
+    memory: int | None
 
 
 @dataclass
@@ -66,6 +70,7 @@ class Sampler:
     trials: int
     """How many there may be in all."""
     epochs: int
+    seed: int = 0
     place: int = 0
     studies: int = 1
     unfinished: list[Proposal] = field(default_factory=list)
@@ -74,9 +79,15 @@ class Sampler:
         """Return the next trial; None when all have been proposed."""
         if self.unfinished:
             return self.unfinished.pop(0)
-        if len(self._proposed()) >= self.trials:
-            return None
-        return self.proposal(self.study.ask())
+        while len(self._proposed()) < self.trials:
+            self._reseed(len(self._proposed()))
+            proposal = self.proposal(self.study.ask())
+            twin = self._infeasible_twin(proposal.config)
+            if twin is None:
+                return proposal
+            self.describe(proposal.trial, headroom=self._trial(twin).user_attrs["headroom"])
+            self.conclude(proposal.trial, "infeasible", f"too large, as trial {twin} was")
+        return None
 
     def proposal(self, trial: optuna.Trial) -> Proposal:
         """What is to be done of a trial of the study; parameters that it lacks are chosen."""
@@ -85,28 +96,39 @@ class Sampler:
         number = self.place + trial.number * self.studies
         return Proposal(number, dict(trial.params), trial.user_attrs.get("epochs", self.epochs))
 
-    def record(self, epoch: Epoch, parameters: int | None = None) -> None:
-        """Take in one epoch of a running trial, whose network has so many parameters."""
-        trial = self._running(epoch.trial)
-        if parameters is not None and "parameters" not in trial.user_attrs:
-            trial.set_user_attr("parameters", parameters)
-        with warnings.catch_warnings():
-            # An epoch that is recorded already keeps its value.
-            warnings.filterwarnings("ignore", "The reported value is ignored")
-            trial.report(epoch.val_gap_l1, epoch.epoch)
+    def resume(self, trial: FrozenTrial) -> Proposal:
+        """What is to be done of a trial that an earlier session began, perhaps without all of its parameters."""
+        self._reseed(trial.number)
+        return self.proposal(optuna.Trial(self.study, trial._trial_id))
+
+    def describe(self, number: int, *, headroom: int, **facts: int) -> None:
+        """Take in what training takes: parameters, micro_batch, memory; and the bytes left beside a single window."""
+        trial = self._trial(number)
+        news = {name: value for name, value in {**facts, "headroom": headroom}.items()
+                if trial.user_attrs.get(name) != value}  # fmt: skip
+        for name, value in news.items():
+            self._storage.set_trial_user_attr(trial._trial_id, name, value)
+        if "headroom" in news:
+            optuna.Trial(self.study, trial._trial_id).set_constraint("memory_gb", -headroom / 1e9)
+
+    def record(self, epoch: Epoch) -> None:
+        """Take in one epoch of a running trial; one that is recorded already keeps its value."""
+        trial = self._trial(epoch.trial)
+        if epoch.epoch not in trial.intermediate_values:
+            self._storage.set_trial_intermediate_value(trial._trial_id, epoch.epoch, epoch.val_gap_l1)
 
     def conclude(self, number: int, state: str, reason: str = "") -> None:
-        """End a trial as finished, stopped, interrupted or failed; its last value is its value."""
-        trial = self._running(number)
-        trial.set_user_attr("state", state)
-        trial.set_user_attr("error", reason)
-        values = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
-        if state == "failed" or not values:
-            self.study.tell(trial, state=TrialState.FAIL)
-        elif state == "finished":
-            self.study.tell(trial, values[max(values)])
+        """End a trial as finished, stopped, interrupted, infeasible or failed; its last value is its value."""
+        trial = self._trial(number)
+        self._storage.set_trial_user_attr(trial._trial_id, "state", state)
+        self._storage.set_trial_user_attr(trial._trial_id, "error", reason)
+        values = trial.intermediate_values
+        if state == "finished":
+            self.study.tell(trial.number, values[max(values)])
+        elif state == "infeasible" or (values and state != "failed"):
+            self.study.tell(trial.number, state=TrialState.PRUNED)
         else:
-            self.study.tell(trial, state=STATES[state])
+            self.study.tell(trial.number, state=TrialState.FAIL)
 
     def known(self) -> dict[int, Known]:
         """Return every trial proposed so far, by its number, whatever became of it."""
@@ -114,19 +136,42 @@ class Sampler:
             self.place + trial.number * self.studies: Known(
                 dict(trial.params),
                 trial.user_attrs.get("epochs", self.epochs),
-                trial.user_attrs.get("parameters"),
                 trial.user_attrs.get("state", "interrupted"),
                 trial.user_attrs.get("error", ""),
+                *(trial.user_attrs.get(name) for name in ("parameters", "micro_batch", "memory")),
             )
             for trial in self._proposed()
         }
 
-    def _proposed(self) -> list[optuna.trial.FrozenTrial]:
+    def _proposed(self) -> list[FrozenTrial]:
         return [trial for trial in self.study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
 
-    def _running(self, number: int) -> optuna.Trial:
-        trial = self.study.get_trials(deepcopy=False)[(number - self.place) // self.studies]
-        return optuna.Trial(self.study, trial._trial_id)
+    def _infeasible_twin(self, config: Config) -> int | None:
+        """Return a trial that was too large and differs from this configuration only in how it is trained."""
+        for number, known in self.known().items():
+            if known.state == "infeasible" and all(
+                known.config[name] == value for name, value in config.items() if name not in TRAINING_ONLY
+            ):
+                return number
+        return None
+
+    def _trial(self, number: int) -> FrozenTrial:
+        return self.study.get_trials(deepcopy=False)[(number - self.place) // self.studies]
+
+    @property
+    def _storage(self) -> BaseStorage:
+        return self.study._storage
+
+    def _reseed(self, number: int) -> None:
+        """Draw each trial from a random stream of its own: a resumed study proposes what it would have proposed."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self.study.sampler = optuna.samplers.TPESampler(
+                n_startup_trials=STARTUP_TRIALS,
+                multivariate=True,
+                constant_liar=True,
+                seed=self.seed * 1_000_003 + number,
+            )
 
 
 def open_storage(journal: Path) -> JournalStorage:
@@ -155,23 +200,14 @@ def open_study(
     The `first` trials are given, parameters that a point lacks are random; then TPE proposes. Equal seeds give equal
     first proposals.
     """
-    begun = name in optuna.get_all_study_names(storage)
-    # Going on with the same random stream would propose the first trials again.
-    offset = len(optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False)) if begun else 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = optuna.samplers.TPESampler(
-            n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=True, seed=seed + offset
-        )
-    study = optuna.create_study(
-        storage=storage, study_name=name, sampler=sampler, direction="minimize", load_if_exists=True
-    )
+    study = optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
+    offset = len(study.get_trials(deepcopy=False))
     for point in first[offset:]:
         study.enqueue_trial(point.config, user_attrs={"epochs": point.epochs})
-    opened = Sampler(study, space, trials, epochs, place, studies)
+    opened = Sampler(study, space, trials, epochs, seed, place, studies)
     for running in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         # It may have been interrupted while it was proposed, or between its record here and in the run's files.
-        proposal = opened.proposal(optuna.Trial(study, running._trial_id))
+        proposal = opened.resume(running)
         for epoch in progress:
             if epoch.trial == proposal.trial:
                 opened.record(epoch)

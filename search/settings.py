@@ -10,6 +10,7 @@ from scattering.errors import InputError
 from search.records import Config
 
 if TYPE_CHECKING:
+    from search.cluster import Resources
     from spaces.paper import Point
 
 RUNS = Path("runs")
@@ -30,6 +31,9 @@ IMPLEMENTATIONS = {"gapsearch": tuple(NETWORKS), "pymsdtorch": ("tunet", "msdnet
 
 POINTS = ("search", "paper", "paper,search")
 """Where configurations come from: proposals, the paper's tables, or first these and then proposals."""
+
+COMPARISONS = ("epochs", "seconds")
+"""What early stopping takes for equal: epochs, or training time."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +72,25 @@ UNSET: dict[str, Any] = {
     "data": (),
     "points": "search",
     "implementation": "gapsearch",
+    "gpu_hours": None,
+    "compare_at": "epochs",
 }
 """What the presets do not say."""
 
 SEARCH_SHARE = 0.6
 """Share of --minutes that the search gets; retraining has the rest."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What may be spent; None: no limit."""
+
+    seconds: float | None = None
+    gpu_seconds: float | None = None
+    """Of all GPUs together."""
+
+
+UNLIMITED = Budget()
 
 
 @dataclass(frozen=True)
@@ -99,6 +117,11 @@ class Settings:
     retrain_epochs: int
     schedule: str
     minutes: float | None
+    """For search and retraining of one session."""
+    gpu_hours: float | None
+    """Time of all GPUs together, for search and retraining."""
+    compare_at: str
+    """epochs or seconds: what early stopping takes for equal."""
     seed: int
 
     @property
@@ -119,8 +142,15 @@ class Settings:
         """The run's folder."""
         return RUNS / self.name
 
+    def budget(self, share: float) -> Budget:
+        """Return a share of what the run may spend."""
+        return Budget(
+            None if self.minutes is None else self.minutes * 60 * share,
+            None if self.gpu_hours is None else self.gpu_hours * 3600 * share,
+        )
+
     def job(
-        self, trial: int, network: str, config: Config, epochs: int, threads: int, checkpoint: Path
+        self, trial: int, network: str, config: Config, epochs: int, resources: Resources, checkpoint: Path
     ) -> dict[str, Any]:
         """Return what a worker needs to know to train a configuration: see `trainables.trial`."""
         return {
@@ -131,7 +161,9 @@ class Settings:
             "epochs": epochs,
             "schedule": self.schedule,
             "seed": self.seed,
-            "threads": threads,
+            "threads": resources.cpus,
+            "gpus": resources.gpus,
+            "memory": resources.memory,
             "checkpoint": str(checkpoint.resolve()),
         }
 
@@ -150,8 +182,7 @@ def resolve(network: str, name: str, preset: str, given: dict[str, Any]) -> Sett
     for key, smallest in {"frames": 3, "trials": 1, "epochs": 1, "size": 1, "seed": 0}.items():
         if chosen[key] < smallest:
             raise InputError(f"--{key} must be at least {smallest}, got {chosen[key]}")
-    if chosen["minutes"] is not None and chosen["minutes"] <= 0:
-        raise InputError(f"--minutes must be above 0, got {chosen['minutes']:g}")
+    check_budgets(chosen)
     implementation = chosen["implementation"]
     known = IMPLEMENTATIONS[implementation]
     if network not in (ALL, *known):
@@ -162,6 +193,8 @@ def resolve(network: str, name: str, preset: str, given: dict[str, Any]) -> Sett
     if chosen["points"] == "paper":
         # As the paper trained them: its epochs, dividing the learning rate by ten after each third.
         chosen |= {"epochs": None, "schedule": "step", "minutes": None, **given}
+    if chosen["gpu_hours"] is not None:
+        chosen |= {"minutes": None, **given}
     # A winner trains at least as long as the trials that it won against.
     chosen["retrain_epochs"] = max(chosen["retrain_epochs"], chosen["epochs"] or 0)
     settings = Settings(network=network, name=name, preset=preset, **{**chosen, "data": tuple(chosen["data"])})
@@ -169,6 +202,13 @@ def resolve(network: str, name: str, preset: str, given: dict[str, Any]) -> Sett
         # The presets say what one network needs.
         settings = replace(settings, minutes=settings.minutes * len(settings.networks))
     return settings
+
+
+def check_budgets(chosen: dict[str, Any]) -> None:
+    """Raise InputError for a time that is none."""
+    for key in ("minutes", "gpu_hours"):
+        if (value := chosen.get(key)) is not None and not value > 0:
+            raise InputError(f"--{key.replace('_', '-')} must be above 0, got {value:g}")
 
 
 def paper_points() -> dict[str, tuple[Point, ...]]:

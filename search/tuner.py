@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +13,43 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from scattering.dataset import Dataset
-from search.cluster import node_size, total_cpus, total_gpus
+from search import watchdog
+from search.cluster import RETRIES, Resources
 from search.display import SearchDisplay
 from search.ledger import Ledger
 from search.records import Trial
-from search.settings import Settings
+from search.settings import UNLIMITED, Budget, Settings
 from search.studies import open_studies
 from trainables.trial import train_trial
 
 
-def search(settings: Settings, data: ray.ObjectRef[tuple[Dataset, Dataset]], seconds: float | None) -> list[Trial]:
+def search(
+    settings: Settings,
+    data: ray.ObjectRef[tuple[Dataset, Dataset]],
+    resources: Resources,
+    budget: Budget = UNLIMITED,
+) -> list[Trial]:
     """Search the spaces of a run's networks on (train, validation) frames and return every trial, best first.
 
-    Goes on from what the run folder already holds. `seconds` limits the time; trials that it cuts short are
-    `interrupted`. Ray must be running.
+    Goes on from what the run folder already holds. Trials that the budget cuts short are `interrupted`. Ray must be
+    running.
     """
     folder = settings.folder
-    deadline = None if seconds is None else time.monotonic() + seconds
-    ledger = Ledger(settings, open_studies(settings), deadline)
-    threads, gpus = resources()
+    ledger = Ledger(settings, open_studies(settings), resources, budget)
     # Tune gives a trial what the reference stands for.
-    trainable = tune.with_resources(tune.with_parameters(train_trial, data=data), {"cpu": threads, "gpu": gpus})
-    with SearchDisplay(ledger.planned(), ledger.ended(), seconds) as display:
+    trainable = tune.with_resources(
+        tune.with_parameters(train_trial, data=data), {"cpu": resources.cpus, "gpu": resources.gpus}
+    )
+    with SearchDisplay(ledger.planned(), ledger.ended(), budget.seconds) as display:
         ledger.display = display
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                search_alg=Proposals(ledger, threads),
+                search_alg=Proposals(ledger),
                 scheduler=Halving(ledger),
                 num_samples=-1,
                 # One proposal at a time and place: a proposal made ahead knows less.
-                max_concurrent_trials=total_gpus() if gpus else total_cpus(),
+                max_concurrent_trials=resources.parallel,
                 # Workers keep torch imported and the data mapped: 1.5 s a trial instead of 7.6 s.
                 reuse_actors=True,
             ),
@@ -52,7 +57,8 @@ def search(settings: Settings, data: ray.ObjectRef[tuple[Dataset, Dataset]], sec
                 name="tune",
                 storage_path=str(folder.resolve()),
                 verbose=0,
-                failure_config=tune.FailureConfig(max_failures=1),
+                failure_config=tune.FailureConfig(max_failures=RETRIES),
+                callbacks=[watchdog.Watchdog(ledger)],
             ),
         )
         tuner.fit()
@@ -65,12 +71,6 @@ def search(settings: Settings, data: ray.ObjectRef[tuple[Dataset, Dataset]], sec
     return ledger.write_trials()
 
 
-def resources() -> tuple[int, float]:
-    """CPU cores and GPUs for one trial: a GPU with its share of the cores, or one core without GPUs."""
-    cpus, gpus = node_size()
-    return (max(1, cpus // gpus), 1.0) if gpus else (1, 0.0)
-
-
 class _Hook:
     """Tune pickles its hooks into snapshots that we never read: nothing of ours goes there."""
 
@@ -81,9 +81,9 @@ class _Hook:
 class Proposals(_Hook, Searcher):
     """Tune's searcher: proposals of the study."""
 
-    def __init__(self, ledger: Ledger, threads: int) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         super().__init__()
-        self.ledger, self.threads = ledger, threads
+        self.ledger = ledger
         self.numbers: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]
@@ -95,7 +95,7 @@ class Proposals(_Hook, Searcher):
         self.numbers[trial_id] = proposal.trial
         if self.ledger.display is not None:
             self.ledger.display.started(proposal, self.ledger.network(proposal.trial))
-        return self.ledger.job(proposal, self.threads)
+        return {**self.ledger.job(proposal), "patience": watchdog.PATIENCE}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Conclude a trial, however it ended; Tune calls this once a trial."""
@@ -129,13 +129,10 @@ class Halving(_Hook, FIFOScheduler):
             self.ledger.broken = error
         return TrialScheduler.STOP if stops or self.ledger.is_over() else TrialScheduler.CONTINUE
 
-    def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:
-        """Forget the crash of a trial that is tried again."""
-        self.ledger.failures.pop(trial.config["trial"], None)
-
     def on_trial_error(self, tune_controller: Any, trial: TuneTrial) -> None:
-        """Keep why a trial crashed: the whole story beside its checkpoint, the last line in the tables."""
-        number = trial.config["trial"]
+        """Keep why a process died."""
         story = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
-        lines = [line.strip() for line in story.splitlines() if line.strip()]
-        self.ledger.crashed(number, story, lines[-1] if lines else "crashed without a message")
+        try:
+            self.ledger.crashed(trial.config["trial"], story)
+        except OSError as error:
+            self.ledger.broken = error

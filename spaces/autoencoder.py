@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution, IntDistribution
+
+from spaces.training import TASK, training
 
 DEFAULTS: dict[str, int | float | str] = {
     "task": "residual",
@@ -24,16 +21,13 @@ def space(preset: str) -> dict[str, BaseDistribution]:
     """Return the distributions of a search; the quick preset is kept to what two CPU cores can train."""
     small = preset == "quick"
     return {
-        # Blind is the paper's way; residual learns much faster. Which wins depends on data and budget.
-        "task": CategoricalDistribution(("residual", "blind")),
+        "task": TASK,
         # A cell of the code is 2^depth pixels wide, and without skips what is smaller must fit into its vector.
         "depth": IntDistribution(1, 3) if small else IntDistribution(1, 4),
         # Cost grows with the square, so in octaves; the paper's 32 and an octave to each side.
         "base_channels": IntDistribution(8, 24, log=True) if small else IntDistribution(16, 64, log=True),
         # A cell has 4^depth pixels: fewer numbers lose detail, more gain nothing. The paper's 200 is among them.
         "latent_dimension": IntDistribution(16, 128, log=True) if small else IntDistribution(32, 400, log=True),
-        # Windows a step. In octaves: halving it doubles the steps, which is what matters.
-        "batch_size": IntDistribution(2, 16, log=True) if small else IntDistribution(4, 128, log=True),
         # Adam; the paper's 1e-3 and a factor of ten above it, for the cosine and for few steps.
-        "learning_rate": FloatDistribution(3e-4, 1e-2, log=True),
+        **training((2, 16) if small else (4, 128), (3e-4, 1e-2)),
     }

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution, IntDistribution
+
+from spaces.training import TASK, training
 
 DEFAULTS: dict[str, int | float | str] = {
     "task": "residual",
@@ -24,14 +21,12 @@ def space(preset: str) -> dict[str, BaseDistribution]:
     small = preset == "quick"
     return {
         # Knowing the gaps, it paints whole windows sooner than the others: blind may win where time allows.
-        "task": CategoricalDistribution(("residual", "blind")),
+        "task": TASK,
         # One level closes gaps of 6 pixels, two of 14, more are context; at 7 the bottom of a 512 x 128 window is
         # one pixel wide (paper: 5).
         "depth": IntDistribution(1, 4) if small else IntDistribution(2, 7),
         # Cost grows with the square, so in octaves; the paper's 32, and an octave to either side.
         "base_channels": IntDistribution(12, 32, log=True) if small else IntDistribution(16, 64, log=True),
-        # Windows a step. In octaves: halving it doubles the steps, which is what matters.
-        "batch_size": IntDistribution(2, 16, log=True) if small else IntDistribution(4, 128, log=True),
         # Adam; the paper's 1e-3 and a factor of ten above it, for the cosine and for few steps.
-        "learning_rate": FloatDistribution(3e-4, 1e-2, log=True),
+        **training((2, 16) if small else (4, 128), (3e-4, 1e-2)),
     }

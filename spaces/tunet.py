@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+
+from spaces.training import TASK, training
 
 DEFAULTS: dict[str, int | float | str] = {
     "task": "residual",
@@ -24,16 +21,13 @@ def space(preset: str) -> dict[str, BaseDistribution]:
     """Return the distributions of a search; the quick preset is kept to what two CPU cores can train."""
     small = preset == "quick"
     return {
-        # Blind is the paper's way; residual learns much faster. Which wins depends on data and budget.
-        "task": CategoricalDistribution(("residual", "blind")),
+        "task": TASK,
         # Two levels see 10 pixels to each side, every further one over twice as far; the paper went from 4 to 6.
         "depth": IntDistribution(2, 3) if small else IntDistribution(2, 6),
         # Cost grows with the square, so in octaves; the paper tried 16, 32 and 64.
         "base_channels": IntDistribution(8, 24, log=True) if small else IntDistribution(8, 64, log=True),
         # Below 1.5 the deep levels starve, above 2 they hold nearly all parameters (paper: 1.5, 2 and 2.5).
         "growth_rate": FloatDistribution(1.5, 2.0 if small else 2.5, step=0.25),
-        # Windows a step. In octaves: halving it doubles the steps, which is what matters.
-        "batch_size": IntDistribution(2, 16, log=True) if small else IntDistribution(4, 192, log=True),
         # Adam with a cosine: above 2e-2 it diverges, below 5e-4 it does not arrive within a search.
-        "learning_rate": FloatDistribution(5e-4, 2e-2, log=True),
+        **training((2, 16) if small else (4, 192), (5e-4, 2e-2)),
     }

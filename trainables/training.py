@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainables.batches import WindowSet
+from scattering.errors import one_line
+from trainables.batches import Batch, WindowSet
 from trainables.losses import absolute_error
+from trainables.memory import TooLargeError, out_of_memory
 from trainables.metrics import correlation, mean_absolute_error
 from trainables.precision import mixed_precision
 from trainables.tasks import Task, unwrap
@@ -25,6 +28,8 @@ class Progress(NamedTuple):
     """epoch, train_loss, val_loss, val_gap_l1, val_gap_cc, learning_rate, seconds."""
     state: dict[str, Any]
     """What `fit` needs to go on from here; tensors shared with the live network."""
+    micro_batch: int
+    """Windows at once: the batch, unless memory is short."""
 
 
 class DivergenceError(ArithmeticError):
@@ -38,6 +43,9 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": lambda progress: min(progress / 0.05, 1.0) * 0.5 * (1 + math.cos(math.pi * progress)),
 }
 """Learning rate as a fraction of its maximum, against the share of the training done."""
+
+CHECK = 50
+"""Steps after which a loss is looked at: each look waits for the device."""
 
 
 def fit(
@@ -53,6 +61,7 @@ def fit(
     seed: int,
     seconds: float | None = None,
     state: dict[str, Any] | None = None,
+    micro_batch: int | None = None,
     rank: int = 0,
     workers: int = 1,
 ) -> Iterator[Progress]:
@@ -61,8 +70,16 @@ def fit(
     `batch_size` counts windows over all `workers`, of which this is number `rank` (their gradients are
     averaged by DistributedDataParallel). `state` is that of an earlier epoch to go on from. With a limit of
     `seconds` the learning rate follows the time where that is further along than the epochs, and training
-    ends with it. Raises DivergenceError when a loss is not finite.
+    ends with it.
+
+    Where the memory is short, a worker's share of a batch goes through the network `micro_batch` windows at a time;
+    gradients add up to those of the batch (batch normalisation, which the paper's networks have not, sees the parts).
+    A step that runs out of memory is done again with half as many.
+
+    Raises DivergenceError when a loss is not finite, TooLargeError when not even one window fits.
     """
+    share = -(-batch_size // workers)
+    micro_batch = micro_batch or share
     optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
     done, spent = 0, 0.0
     if state is not None:
@@ -81,9 +98,7 @@ def fit(
         network.train()
         mine = [slice(step * batch_size + rank, (step + 1) * batch_size, workers) for step in range(steps)]
         for step, batch in enumerate(train.batches([(order[part], patterns[part]) for part in mine])):
-            with precision:
-                prediction = task.predict(network, batch.measured, batch.observed)
-            error, pixels = absolute_error(prediction, batch.truth, task.scored(batch))
+            pixels = task.scored(batch).sum().clamp(min=1)
             elapsed = time.perf_counter() - started
             if workers > 1:
                 pixels = average(pixels, workers)
@@ -95,18 +110,31 @@ def fit(
             rate = learning_rate * SCHEDULES[schedule](progress)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            optimizer.zero_grad(set_to_none=True)
-            (error / pixels).backward()  # type: ignore[no-untyped-call]
+            while True:
+                optimizer.zero_grad(set_to_none=True)
+                try:
+                    total += _accumulate(network, task, batch, pixels, micro_batch, precision)
+                    break
+                except (RuntimeError, MemoryError) as problem:
+                    # Other workers would wait for the gradients of a step that is done again.
+                    if not out_of_memory(problem) or workers > 1:
+                        raise
+                    if micro_batch == 1:
+                        raise TooLargeError(f"no memory to train on a single window: {one_line(problem)}") from None
+                # Out of the handler, whose traceback holds what the step had allocated.
+                micro_batch = -(-micro_batch // 2)
+                _release(train.device)
             optimizer.step()
-            error, pixels = absolute_error(prediction.detach(), batch.truth, batch.valid)
-            total += error / pixels
             if progress >= 1:
                 break
+            if step % CHECK == CHECK - 1 and not math.isfinite(total.item()):
+                raise DivergenceError(f"the loss is not finite in epoch {epoch + 1}")
         metrics = {"epoch": epoch + 1, "train_loss": total.item() / (step + 1), "learning_rate": rate}
-        # Without gradients twice the windows need no more memory.
-        metrics |= validate(network, task, validation, 2 * batch_size)
+        # Without gradients twice the windows need no more memory; where it is short nothing is risked.
+        at_once = 2 * share if micro_batch >= share else micro_batch
+        metrics |= validate(network, task, validation, at_once)
         if not all(math.isfinite(value) for value in metrics.values()):
-            raise DivergenceError(f"the loss is not finite after epoch {epoch + 1}")
+            raise DivergenceError(f"the loss is not finite in epoch {epoch + 1}")
         spent = time.perf_counter() - started
         checkpoint = {
             "network": unwrap(network).state_dict(),
@@ -114,11 +142,44 @@ def fit(
             "epoch": epoch + 1,
             "seconds": spent,
         }
-        yield Progress(metrics | {"seconds": spent}, checkpoint)
+        yield Progress(metrics | {"seconds": spent}, checkpoint, micro_batch)
         if progress >= 1:
             return
         # What the caller did between two epochs is not training time.
         started = time.perf_counter() - spent
+
+
+def _accumulate(
+    network: nn.Module,
+    task: Task,
+    batch: Batch,
+    pixels: Tensor,
+    micro_batch: int,
+    precision: AbstractContextManager[object],
+) -> Tensor:
+    """Add up the gradients of a batch, `micro_batch` windows at a time; returns its mean L1 over valid pixels.
+
+    `pixels` is the number of scored pixels that the loss is the mean over.
+    """
+    parts = list(zip(*(torch.split(tensor, micro_batch) for tensor in batch), strict=True))
+    error = torch.zeros((), device=pixels.device)
+    for number, tensors in enumerate(parts, 1):
+        part = Batch(*tensors)
+        # DistributedDataParallel exchanges gradients once a batch.
+        alone = getattr(network, "no_sync", None) if number < len(parts) else None
+        with alone() if alone else nullcontext():
+            with precision:
+                prediction = task.predict(network, part.measured, part.observed)
+            scored, _ = absolute_error(prediction, part.truth, task.scored(part))
+            (scored / pixels).backward()  # type: ignore[no-untyped-call]
+        error += absolute_error(prediction.detach(), part.truth, part.valid)[0]
+    return error / batch.valid.sum().clamp(min=1)
+
+
+def _release(device: torch.device) -> None:
+    """Give back what a step that failed had reserved."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def average(value: Tensor, workers: int) -> Tensor:

@@ -117,7 +117,7 @@ def test_the_run_folder_holds_its_records_and_nothing_else(finished: tuple[Path,
         "retraining.jsonl", "run.json", "scores.csv", "trials", "trials.csv", "winners.csv",
     ]  # fmt: skip
     assert [path.name for path in folder.glob("models/*")] == ["tunet.safetensors"]
-    assert not list(folder.glob("trials/*"))
+    assert sorted(path.name for path in folder.glob("trials/*")) == [f"{number:04d}.log" for number in range(4)]
     info = read_json(folder / "run.json", RunInfo)
     assert info.command == "python -m search.run " + " ".join(SMALL)
     assert info.data["train_frames"] + info.data["validation_frames"] + info.data["test_frames"] == 24

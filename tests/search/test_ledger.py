@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from search.cluster import Resources
 from search.ledger import Ledger
 from search.records import Trial, read_table
 from search.sampler import Proposal
@@ -15,6 +16,9 @@ from search.settings import NETWORKS, Settings, resolve
 from search.studies import full_length, open_studies
 from spaces import SPACES
 from spaces.paper import POINTS
+
+ONE_CORE = Resources(cpus=1, gpus=0.0, memory=10**9, parallel=2)
+FACTS = {"parameters": 1, "headroom": 10**8, "micro_batch": 4, "memory": 10**8, "patience": 600.0}
 
 
 @pytest.fixture(autouse=True)
@@ -29,12 +33,12 @@ def settings(network: str = "all", **given: Any) -> Settings:
 
 
 def open_ledger(made: Settings) -> Ledger:
-    return Ledger(made, open_studies(made))
+    return Ledger(made, open_studies(made), ONE_CORE)
 
 
 def report(ledger: Ledger, proposal: Proposal, epoch: int, value: float, seconds: float) -> bool:
     values = {"train_loss": 0.1, "val_loss": 0.1, "val_gap_l1": value, "val_gap_cc": 0.9, "learning_rate": 1e-3}
-    return ledger.record({"trial": proposal.trial, "parameters": 1, "epoch": epoch, "seconds": seconds, **values})
+    return ledger.record({"trial": proposal.trial, "epoch": epoch, "seconds": seconds, **FACTS, **values})
 
 
 def next_trial(ledger: Ledger) -> Proposal:
@@ -121,7 +125,7 @@ def test_points_of_the_paper_and_no_others(network: str) -> None:
     assert [(p.config, p.epochs) for p in proposals] == [(p.config, p.epochs) for p in POINTS[network]]
     # Nothing is stopped early, however bad.
     assert not any(report(ledger, p, epoch, 0.1 * (1 + p.trial), 1.0) for p in proposals for epoch in (1, 3, 9, 27))
-    jobs = [ledger.job(proposal, 1) for proposal in proposals]
+    jobs = [ledger.job(proposal) for proposal in proposals]
     assert all(job["schedule"] == "step" for job in jobs)
 
 
@@ -191,4 +195,4 @@ def test_a_reopened_search_knows_each_trials_epochs() -> None:
 
 def test_a_job_says_whose_network_it_is() -> None:
     ledger = open_ledger(settings("tunet", implementation="pymsdtorch"))
-    assert ledger.job(next_trial(ledger), 1)["implementation"] == "pymsdtorch"
+    assert ledger.job(next_trial(ledger))["implementation"] == "pymsdtorch"

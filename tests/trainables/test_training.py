@@ -157,7 +157,7 @@ def test_batches_larger_than_the_data_are_one_step(sides):
 def test_data_that_are_not_numbers_end_the_training(sides, data, side):
     broken = WindowSet(replace(data, truth=np.full_like(data.truth, np.nan)), CPU)
     given = [broken if number == side else windows for number, windows in enumerate(sides)]
-    with pytest.raises(DivergenceError, match="not finite after epoch 1"):
+    with pytest.raises(DivergenceError, match="not finite in epoch 1"):
         epochs(given)
 
 

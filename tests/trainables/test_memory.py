@@ -1,0 +1,152 @@
+"""What a step takes is known before it is taken, and batches in parts train as whole ones do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+
+from spaces import DEFAULTS
+from trainables import NETWORKS
+from trainables.batches import Batch, WindowSet
+from trainables.losses import absolute_error
+from trainables.memory import Footprint, TooLargeError, footprint, peak
+from trainables.models import build
+from trainables.tasks import TASKS
+from trainables.training import fit
+
+CPU = torch.device("cpu")
+
+
+def test_tensors_alive_are_counted_once_and_only_while_they_are() -> None:
+    before = torch.zeros(1000)
+
+    def work() -> None:
+        one = torch.empty(1000)  # 4000 bytes
+        view = one[10:].view(-1)
+        view += 1  # in place: nothing new
+        before.add_(1)  # not made here
+        del one, view
+        two = torch.empty(250, dtype=torch.float64)  # 2000 bytes, when the first are gone
+        torch.empty_like(two)  # 2000 more, gone at once
+        torch.empty(0)
+
+    assert peak(work, CPU) == 4000
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_two_windows_tell_what_seven_take(name: str, task: str, window_set: WindowSet) -> None:
+    network, posed = build(name, {**DEFAULTS[name], "task": task})
+    cost = footprint(network, posed, window_set)
+    network.zero_grad(set_to_none=True)
+
+    def step() -> None:
+        chosen = torch.arange(7)
+        batch = Batch(*window_set.batch(chosen, torch.zeros_like(chosen)))
+        error, pixels = absolute_error(
+            posed.predict(network, batch.measured, batch.observed), batch.truth, posed.scored(batch)
+        )
+        (error / pixels).backward()  # type: ignore[no-untyped-call]
+
+    weights = sum(parameter.nbytes for parameter in network.parameters())
+    assert cost.bytes(7) - 3 * weights == pytest.approx(peak(step, CPU), rel=0.03)
+    assert cost.window > 0
+
+
+def test_measuring_changes_nothing(window_set: WindowSet) -> None:
+    """Batch normalisation would remember what it has seen."""
+    network, task = build(
+        "tunet", {"depth": 2, "base_channels": 4, "growth_rate": 2, "normalization": "batch", "task": "blind"}
+    )
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    random = torch.get_rng_state()
+    footprint(network, task, window_set)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_a_batch_is_split_only_as_far_as_it_must() -> None:
+    cost = Footprint(fixed=100, window=10, seconds=0.1)
+    assert cost.micro_batch(8, limit=180) == 8
+    assert cost.micro_batch(8, limit=179) == 7
+    assert cost.micro_batch(8, limit=110) == 1
+    with pytest.raises(TooLargeError, match="for a single window"):
+        cost.micro_batch(8, limit=109)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("micro_batch", [1, 4])
+def test_batches_in_parts_train_as_whole_ones(name: str, task: str, micro_batch: int, window_set: WindowSet) -> None:
+    config = {**DEFAULTS[name], "task": task}
+    losses = []
+    for parts in (None, micro_batch):
+        network, posed = build(name, config)
+        settings = {"epochs": 1, "batch_size": 6, "learning_rate": 1e-3, "schedule": "cosine", "seed": 0}
+        (progress,) = fit(network, posed, window_set, window_set, micro_batch=parts, **settings)  # type: ignore[arg-type]
+        losses.append([progress.metrics[key] for key in ("train_loss", "val_loss", "val_gap_l1", "val_gap_cc")])
+        assert progress.micro_batch == (parts or 6)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5, abs=1e-6)
+
+
+STARVED = """
+    import resource, sys
+    import torch
+    torch.set_num_threads(1)
+    from tests.conftest import SIZE, gapless_frames, striped_detector
+    from scattering import dataset
+    from trainables.batches import WindowSet
+    from trainables.models import build
+    from trainables.training import fit
+
+    raw = gapless_frames(24, (560, 600), striped_detector())
+    data = dataset.build(raw, striped_detector(), (256, 256), {"title": "test", "size": 256}, 600)
+    windows = WindowSet(data, torch.device("cpu"))
+    network, task = build("tunet", {"depth": 3, "base_channels": 16, "growth_rate": 2, "task": "blind"})
+    settings = dict(epochs=1, batch_size=48, learning_rate=1e-3, schedule="cosine", seed=0)
+    if sys.argv[1] != "plenty":
+        next(fit(network, task, windows, windows, **{**settings, "batch_size": 1}))  # what libraries set up
+        network, task = build("tunet", {"depth": 3, "base_channels": 16, "growth_rate": 2, "task": "blind"})
+        size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        limit = size + int(sys.argv[1]) * 1_000_000
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    (progress,) = fit(network, task, windows, windows, **settings)
+    print(progress.micro_batch, *(progress.metrics[key] for key in ("train_loss", "val_loss", "val_gap_l1")))
+"""
+
+
+@pytest.mark.slow
+def test_a_step_out_of_memory_is_done_again_in_parts() -> None:
+    """The operating system refuses the memory: nothing here knows beforehand that it will."""
+
+    def run(memory: str) -> tuple[int, list[float]]:
+        command = [sys.executable, "-c", textwrap.dedent(STARVED), memory]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        micro_batch, *losses = done.stdout.split()
+        return int(micro_batch), [float(loss) for loss in losses]
+
+    whole, losses = run("plenty")
+    parts, split = run("450")
+    assert whole == 48
+    assert 1 <= parts < 48
+    assert split == pytest.approx(losses, rel=1e-5)
+
+
+def test_without_memory_for_a_single_window_training_ends(
+    window_set: WindowSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, task = build("tunet", {**DEFAULTS["tunet"]})
+
+    def starved(*arguments: object) -> None:
+        torch.empty(2**60, dtype=torch.uint8)  # torch's own error
+
+    monkeypatch.setattr("trainables.training._accumulate", starved)
+    settings = {"epochs": 1, "batch_size": 6, "learning_rate": 1e-3, "schedule": "cosine", "seed": 0}
+    with pytest.raises(TooLargeError, match="single window"):
+        next(fit(network, task, window_set, window_set, **settings))  # type: ignore[arg-type]

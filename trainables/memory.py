@@ -1,0 +1,139 @@
+"""What a training step costs: measured on one window and on two, before a network trains on whole batches."""
+
+from __future__ import annotations
+
+import copy
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from trainables.batches import NO_GAP, Batch, WindowSet
+from trainables.losses import absolute_error
+from trainables.precision import mixed_precision
+from trainables.tasks import Task
+
+
+class TooLargeError(MemoryError):
+    """Not even one window fits into the memory."""
+
+
+class Footprint(NamedTuple):
+    """What training a network takes."""
+
+    fixed: int
+    """Bytes for weights, gradients and the optimizer's state."""
+    window: int
+    """Bytes more for each window of a micro-batch."""
+    seconds: float
+    """Time of a step for each window."""
+
+    def bytes(self, windows: int) -> int:
+        """Return the peak of a step on so many windows at once."""
+        return self.fixed + windows * self.window
+
+    def micro_batch(self, batch_size: int, limit: int) -> int:
+        """Return how many windows of a batch fit into `limit` bytes at once.
+
+        Raises TooLargeError where it is none.
+        """
+        if self.bytes(1) > limit:
+            raise TooLargeError(
+                f"training takes {self.bytes(1) / 1e9:.2f} GB for a single window, "
+                f"a trial has {limit / 1e9:.2f} GB: it cannot fit"
+            )
+        return min(batch_size, (limit - self.fixed) // self.window) if self.window else batch_size
+
+
+def footprint(network: nn.Module, task: Task, windows: WindowSet) -> Footprint:
+    """Measure one training step on one window and on two; the network stays as it is.
+
+    On a GPU this is what its allocator hands out, elsewhere the tensors alive: what an operator takes for
+    itself while it runs is not seen there. All that the backward pass needs grows with the windows: two points do.
+    """
+    trial = copy.deepcopy(network).train()  # batch normalisation counts what it sees
+    weights = sum(int(parameter.nbytes) for parameter in trial.parameters())
+
+    def step(count: int) -> None:
+        trial.zero_grad(set_to_none=True)
+        chosen = torch.arange(count, device=windows.storage) % len(windows)
+        pattern = torch.full_like(chosen, 0 if windows.patterns else NO_GAP)
+        batch = Batch(*(part.to(windows.device) for part in windows.batch(chosen, pattern)))
+        with mixed_precision(trial, windows.device):
+            prediction = task.predict(trial, batch.measured, batch.observed)
+        error, pixels = absolute_error(prediction, batch.truth, task.scored(batch))
+        (error / pixels).backward()  # type: ignore[no-untyped-call]
+
+    step(1)  # libraries set themselves up
+    peaks = []
+    for count in (1, 2):
+        began = time.perf_counter()
+        peaks.append(peak(lambda count=count: step(count), windows.device))  # type: ignore[misc]
+        seconds = time.perf_counter() - began
+    window = max(peaks[1] - peaks[0], 0)
+    # Adam keeps two moments; gradients are in the peak.
+    return Footprint(3 * weights + peaks[0] - window, window, seconds / 2)
+
+
+def peak(work: Callable[[], None], device: torch.device) -> int:
+    """Return how many bytes more than before are allocated on the device while `work` runs."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        work()
+        torch.cuda.synchronize(device)
+        return torch.cuda.max_memory_allocated(device) - before
+    alive = _TensorsAlive()
+    with alive:
+        work()
+    return alive.peak
+
+
+class _TensorsAlive(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of the tensors that are made while it is on, until they are freed."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now = self.peak = 0
+        self.known: set[int] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        for tensor in tree_iter((args, kwargs)):
+            if isinstance(tensor, Tensor):
+                self._see(tensor, made=False)
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_iter(result):
+            if isinstance(tensor, Tensor):
+                self._see(tensor, made=True)
+        return result
+
+    def _see(self, tensor: Tensor, made: bool) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self.known:
+            return
+        self.known.add(key)
+        size = storage.nbytes() if made else 0
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._freed, key, size)
+
+    def _freed(self, key: int, size: int) -> None:
+        self.known.discard(key)
+        self.now -= size
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there is no memory left; on a CPU torch and oneDNN have only words for that."""
+    words = ("can't allocate memory", "could not create a primitive")
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
