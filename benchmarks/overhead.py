@@ -46,6 +46,7 @@ def main() -> None:
             "tunet", "overhead", "quick", {"trials": options.trials, "epochs": options.epochs, "task": "residual"}
         )
         settings.folder.mkdir(parents=True)
+        (settings.folder / "run.json").touch()
         began = time.monotonic()
         with cluster():
             started = time.monotonic() - began

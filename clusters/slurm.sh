@@ -18,7 +18,7 @@ export PATH="$PWD/.venv/bin:$PATH"
 export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0 RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300
 (umask 077 && test -s ~/.ray/auth_token || ray get-auth-token --generate > /dev/null)
 
-address="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1):6379"
+address="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p):6379"
 
 # Each node gets all of its cores, for one task. The search runs on the first node, beside the trials.
 srun --cpus-per-task="$SLURM_CPUS_ON_NODE" \

@@ -57,7 +57,8 @@ def run(settings: Settings, data: Dataset, asked: dict[str, Any], extends: bool 
 
 def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, Any]) -> None:
     """Search and retrain on (train, validation) frames; neither ever holds a test frame."""
-    from search.cluster import check_shared, cluster
+    from search.cluster import cluster
+    from search.storage import check_shared
 
     folder = settings.folder
     with ExitStack() as stack:
@@ -87,7 +88,7 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, A
             _write_winners(folder, winners)
             # Machines may have joined.
             check_shared(folder)
-        _retrain(settings, shared)
+        _retrain(settings, shared, share)
     for left in (folder / "models").glob("*.pt"):
         # Of a model that was written just before a session was killed.
         left.unlink()
@@ -119,7 +120,7 @@ def _drop_models(folder: Path, winners: dict[str, Trial | None]) -> None:
         drop_trial(folder / "retraining.jsonl", trial)
 
 
-def _retrain(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]]) -> None:
+def _retrain(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]], share: Resources) -> None:
     """Retrain the winner of each network for an equal time; one that diverges gives way to the next best."""
     from search.retrain import retrain
 
@@ -129,7 +130,7 @@ def _retrain(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]]) -> No
     left = settings.budget((1 - SEARCH_SHARE) / max(len(winners), 1))
     for network in list(winners):
         while (winner := winners[network]) is not None and not model_path(folder, network).exists():
-            if retrain(settings, winner, data, left):
+            if retrain(settings, winner, data, share, left):
                 break
             drop_trial(folder / "retraining.jsonl", winner.trial)
             ranks = ranked(trials, network)

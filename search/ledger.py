@@ -151,6 +151,7 @@ class Ledger:
     def crashed(self, trial: int, story: str) -> None:
         """Take in what is known of a process that died; its trial may be taken up again."""
         self.crashes[trial] = story
+        self.log(trial).parent.mkdir(exist_ok=True)
         with self.log(trial).open("a", encoding="utf-8") as log:
             log.write(story + "\n")
 

@@ -33,6 +33,7 @@ def retrain(
     settings: Settings,
     winner: Trial,
     data: ray.ObjectRef[tuple[Dataset, Dataset]],
+    share: Resources,
     budget: Budget,
 ) -> bool:
     """Train the winning configuration from scratch on (train, validation) frames and write the model.
@@ -40,7 +41,7 @@ def retrain(
     Returns False if it diverges, or is too large for the memory. Validation frames only watch. The learning rate
     comes down within the budget. Goes on from a checkpoint that an earlier session left.
     """
-    workers, resources = _workers(int(winner.config["batch_size"]))
+    workers, resources = _workers(int(winner.config["batch_size"]), share)
     limits = [budget.seconds, None if budget.gpu_seconds is None else budget.gpu_seconds / workers]
     seconds = min((limit for limit in limits if limit is not None), default=None)
     folder, network = settings.folder, winner.network
@@ -128,10 +129,15 @@ def train_winner(job: dict[str, Any]) -> None:
         save(Path(job["model"]), unwrap(network), job["network"], job["config"], job["implementation"])
 
 
-def _workers(batch_size: int) -> tuple[int, dict[str, float]]:
-    """Number of training workers, none without a window of the batch, and what each gets."""
+def _workers(batch_size: int, share: Resources) -> tuple[int, dict[str, float]]:
+    """Number of training workers, none without a window of the batch, and what each gets.
+
+    Trials on GPUs are retrained on GPUs, though none may be there before a cluster brings one.
+    """
     cpus, gpus = node_size()
-    if gpus:
+    if gpus and share.gpus:
         return min(total_gpus(), batch_size), {"GPU": 1, "CPU": max(1, cpus // gpus - 1)}
+    if share.gpus:
+        return min(share.parallel, batch_size), {"GPU": 1, "CPU": share.cpus}
     # One process with all the cores of a node beats several that exchange gradients.
     return 1, {"CPU": max(1, cpus)}

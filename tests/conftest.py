@@ -1,5 +1,6 @@
 """Small seeded things that several tests need."""
 
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -9,9 +10,13 @@ import torch
 from scattering import dataset
 from scattering.dataset import Dataset, RawFrame
 from scattering.detectors import Detector
+from search.cluster import LOOPBACK
 from trainables.batches import WindowSet
 
 torch.set_num_threads(1)
+
+# Read when Ray is imported, which some test modules do: theirs listens on loopback as that of a user does.
+os.environ.update(LOOPBACK)
 
 SIZE = 64
 

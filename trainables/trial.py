@@ -7,6 +7,7 @@ counts as hung).
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import logging
 import os
@@ -42,6 +43,12 @@ def train_trial(job: dict[str, Any], data: tuple[Dataset, Dataset]) -> None:
     cannot go on), `infeasible` (too large for the memory) or `storage` (its checkpoint cannot be written). None of
     these is raised: what would fail again is not to be tried again. A process that dies is.
     """
+    run = Path(job["checkpoint"]).parents[1]
+    if not (run / "run.json").exists():
+        # A machine that joined late: it would train on a disk of its own.
+        words = f"{platform.node()} does not share the folder of the runs (clusters/README.md)"
+        tune.report({"trial": job["trial"], "storage": (errno.EACCES, words, str(run))})
+        return
     with trial_log(Path(job["log"])) as log:
         for report in _reports(job, data, log):
             tune.report({"trial": job["trial"], **report})

@@ -127,9 +127,10 @@ def test_scripts_are_bash(script: Path) -> None:
     subprocess.run(["bash", "-n", script], check=True)
 
 
-def test_the_node_script_may_be_run() -> None:
+def test_the_node_script_may_be_run(tmp_path: Path) -> None:
     assert (CLUSTERS / "node.sh").stat().st_mode & stat.S_IXUSR
-    done = subprocess.run([CLUSTERS / "node.sh"], capture_output=True, text=True, check=False)
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run([CLUSTERS / "node.sh"], capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 2
     assert "clusters/node.sh stop" in done.stderr
 

@@ -12,6 +12,7 @@ from search import experiment
 from search.experiment import _nothing, best
 from search.records import Epoch, Trial, append_line, model_path, read_lines, read_table, write_table
 from search.settings import Budget, Settings, resolve
+from tests.search.conftest import ONE_CORE
 
 
 def trial(number: int, state: str, value: float | None, network: str = "tunet", error: str = "") -> Trial:
@@ -59,7 +60,7 @@ def retrained(
     asked: list[int] = []
     times: list[float | None] = []
 
-    def retrain(settings: Settings, winner: Trial, data: object, budget: Budget) -> bool:
+    def retrain(settings: Settings, winner: Trial, data: object, share: object, budget: Budget) -> bool:
         asked.append(winner.trial)
         times.append(budget.seconds)
         if winner.trial == killed:
@@ -77,7 +78,7 @@ def retrained(
 
 def test_winners_share_the_time(run: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, times = retrained(monkeypatch, set())
-    experiment._retrain(replace(run, minutes=10.0), None)  # type: ignore[arg-type]
+    experiment._retrain(replace(run, minutes=10.0), None, ONE_CORE)  # type: ignore[arg-type]
     assert (asked, times) == ([0, 1, 2, 3], [pytest.approx(60.0)] * 4)
 
 
@@ -85,7 +86,7 @@ def test_a_winner_that_diverges_gives_way_to_the_next_of_its_network(
     run: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, _ = retrained(monkeypatch, {1, 2, 6, 10})
-    experiment._retrain(run, None)  # type: ignore[arg-type]
+    experiment._retrain(run, None, ONE_CORE)  # type: ignore[arg-type]
     assert asked == [0, 1, 5, 2, 6, 10, 3]
     winners = read_table(run.folder / "winners.csv", Trial)
     assert [winner.trial for winner in winners] == [0, 5, 3]
@@ -95,10 +96,10 @@ def test_a_winner_that_diverges_gives_way_to_the_next_of_its_network(
 def test_a_resumed_retraining_tries_no_trial_twice(run: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, _ = retrained(monkeypatch, {1}, killed=5)
     with pytest.raises(KeyboardInterrupt):
-        experiment._retrain(run, None)  # type: ignore[arg-type]
+        experiment._retrain(run, None, ONE_CORE)  # type: ignore[arg-type]
     assert asked == [0, 1, 5]
     asked, _ = retrained(monkeypatch, {5})
-    experiment._retrain(run, None)  # type: ignore[arg-type]
+    experiment._retrain(run, None, ONE_CORE)  # type: ignore[arg-type]
     assert asked == [5, 9, 2, 3]
 
 
@@ -106,5 +107,5 @@ def test_without_any_winner_left_a_run_ends(run: Settings, monkeypatch: pytest.M
     asked, _ = retrained(monkeypatch, set(range(12)))
     for _ in range(2):
         with pytest.raises(InputError, match="could be trained at full length: start a new run"):
-            experiment._retrain(run, None)  # type: ignore[arg-type]
+            experiment._retrain(run, None, ONE_CORE)  # type: ignore[arg-type]
     assert sorted(asked) == list(range(12))

@@ -78,8 +78,14 @@ def parts(frames: Dataset, ray_session: None) -> ray.ObjectRef[tuple[Dataset, Da
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     monkeypatch.chdir(tmp_path)
     made = resolve("tunet", "x", "quick", {"detector": "tiny", "trials": 6, "epochs": 3, "task": "residual"})
-    made.folder.mkdir(parents=True)
-    yield made
+    yield new(made)
+
+
+def new(settings: Settings) -> Settings:
+    """Make the folder of a run, which every machine must see."""
+    settings.folder.mkdir(parents=True)
+    (settings.folder / "run.json").touch()
+    return settings
 
 
 def process(log: Path, number: int, seconds: float = 120) -> int:
@@ -132,8 +138,7 @@ def test_what_goes_wrong_in_a_trial_stays_there(
     assert not list(run.folder.glob("trials/*.pt"))
 
     # The same trials without any of it.
-    undisturbed = replace(run, name="y")
-    undisturbed.folder.mkdir()
+    undisturbed = new(replace(run, name="y"))
     monkeypatch.setattr(Ledger, "job", honest)
     calm = {trial.trial: trial for trial in search(undisturbed, parts, one_core)}
     for number in (0, 4):  # the defaults, and one of the start: proposed alike whatever became of the others
@@ -148,8 +153,7 @@ def test_batches_go_in_parts_where_memory_is_short_and_what_does_not_fit_is_infe
     assert all(trial.micro_batch == trial.config["batch_size"] for trial in plenty.values())
     needs = {number: trial.memory or 0 for number, trial in plenty.items()}
     limit = sorted(needs.values())[2]
-    short = replace(run, name="short")
-    short.folder.mkdir()
+    short = new(replace(run, name="short"))
     trials = {t.trial: t for t in search(short, parts, Resources(1, 0.0, limit, 2))}
     split = [t for t in trials.values() if t.micro_batch is not None and t.micro_batch < int(t.config["batch_size"])]
     assert split
@@ -163,8 +167,7 @@ def test_batches_go_in_parts_where_memory_is_short_and_what_does_not_fit_is_infe
     ]
     assert values[1] == pytest.approx({epoch: values[0][epoch] for epoch in values[1]}, rel=1e-5)
 
-    tiny = replace(run, name="tiny")
-    tiny.folder.mkdir()
+    tiny = new(replace(run, name="tiny"))
     trials = {t.trial: t for t in search(tiny, parts, Resources(1, 0.0, 200_000, 2))}
     assert {trial.state for trial in trials.values()} == {"infeasible"}
     assert "for a single window, a trial has 0.00 GB" in trials[0].error

@@ -45,6 +45,7 @@ def settings(name: str, trials: int = 3, epochs: int = 3, network: str = "tunet"
     given |= {"trials": trials, "task": "residual"} if points == "search" else {}
     made = resolve(network, name, "quick", given)
     made.folder.mkdir(parents=True)
+    (made.folder / "run.json").touch()
     return made
 
 
@@ -113,7 +114,7 @@ def test_a_retraining_that_diverges_says_so_and_leaves_no_model(frames: Dataset)
     truth[0] = np.nan
     run = settings("diverge", epochs=2)
     winner = Trial(7, "tunet", "finished", 2, 0.1, 0.9, 0.1, 0.1, 1, 1.0, {**DEFAULTS["tunet"], "base_channels": 4})
-    assert not retrain(run, winner, parts(replace(frames, truth=truth)), UNLIMITED)
+    assert not retrain(run, winner, parts(replace(frames, truth=truth)), resources(), UNLIMITED)
     assert not list(run.folder.glob("models/*"))
 
 
