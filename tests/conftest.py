@@ -10,13 +10,13 @@ import torch
 from scattering import dataset
 from scattering.dataset import Dataset, RawFrame
 from scattering.detectors import Detector
-from search.cluster import LOOPBACK
+from search.cluster import LOOPBACK, SETTINGS
 from trainables.batches import WindowSet
 
 torch.set_num_threads(1)
 
-# Read when Ray is imported, which some test modules do: theirs listens on loopback as that of a user does.
-os.environ.update(LOOPBACK)
+# Read when Ray is imported, which some test modules do: theirs is to be as that of a user is.
+os.environ.update(SETTINGS | LOOPBACK)
 
 SIZE = 64
 

@@ -34,7 +34,9 @@ class Command:
 
     def __init__(self, folder: Path, cache: Path) -> None:
         self.folder = folder
-        self.environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
+        # As a user's shell is: what Ray is told is the program's own business.
+        known = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "TUNE_"))}
+        self.environment = {**known, "XDG_CACHE_HOME": str(cache)}
         self.log = folder / "output.txt"
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
