@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from typing import Any
@@ -10,6 +11,7 @@ import ray
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
+from search.display import say
 from search.ledger import Ledger
 
 PATIENCE = 600.0
@@ -17,6 +19,9 @@ PATIENCE = 600.0
 
 HANGS = 2
 """Times that a trial may hang before it is given up: a file system may have stalled."""
+
+ROOM = 60.0
+"""Seconds after which it is said that no trial has found a place."""
 
 GRACE = 0.05
 """Share of the time by which trials may end their epoch late."""
@@ -35,6 +40,8 @@ class Watchdog(tune.Callback):
         """When each running trial was last heard of, or its process began."""
         self.patience: dict[int, float] = {}
         self.hangs: Counter[int] = Counter()
+        self.idle = time.monotonic()
+        """Since when no trial runs."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Give nothing of ours to Tune's snapshots."""
@@ -49,6 +56,7 @@ class Watchdog(tune.Callback):
 
     def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
         """End what must be ended; called several times a second."""
+        self._tell_of_waiting(trials)
         for trial in trials:
             number, actor = trial.config["trial"], trial.temporary_state.ray_actor
             if trial.status != TuneTrial.RUNNING or actor is None:
@@ -57,6 +65,19 @@ class Watchdog(tune.Callback):
                 if number in self.ledger.failures or self.ledger.is_over():
                     trial.max_failures = 0
                 ray.kill(actor)
+
+    def _tell_of_waiting(self, trials: list[TuneTrial]) -> None:
+        """Say once what all trials wait for."""
+        waits = [trial.status for trial in trials if trial.status in (TuneTrial.RUNNING, TuneTrial.PENDING)]
+        if not waits or TuneTrial.RUNNING in waits:
+            self.idle = time.monotonic()
+        elif time.monotonic() - self.idle > ROOM:
+            self.idle = math.inf
+            need = self.ledger.resources
+            say(
+                f"for {ROOM:.0f} s no machine has had room for a trial (CPU cores: {need.cpus}, GPUs: {need.gpus:g}): "
+                "waiting until one comes or is free"
+            )
 
     def _is_late(self, trial: int) -> bool:
         """Whether the time is over; without any result of its network a trial may end its epoch all the same."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -13,7 +14,7 @@ import ray
 
 from scattering.dataset import Dataset, RawFrame, split
 from scattering.detectors import Detector
-from search import experiment
+from search import experiment, watchdog
 from search.experiment import best
 from search.halving import SuccessiveHalving
 from search.records import Trial, read_lines
@@ -130,6 +131,20 @@ def test_all_networks_are_searched_side_by_side(frames: Dataset) -> None:
     trials = search(run, parts(frames), resources())
     assert {trial.trial: trial.network for trial in trials} == dict(enumerate(NETWORKS))
     assert {trial.state for trial in trials} == {"finished"}
+
+
+def test_trials_that_find_no_room_say_so(
+    frames: Dataset, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Tune would wait without a word."""
+    monkeypatch.setattr(watchdog, "ROOM", 2.0)
+    run = settings("room", trials=1, epochs=1)
+    # Two places at a time where one is taken for 15 s.
+    taken = ray.remote(num_cpus=resources().parallel)(lambda: time.sleep(15)).remote()
+    (trial,) = search(run, parts(frames), resources())
+    assert trial.state == "finished"
+    assert "no machine has had room for a trial (CPU cores: 1, GPUs: 0)" in capsys.readouterr().out
+    ray.get(taken)
 
 
 def test_the_papers_points_are_trained_to_their_end(frames: Dataset) -> None:
