@@ -75,8 +75,8 @@ class Watchdog(tune.Callback):
             self.idle = math.inf
             need = self.ledger.resources
             say(
-                f"for {ROOM:.0f} s no machine has had room for a trial (CPU cores: {need.cpus}, GPUs: {need.gpus:g}): "
-                "waiting until one comes or is free"
+                f"for {ROOM:.0f} s no machine has had room for a trial "
+                f"(CPU cores: {need.cpus}, GPUs: {need.gpus:g}): waiting until one comes or is free"
             )
 
     def _is_late(self, trial: int) -> bool:
