@@ -11,6 +11,7 @@ import tempfile
 import time
 from datetime import date, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as `search.run` sets it
 
@@ -60,19 +61,28 @@ def main() -> None:
             temporary.write_text(text, encoding="utf-8")
 
 
-def measured(settings: Settings, trials: list[Trial]) -> list[tuple[Trial, float | None, float | None]]:
-    """Return each trial with the seconds from the end of the one before to its start, and to its end.
+class Measured(NamedTuple):
+    """A trial and the seconds from the end of the one before to its start and to its end; None for the first."""
+
+    trial: Trial
+    start: float | None
+    whole: float | None
+
+
+def measured(settings: Settings, trials: list[Trial]) -> list[Measured]:
+    """Return each trial with its times.
 
     From the trials' logs: with one place at a time nothing else lies between two ends.
     """
-    rows, before = [], None
+    rows: list[Measured] = []
+    before = None
     for trial in sorted(trials, key=lambda trial: trial.trial):
         lines = (settings.folder / "trials" / f"{trial.trial:04d}.log").read_text().splitlines()
         # A trial that is stopped early ends with its last epoch.
         first, last = (datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f") for line in (lines[0], lines[-1]))
         start = None if before is None else (first - before).total_seconds()
         whole = None if before is None else (last - before).total_seconds()
-        rows.append((trial, start, whole))
+        rows.append(Measured(trial, start, whole))
         before = last
     return rows
 
@@ -93,7 +103,7 @@ def _heading(trials: int, epochs: int, started: float) -> list[str]:
     ]
 
 
-def _table(rows: list[tuple[Trial, float | None, float | None]]) -> list[str]:
+def _table(rows: list[Measured]) -> list[str]:
     lines = [
         "| trial | epochs | training (s) | start (s) | beside (s) | of the training |",
         "|---|---|---|---|---|---|",
