@@ -75,7 +75,7 @@ def measured(settings: Settings, trials: list[Trial]) -> list[Measured]:
     From the trials' logs: with one place at a time nothing else lies between two ends.
     """
     rows: list[Measured] = []
-    before = None
+    before: datetime | None = None
     for trial in sorted(trials, key=lambda trial: trial.trial):
         lines = (settings.folder / "trials" / f"{trial.trial:04d}.log").read_text().splitlines()
         # A trial that is stopped early ends with its last epoch.
