@@ -69,7 +69,3 @@ def cluster() -> Iterator[None]:
 def elsewhere() -> bool:
     """Whether Ray is a cluster that the user named."""
     return os.environ.get("RAY_ADDRESS", "local") != "local"
-
-
-RETRIES = 3
-"""Times that the work of a process that died is taken up again, from its last checkpoint: nodes come and go."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from search.records import Epoch, Trial, append_line, read_lines, write_table
 from search.resources import Resources
 from search.sampler import Known, Proposal, Sampler
 from search.settings import UNLIMITED, Budget, Settings
+
+RETRIES = 3
+"""Times that a trial whose process died is taken up again: machines come and go."""
 
 
 class Ledger:
@@ -39,6 +43,7 @@ class Ledger:
         self.took: dict[int, float] = {}
         self.crashes: dict[int, str] = {}
         """What is known of a process that died, until its trial reports again."""
+        self.deaths: Counter[int] = Counter()
         self.failures: dict[int, str] = {}
         self.infeasible: dict[int, str] = {}
         self.broken: OSError | None = None
@@ -149,24 +154,37 @@ class Ledger:
         return halving.record(epoch.trial, epoch.epoch, epoch.val_gap_l1, epoch.seconds)
 
     def crashed(self, trial: int, story: str) -> None:
-        """Take in what is known of a process that died; its trial may be taken up again."""
+        """Take in what is known of a process that died."""
         self.crashes[trial] = story
         self.log(trial).parent.mkdir(exist_ok=True)
         with self.log(trial).open("a", encoding="utf-8") as log:
             log.write(story + "\n")
 
     def conclude(self, trial: int) -> None:
-        """Take in the end of a trial: the study, the tables, the display; its weights are not kept."""
+        """Take in the end of a trial: the study, the tables, the display; its weights are not kept.
+
+        One whose process died is proposed again instead, from its last epoch, up to `RETRIES` times.
+        """
         last, sampler = self.last.get(trial), self.samplers[self.network(trial)]
-        state, reason = self._end(trial, last, sampler)
-        sampler.conclude(trial, state, reason)
         if trial in self.began:
             # A trial that crashed before its first epoch has taken time, too.
             self.took[trial] = time.monotonic() - self.began.pop(trial)
+        if self._is_taken_up_again(trial):
+            sampler.take_back(trial, 0 if last is None else last.epoch)
+            return
+        state, reason = self._end(trial, last, sampler)
+        sampler.conclude(trial, state, reason)
         self.checkpoint(trial).unlink(missing_ok=True)
         self.write_trials()
         if self.display is not None:
             self.display.ended(trial, state, reason)
+
+    def _is_taken_up_again(self, trial: int) -> bool:
+        """Whether a trial ended for no fault of its own, and not too often."""
+        if trial not in self.crashes or trial in self.failures or trial in self.infeasible or self.is_over():
+            return False
+        self.deaths[trial] += 1
+        return self.deaths[trial] <= RETRIES
 
     def _end(self, trial: int, last: Epoch | None, sampler: Sampler) -> tuple[str, str]:
         """How a trial ended, and why where it says so."""

@@ -14,8 +14,8 @@ from ray.train.backend import Backend
 from ray.train.torch import TorchConfig, TorchTrainer, prepare_model
 
 from scattering.dataset import Dataset
-from search.cluster import RETRIES
 from search.display import RetrainDisplay
+from search.ledger import RETRIES
 from search.records import Epoch, Trial, append_line, model_path, read_lines
 from search.resources import Resources, node_size, total_gpus
 from search.settings import Budget, Settings

@@ -89,6 +89,11 @@ class Sampler:
             self.conclude(proposal.trial, "infeasible", f"too large, as trial {twin} was")
         return None
 
+    def take_back(self, number: int, known_epochs: int) -> None:
+        """Have a trial proposed again that is not over, though its process is."""
+        known = self.known()[number]
+        self.unfinished.append(Proposal(number, known.config, known.epochs, known_epochs))
+
     def proposal(self, trial: optuna.Trial) -> Proposal:
         """What is to be done of a trial of the study; parameters that it lacks are chosen."""
         for name, distribution in self.space.items():

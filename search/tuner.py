@@ -14,7 +14,6 @@ from ray.tune.search import Searcher
 
 from scattering.dataset import Dataset
 from search import watchdog
-from search.cluster import RETRIES
 from search.display import SearchDisplay
 from search.ledger import Ledger
 from search.records import Trial
@@ -62,7 +61,6 @@ def search(
                 verbose=0,
                 # Silent at that; the one that Tune takes in a notebook clears the cell.
                 progress_reporter=tune.CLIReporter(),
-                failure_config=tune.FailureConfig(max_failures=RETRIES),
                 callbacks=[watchdog.Watchdog(ledger), *callbacks(settings.track, folder)],
             ),
         )
@@ -90,12 +88,14 @@ class Proposals(_Hook, Searcher):
         super().__init__()
         self.ledger = ledger
         self.numbers: dict[str, int] = {}
+        """Of the trials that Tune runs, by its names for them."""
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]
-        """Return the job of the next trial, or say that there is none."""
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
+        """Return the job of the next trial, nothing while there is none, or say that there will be none."""
         proposal = None if self.ledger.is_over() else self.ledger.propose()
         if proposal is None:
-            finished: str = Searcher.FINISHED
+            # One that runs may yet have to be taken up again.
+            finished: str | None = None if self.numbers else Searcher.FINISHED
             return finished
         self.numbers[trial_id] = proposal.trial
         if self.ledger.display is not None:
@@ -104,10 +104,11 @@ class Proposals(_Hook, Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Conclude a trial, however it ended; Tune calls this once a trial."""
+        number = self.numbers.pop(trial_id)
         if self.ledger.broken is not None:
             return  # it stays unfinished: a resumed run goes on with it
         try:
-            self.ledger.conclude(self.numbers[trial_id])
+            self.ledger.conclude(number)
         except OSError as error:
             self.ledger.broken = error
 

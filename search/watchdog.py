@@ -30,8 +30,8 @@ GRACE = 0.05
 class Watchdog(tune.Callback):
     """Looks after the processes of running trials.
 
-    Tune itself waits for a report, however long; from here a process can only be killed. Tune then takes the trial up
-    again, from its last checkpoint, unless it is given up.
+    Tune itself waits for a report, however long; from here a process can only be killed. Its trial is then taken up
+    again, from its last epoch, unless it is given up.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -58,12 +58,12 @@ class Watchdog(tune.Callback):
         """End what must be ended; called several times a second."""
         self._tell_of_waiting(trials)
         for trial in trials:
+            if trial.is_finished():  # type: ignore[no-untyped-call]
+                continue
             number, actor = trial.config["trial"], trial.temporary_state.ray_actor
             if trial.status != TuneTrial.RUNNING or actor is None:
                 self.heard.pop(number, None)
             elif self._hangs(number) or self._is_late(number):
-                if number in self.ledger.failures or self.ledger.is_over():
-                    trial.max_failures = 0
                 ray.kill(actor)
 
     def _tell_of_waiting(self, trials: list[TuneTrial]) -> None:

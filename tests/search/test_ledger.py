@@ -218,3 +218,45 @@ def test_gpu_hours_are_the_hours_of_all_gpus_together(monkeypatch: pytest.Monkey
     # What earlier sessions spent counts, as far as it was recorded.
     again = Ledger(made, open_studies(made), half, made.budget(0.5))
     assert again.seconds() == {first.trial: 2900.0}
+
+
+def test_a_trial_whose_process_died_is_taken_up_again_three_times() -> None:
+    ledger = open_ledger(settings("tunet", trials=2))
+    first = next_trial(ledger)
+    report(ledger, first, 1, 0.1, 1.0)
+    for _ in range(3):
+        ledger.crashed(first.trial, "The actor died.\nits node is gone")
+        ledger.conclude(first.trial)
+        again = next_trial(ledger)
+        assert (again.trial, again.config, again.known_epochs) == (first.trial, first.config, 1)
+    # It comes to an epoch: what was is forgotten, but that it has died.
+    report(ledger, again, 2, 0.1, 2.0)
+    ledger.crashed(first.trial, "its node is gone, too")
+    ledger.conclude(first.trial)
+    assert next_trial(ledger).trial == 1
+    states = {trial.trial: (trial.state, trial.error) for trial in ledger.trials()}
+    assert states[0] == ("failed", "its node is gone, too")
+    assert "its node is gone" in ledger.log(0).read_text()
+
+
+def test_what_fails_by_itself_is_not_taken_up_again() -> None:
+    ledger = open_ledger(settings("tunet", trials=4))
+    for word, state in (("failure", "failed"), ("infeasible", "infeasible")):
+        proposal = next_trial(ledger)
+        ledger.record({"trial": proposal.trial, word: "so it is", "headroom": -1})
+        ledger.conclude(proposal.trial)
+        assert next_trial(ledger).trial != proposal.trial
+        assert next(t for t in ledger.trials() if t.trial == proposal.trial).state == state
+
+
+def test_a_process_ended_for_lack_of_memory_makes_its_trial_infeasible() -> None:
+    """Ray ends processes on nodes that run out of memory; what is left when all tries are spent is a constraint."""
+    ledger = open_ledger(settings("tunet", trials=1))
+    for _ in range(4):
+        proposal = next_trial(ledger)
+        ledger.crashed(proposal.trial, "ray.exceptions.OutOfMemoryError: Task was killed due to the node running low")
+        ledger.conclude(proposal.trial)
+    (trial,) = ledger.trials()
+    assert trial.state == "infeasible"
+    (known,) = ledger.samplers["tunet"].study.trials[:1]
+    assert (known.state.name, known.constraints["memory_gb"] > 0) == ("PRUNED", True)
