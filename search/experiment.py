@@ -111,11 +111,13 @@ def _time(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]], resource
 
 
 def _drop_models(folder: Path, winners: dict[str, Trial | None]) -> None:
-    """Delete the retrained models of earlier winners of a run that was extended, and their records."""
+    """Delete what retraining has made of earlier winners of a run that was extended: models, checkpoints, records."""
     trained = {epoch.trial for epoch in read_lines(folder / "retraining.jsonl")}
     for network, winner in winners.items():
         if winner is None or winner.trial not in trained:
-            model_path(folder, network).unlink(missing_ok=True)
+            model = model_path(folder, network)
+            for left in (model, model.with_suffix(".pt")):
+                left.unlink(missing_ok=True)
     for trial in trained - {winner.trial for winner in winners.values() if winner is not None}:
         drop_trial(folder / "retraining.jsonl", trial)
 
