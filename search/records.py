@@ -205,6 +205,9 @@ def append_line(path: Path, record: Epoch) -> None:
                 file.seek(0)
                 file.truncate(file.read().rfind(b"\n") + 1)
         file.write(line)
+        # Optuna's journal, which is told next, survives a power cut, too.
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def drop_trial(path: Path, trial: int) -> None:
