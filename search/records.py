@@ -28,6 +28,7 @@ import io
 import json
 import os
 import typing
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
@@ -174,6 +175,17 @@ class Gallery:
 def model_path(folder: Path, network: str) -> Path:
     """Where a run keeps the retrained winner of a network."""
     return folder / "models" / f"{network}.safetensors"
+
+
+def last_change(folder: Path) -> float:
+    """When a file of a run, or the log or checkpoint of a trial, was last written, in seconds since 1970."""
+    times = []
+    for path in (*folder.iterdir(), *folder.glob("trials/*")):
+        # Temporary files of those that write meanwhile go as they come.
+        with suppress(FileNotFoundError):
+            if path.is_file():
+                times.append(path.stat().st_mtime)
+    return max(times, default=0.0)
 
 
 def write_text(path: Path, text: str) -> None:
