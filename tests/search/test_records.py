@@ -106,7 +106,7 @@ def test_files_that_vanish_while_they_are_looked_at_are_no_change(
 
 
 def test_what_is_written_is_on_the_disk_before_it_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a power cut may leave a name for contents that never came, and lines may be missing that others rely on."""
+    """Else a power cut may leave a name without its contents, or lines missing that others rely on."""
     there: list[bytes] = []
 
     def fsync(file: int) -> None:
