@@ -59,7 +59,7 @@ def _reports(job: dict[str, Any], data: tuple[Dataset, Dataset], log: logging.Lo
     try:
         log.info("%s %s: process %d", job["network"], job["config"], os.getpid())
         faulthandler.dump_traceback_later(job["patience"], file=_file(log))
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = device_of(job)
         network, task = prepare(job, device)
         train_set, validation = (WindowSet(part, device) for part in data)
         cost = footprint(network, task, train_set)
@@ -101,6 +101,11 @@ def _reports(job: dict[str, Any], data: tuple[Dataset, Dataset], log: logging.Lo
             yield {"infeasible": f"out of memory: {one_line(error)}", "headroom": min(headroom, -1)}
         else:
             yield {"failure": f"{type(error).__name__}: {one_line(error)}"}
+
+
+def device_of(job: dict[str, Any]) -> torch.device:
+    """Where a job trains: Ray hides no GPU from one that asked for none."""
+    return torch.device("cuda" if job["gpus"] and torch.cuda.is_available() else "cpu")
 
 
 def prepare(job: dict[str, Any], device: torch.device) -> tuple[nn.Module, Task]:
