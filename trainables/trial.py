@@ -43,6 +43,9 @@ def train_trial(job: dict[str, Any], data: tuple[Dataset, Dataset]) -> None:
     cannot go on), `infeasible` (too large for the memory) or `storage` (its checkpoint cannot be written). None of
     these is raised: what would fail again is not to be tried again. A process that dies is.
     """
+    # Seconds that Tune gives this trial to leave before the next one has its process; a trial that finds it taken is
+    # dropped without a word (tune_controller.py: _on_trial_reset), and 2 s are short on a busy machine.
+    os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "60")
     run = Path(job["checkpoint"]).parents[1]
     if not (run / "run.json").exists():
         # A machine that joined late: it would train on a disk of its own.
