@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from typing import Any
 
 import pytest
 import torch
@@ -151,6 +152,29 @@ def test_a_step_out_of_memory_is_done_again_in_parts() -> None:
     assert whole == 48
     assert 1 <= parts < 48
     assert split == pytest.approx(losses, rel=1e-5)
+
+
+def test_a_step_that_ran_out_of_memory_leaves_no_gradients(
+    window_set: WindowSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here at its very end, when all of them are there; then it is done again."""
+    honest = training._accumulate
+
+    def starved(*arguments: Any) -> torch.Tensor:
+        error = honest(*arguments)
+        if arguments[4] == 6:
+            torch.empty(2**60, dtype=torch.uint8)  # torch's own error
+        return error
+
+    settings = {"epochs": 1, "batch_size": 6, "learning_rate": 1e-3, "schedule": "cosine", "seed": 0}
+    weights = []
+    for accumulate in (honest, starved):
+        monkeypatch.setattr(training, "_accumulate", accumulate)
+        network, task = build("tunet", {**DEFAULTS["tunet"]})
+        (progress,) = fit(network, task, window_set, window_set, **settings)  # type: ignore[arg-type]
+        weights.append(torch.cat([parameter.detach().flatten() for parameter in network.parameters()]))
+    assert progress.micro_batch == 3
+    assert torch.allclose(weights[1], weights[0], atol=1e-5)
 
 
 def test_a_validation_out_of_memory_is_done_again_in_parts(
