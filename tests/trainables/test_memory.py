@@ -154,6 +154,16 @@ def test_a_step_out_of_memory_is_done_again_in_parts() -> None:
     assert split == pytest.approx(losses, rel=1e-5)
 
 
+def test_other_errors_are_not_taken_for_a_lack_of_memory(
+    window_set: WindowSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_accumulate", lambda *_: torch.ones(2) @ torch.ones(3))
+    network, task = build("tunet", {**DEFAULTS["tunet"]})
+    settings = {"epochs": 1, "batch_size": 6, "learning_rate": 1e-3, "schedule": "cosine", "seed": 0}
+    with pytest.raises(RuntimeError, match="size"):
+        next(fit(network, task, window_set, window_set, **settings))  # type: ignore[arg-type]
+
+
 def test_a_step_that_ran_out_of_memory_leaves_no_gradients(
     window_set: WindowSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
