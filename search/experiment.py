@@ -44,18 +44,17 @@ def run(settings: Settings, data: Dataset, asked: dict[str, Any], extends: bool 
         f"({data.settings['title']}), gaps of {data.settings['detector']}"
     )
     with alone(folder):
-        if extends:
-            reopen(settings)
         winners = read_table(folder / "winners.csv", Trial)
-        if not winners or not all(model_path(folder, winner.network).exists() for winner in winners):
+        trained = winners and all(model_path(folder, winner.network).exists() for winner in winners)
+        if extends or not trained:
             with preview(folder):
-                _train(settings, (train, validation), asked)
+                _train(settings, (train, validation), asked, extends)
         if not (folder / "leaderboard.csv").exists():
             _evaluate(settings, test)
     return read_table(folder / "leaderboard.csv", MethodScore)
 
 
-def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, Any]) -> None:
+def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, Any], extends: bool) -> None:
     """Search and retrain on (train, validation) frames; neither ever holds a test frame."""
     from search.cluster import cluster
     from search.storage import check_shared
@@ -71,6 +70,11 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, A
             from search.resources import resources
             from search.tuner import search
         share = resources(**asked)
+        if settings.gpu_hours is not None and not share.gpus:
+            raise InputError(f"--gpu-hours counts GPUs, got {settings.gpu_hours:g} without any: give --minutes")
+        if extends:
+            # Not before: what cannot be leaves the run as it is.
+            reopen(settings)
         # One copy for all trainings, which have no use for the noise-free intensity.
         train, validation = (replace(part, clean=None) for part in data)
         if not (folder / "winners.csv").exists():
@@ -99,8 +103,6 @@ def _time(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]], resource
     from search import preflight
 
     if settings.gpu_hours is not None:
-        if not resources.gpus:
-            raise InputError(f"--gpu-hours counts GPUs, got {settings.gpu_hours:g} without any: give --minutes")
         return f"time: at most {settings.gpu_hours:g} GPU-hours"
     if settings.minutes is not None:
         return f"time: at most {settings.minutes:g} minutes"
@@ -111,11 +113,13 @@ def _time(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]], resource
 
 
 def _drop_models(folder: Path, winners: dict[str, Trial | None]) -> None:
-    """Delete the retrained models of earlier winners of a run that was extended, and their records."""
+    """Delete what retraining has made of earlier winners of a run that was extended: models, checkpoints, records."""
     trained = {epoch.trial for epoch in read_lines(folder / "retraining.jsonl")}
     for network, winner in winners.items():
         if winner is None or winner.trial not in trained:
-            model_path(folder, network).unlink(missing_ok=True)
+            model = model_path(folder, network)
+            for left in (model, model.with_suffix(".pt")):
+                left.unlink(missing_ok=True)
     for trial in trained - {winner.trial for winner in winners.values() if winner is not None}:
         drop_trial(folder / "retraining.jsonl", trial)
 

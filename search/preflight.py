@@ -17,7 +17,7 @@ from spaces import DEFAULTS
 from trainables.batches import WindowSet
 from trainables.memory import Footprint, TooLargeError, footprint
 from trainables.models import build, count_parameters
-from trainables.trial import memory_limit, prepare
+from trainables.trial import device_of, memory_limit, prepare
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -92,7 +92,7 @@ def expected_epochs(settings: Settings) -> float:
 
 def _probe(job: dict[str, Any], data: tuple[Dataset, Dataset]) -> tuple[Footprint, int, str]:
     """Runs on a node: what a step takes there, windows of the training set, and why it does not fit."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = device_of(job)
     network, task = prepare(job, device)
     windows = WindowSet(data[0], device)
     cost = footprint(network, task, windows)

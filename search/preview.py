@@ -10,6 +10,7 @@ from pathlib import Path
 
 from scattering.errors import one_line
 from search.display import say
+from search.records import last_change
 
 PAUSE = 60.0
 SHARE = 0.01
@@ -34,7 +35,7 @@ def _rewrite(folder: Path, pause: float, over: threading.Event) -> None:
 
     wait, written, said = pause, 0.0, False
     while not over.wait(wait):
-        changed = max(path.stat().st_mtime for path in folder.iterdir() if path.is_file())
+        changed = last_change(folder)
         if changed == written:
             continue
         written, began = changed, time.monotonic()

@@ -28,6 +28,7 @@ import io
 import json
 import os
 import typing
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
@@ -176,6 +177,17 @@ def model_path(folder: Path, network: str) -> Path:
     return folder / "models" / f"{network}.safetensors"
 
 
+def last_change(folder: Path) -> float:
+    """When a file of a run, or the log or checkpoint of a trial, was last written, in seconds since 1970."""
+    times = []
+    for path in (*folder.iterdir(), *folder.glob("trials/*")):
+        # Temporary files of those that write meanwhile go as they come.
+        with suppress(FileNotFoundError):
+            if path.is_file():
+                times.append(path.stat().st_mtime)
+    return max(times, default=0.0)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     with replacing(path) as temporary:
@@ -205,6 +217,9 @@ def append_line(path: Path, record: Epoch) -> None:
                 file.seek(0)
                 file.truncate(file.read().rfind(b"\n") + 1)
         file.write(line)
+        # Optuna's journal, which is told next, survives a power cut, too.
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def drop_trial(path: Path, trial: int) -> None:

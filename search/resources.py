@@ -51,8 +51,9 @@ def resources(
         gpus = 1.0 if node_gpus else 0.0
     if cpus is None:
         cpus = max(1, int(node_cpus * gpus / node_gpus)) if gpus and node_gpus else 1
+    # A trial has its part on one GPU.
     slots = sum(
-        min(node.cpus // cpus, int(node.gpus / gpus) if gpus else node.cpus)
+        min(node.cpus // cpus, node.gpus * int(1 / gpus) if gpus else node.cpus)
         for node in nodes()
         if node.cpus >= cpus and node.gpus >= gpus
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import torch
 from ray import train as ray_train
 from ray.train.backend import Backend
 from ray.train.torch import TorchConfig, TorchTrainer, prepare_model
@@ -102,7 +103,8 @@ def train_winner(job: dict[str, Any]) -> None:
     """Train on every worker; the first one keeps the records, the checkpoint and, at the end, the model."""
     context = ray_train.get_context()
     rank, workers = context.get_world_rank(), context.get_world_size()
-    device = ray_train.torch.get_device()
+    # Ray Train's answer is a GPU where the machine has one, though none was asked for.
+    device = ray_train.torch.get_device() if job["gpus"] else torch.device("cpu")
     network, task = prepare(job, device)
     checkpoint, progress = Path(job["checkpoint"]), Path(job["progress"])
     train_set, validation = (WindowSet(part, device) for part in ray.get(job["data"]))
@@ -111,7 +113,7 @@ def train_winner(job: dict[str, Any]) -> None:
     try:
         share = -(-job["config"]["batch_size"] // workers)
         micro_batch = footprint(network, task, train_set).micro_batch(share, memory_limit(job, device))
-        network = prepare_model(network)
+        network = prepare_model(network, move_to_device=device)
         epochs = train(
             job, network, task, (train_set, validation), state,
             seconds=job["seconds"], micro_batch=micro_batch, rank=rank, workers=workers,

@@ -113,8 +113,6 @@ class Sampler:
                 if trial.user_attrs.get(name) != value}  # fmt: skip
         for name, value in news.items():
             self._storage.set_trial_user_attr(trial._trial_id, name, value)
-        if "headroom" in news:
-            optuna.Trial(self.study, trial._trial_id).set_constraint("memory_gb", -headroom / 1e9)
 
     def record(self, epoch: Epoch) -> None:
         """Take in one epoch of a running trial; one that is recorded already keeps its value."""
@@ -127,7 +125,10 @@ class Sampler:
         trial = self._trial(number)
         self._storage.set_trial_user_attr(trial._trial_id, "state", state)
         self._storage.set_trial_user_attr(trial._trial_id, "error", reason)
-        values = trial.intermediate_values
+        headroom, values = trial.user_attrs.get("headroom"), trial.intermediate_values
+        # At the end, for Optuna keeps the first value of a constraint: memory may run out after all.
+        if headroom is not None and not trial.constraints:
+            optuna.Trial(self.study, trial._trial_id).set_constraint("memory_gb", -headroom / 1e9)
         if state == "finished":
             self.study.tell(trial.number, values[max(values)])
         elif state == "infeasible" or (values and state != "failed"):

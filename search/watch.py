@@ -12,7 +12,17 @@ from pathlib import Path
 
 from scattering.errors import InputError, one_line
 from search.display import console, shown, write
-from search.records import MethodScore, RunInfo, Trial, model_path, read_json, read_lines, read_table, trials_so_far
+from search.records import (
+    MethodScore,
+    RunInfo,
+    Trial,
+    last_change,
+    model_path,
+    read_json,
+    read_lines,
+    read_table,
+    trials_so_far,
+)
 from search.settings import ALL, IMPLEMENTATIONS, RUNS, SEARCH_SHARE
 from search.view import Training, View, duration, ended_line, picture
 
@@ -177,8 +187,7 @@ def _quiet(folder: Path, info: RunInfo, now: float) -> str:
     """Say since when nothing has been written; nothing as long as that is usual."""
     epochs = read_lines(folder / "progress.jsonl") + read_lines(folder / "retraining.jsonl")
     usual = max((epoch.seconds / epoch.epoch for epoch in epochs), default=0.0)
-    files = [path for path in (*folder.iterdir(), *folder.glob("trials/*")) if path.is_file()]
-    last = max(path.stat().st_mtime for path in files)
+    last = last_change(folder)
     if now - last < max(QUIET, 3 * usual):
         return ""
     return (

@@ -13,9 +13,7 @@ from ray.tune.experiment import Trial as TuneTrial
 
 from search.display import say
 from search.ledger import Ledger
-
-PATIENCE = 600.0
-"""Seconds without a word after which a trial counts as hung; longer where it says that its epochs take long."""
+from search.proposals import Proposals
 
 HANGS = 2
 """Times that a trial may hang before it is given up: a file system may have stalled."""
@@ -34,8 +32,8 @@ class Watchdog(tune.Callback):
     again, from its last epoch, unless it is given up.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self.ledger = ledger
+    def __init__(self, ledger: Ledger, proposals: Proposals) -> None:
+        self.ledger, self.proposals = ledger, proposals
         self.heard: dict[int, float] = {}
         """When each running trial was last heard of, or its process began."""
         self.patience: dict[int, float] = {}
@@ -52,13 +50,14 @@ class Watchdog(tune.Callback):
     ) -> None:
         """Note that a trial lives."""
         self.heard[result["trial"]] = time.monotonic()
-        self.patience[result["trial"]] = result.get("patience", PATIENCE)
+        self.patience[result["trial"]] = result.get("patience", self.proposals.patience)
 
     def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
         """End what must be ended; called several times a second."""
         self._tell_of_waiting(trials)
         for trial in trials:
             if trial.is_finished():  # type: ignore[no-untyped-call]
+                self.proposals.notice_dropped(trial.trial_id)
                 continue
             number, actor = trial.config["trial"], trial.temporary_state.ray_actor
             if trial.status != TuneTrial.RUNNING or actor is None:
@@ -86,7 +85,7 @@ class Watchdog(tune.Callback):
 
     def _hangs(self, trial: int) -> bool:
         """Whether a trial has been silent for too long; one that does so again is given up."""
-        patience = self.patience.get(trial, PATIENCE)
+        patience = self.patience.get(trial, self.proposals.patience)
         if time.monotonic() - self.heard.setdefault(trial, time.monotonic()) <= patience:
             return False
         del self.heard[trial]

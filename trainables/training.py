@@ -130,9 +130,7 @@ def fit(
             if step % CHECK == CHECK - 1 and not math.isfinite(total.item()):
                 raise DivergenceError(f"the loss is not finite in epoch {epoch + 1}")
         metrics = {"epoch": epoch + 1, "train_loss": total.item() / (step + 1), "learning_rate": rate}
-        # Without gradients twice the windows need no more memory; where it is short nothing is risked.
-        at_once = 2 * share if micro_batch >= share else micro_batch
-        metrics |= validate(network, task, validation, at_once)
+        metrics |= _validate(network, task, validation, micro_batch)
         if not all(math.isfinite(value) for value in metrics.values()):
             raise DivergenceError(f"the loss is not finite in epoch {epoch + 1}")
         spent = time.perf_counter() - started
@@ -174,6 +172,18 @@ def _accumulate(
             (scored / pixels).backward()  # type: ignore[no-untyped-call]
         error += absolute_error(prediction.detach(), part.truth, part.valid)[0]
     return error / batch.valid.sum().clamp(min=1)
+
+
+def _validate(network: nn.Module, task: Task, windows: WindowSet, at_once: int) -> dict[str, float]:
+    """Validate on as many windows at once as in training: no gradients, but in float32 they may still not fit."""
+    while True:
+        try:
+            return validate(network, task, windows, at_once)
+        except (RuntimeError, MemoryError) as problem:
+            if at_once == 1 or not out_of_memory(problem):
+                raise
+        at_once = -(-at_once // 2)
+        _release(windows.device)
 
 
 def _release(device: torch.device) -> None:

@@ -43,6 +43,9 @@ def train_trial(job: dict[str, Any], data: tuple[Dataset, Dataset]) -> None:
     cannot go on), `infeasible` (too large for the memory) or `storage` (its checkpoint cannot be written). None of
     these is raised: what would fail again is not to be tried again. A process that dies is.
     """
+    # Seconds that Tune gives this trial to leave before the next one has its process; a trial that finds it taken is
+    # dropped without a word (tune_controller.py: _on_trial_reset), and 2 s are short on a busy machine.
+    os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "60")
     run = Path(job["checkpoint"]).parents[1]
     if not (run / "run.json").exists():
         # A machine that joined late: it would train on a disk of its own.
@@ -59,7 +62,7 @@ def _reports(job: dict[str, Any], data: tuple[Dataset, Dataset], log: logging.Lo
     try:
         log.info("%s %s: process %d", job["network"], job["config"], os.getpid())
         faulthandler.dump_traceback_later(job["patience"], file=_file(log))
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = device_of(job)
         network, task = prepare(job, device)
         train_set, validation = (WindowSet(part, device) for part in data)
         cost = footprint(network, task, train_set)
@@ -101,6 +104,11 @@ def _reports(job: dict[str, Any], data: tuple[Dataset, Dataset], log: logging.Lo
             yield {"infeasible": f"out of memory: {one_line(error)}", "headroom": min(headroom, -1)}
         else:
             yield {"failure": f"{type(error).__name__}: {one_line(error)}"}
+
+
+def device_of(job: dict[str, Any]) -> torch.device:
+    """Where a job trains: Ray hides no GPU from one that asked for none."""
+    return torch.device("cuda" if job["gpus"] and torch.cuda.is_available() else "cpu")
 
 
 def prepare(job: dict[str, Any], device: torch.device) -> tuple[nn.Module, Task]:

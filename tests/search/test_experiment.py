@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from scattering.dataset import Dataset
 from scattering.errors import InputError
 from search import experiment
 from search.experiment import _nothing, best
@@ -109,3 +111,32 @@ def test_without_any_winner_left_a_run_ends(run: Settings, monkeypatch: pytest.M
         with pytest.raises(InputError, match="could be trained at full length: start a new run"):
             experiment._retrain(run, None, ONE_CORE)  # type: ignore[arg-type]
     assert sorted(asked) == list(range(12))
+
+
+def test_a_budget_that_cannot_be_leaves_a_finished_run_as_it_is(
+    run: Settings, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GPU-hours without a GPU: were they kept, every later session would be refused for them."""
+    monkeypatch.setattr("search.cluster.cluster", nullcontext)
+    monkeypatch.setattr("search.storage.check_shared", lambda _: None)
+    monkeypatch.setattr("search.resources.resources", lambda: ONE_CORE)
+    (run.folder / "run.json").write_text("{}")
+    (run.folder / "leaderboard.csv").touch()
+    data = replace(data, settings={**data.settings, "detector": "striped"})
+    before = {path: path.read_bytes() for path in run.folder.iterdir()}
+    with pytest.raises(InputError, match="--gpu-hours counts GPUs, got 1 without any"):
+        experiment.run(replace(run, gpu_hours=1.0), data, {}, extends=True)
+    assert {path: path.read_bytes() for path in run.folder.iterdir() if path.name != "optuna.journal"} == before
+
+
+def test_a_new_winner_does_not_go_on_from_the_checkpoint_of_another(run: Settings) -> None:
+    """An earlier winner's retraining was stopped, then the run was extended."""
+    models = run.folder / "models"
+    models.mkdir()
+    for name in ("tunet.pt", "msdnet.pt", "msdnet.safetensors"):
+        (models / name).touch()
+    for number in (0, 1):
+        append_line(run.folder / "retraining.jsonl", Epoch(number, 1, 0.1, 0.1, 0.1, 0.9, 1e-3, 1.0))
+    experiment._drop_models(run.folder, {"tunet": trial(0, "finished", 0.1), "msdnet": trial(5, "finished", 0.05)})
+    assert [path.name for path in models.iterdir()] == ["tunet.pt"]
+    assert [epoch.trial for epoch in read_lines(run.folder / "retraining.jsonl")] == [0]

@@ -23,7 +23,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from scattering.dataset import Dataset, RawFrame, split
 from scattering.detectors import Detector
-from search import watchdog
+from search import proposals
 from search.halving import SuccessiveHalving
 from search.ledger import Ledger
 from search.records import Trial, read_lines, read_table
@@ -104,7 +104,7 @@ def test_what_goes_wrong_in_a_trial_stays_there(
 ) -> None:
     """One diverges, one raises, one hangs twice, the process of one is killed; the others are as they would be."""
     one_core = Resources(cpus=1, gpus=0.0, memory=10**9, parallel=2)
-    monkeypatch.setattr(watchdog, "PATIENCE", 12.0)
+    monkeypatch.setattr(proposals, "PATIENCE", 12.0)
     monkeypatch.setattr(SuccessiveHalving, "record", lambda *_: False)  # all to their end: comparable
     honest = Ledger.job
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from search.ledger import Ledger
-from search.records import Trial, read_table
+from search.ledger import RETRIES, Ledger
+from search.records import Trial, read_lines, read_table
 from search.resources import Resources
 from search.sampler import Proposal
-from search.settings import NETWORKS, Settings, resolve
+from search.settings import NETWORKS, Budget, Settings, resolve
 from search.studies import full_length, open_studies
 from spaces import SPACES
 from spaces.paper import POINTS
@@ -260,3 +260,43 @@ def test_a_process_ended_for_lack_of_memory_makes_its_trial_infeasible() -> None
     assert trial.state == "infeasible"
     (known,) = ledger.samplers["tunet"].study.trials[:1]
     assert (known.state.name, known.constraints["memory_gb"] > 0) == ("PRUNED", True)
+
+
+def test_a_trial_whose_process_died_is_recorded_once_and_its_death_forgotten() -> None:
+    """Taken up again it reports what its checkpoint holds once more."""
+    ledger = open_ledger(settings("tunet", epochs=2))
+    proposal = next_trial(ledger)
+    report(ledger, proposal, 1, 0.3, 1.0)
+    ledger.crashed(proposal.trial, "worker died")
+    report(ledger, proposal, 1, 0.3, 1.0)
+    assert [epoch.epoch for epoch in read_lines(ledger.progress)] == [1]
+    ledger.conclude(proposal.trial)
+    assert [(trial.state, trial.error) for trial in ledger.trials()] == [("interrupted", "")]
+
+
+def test_how_a_trial_whose_process_died_for_good_ended() -> None:
+    ledger = open_ledger(settings("tunet", epochs=2))
+    for story in ("Traceback\n  ray.exceptions.OutOfMemoryError: killed\n", "Traceback\n  worker died\n", ""):
+        proposal = next_trial(ledger)
+        ledger.checkpoint(proposal.trial).parent.mkdir(exist_ok=True)
+        ledger.checkpoint(proposal.trial).touch()
+        ledger.deaths[proposal.trial] = RETRIES
+        ledger.crashed(proposal.trial, story)
+        ledger.conclude(proposal.trial)
+        assert not ledger.checkpoint(proposal.trial).exists()
+    assert {trial.trial: (trial.state, trial.error) for trial in ledger.trials()} == {
+        0: ("infeasible", "its process was ended for lack of memory on its node"),
+        1: ("failed", "worker died"),
+        2: ("failed", "ended without a word"),
+    }
+
+
+def test_a_trial_that_is_stopped_when_time_is_over_was_stopped() -> None:
+    made = settings("tunet", epochs=9)
+    ledger = Ledger(made, open_studies(made), ONE_CORE, Budget(seconds=0.0))
+    first, second = next_trial(ledger), next_trial(ledger)
+    assert not report(ledger, first, 1, 0.1, 1.0)
+    assert report(ledger, second, 1, 0.9, 1.0)
+    for proposal in (first, second):
+        ledger.conclude(proposal.trial)
+    assert [trial.state for trial in sorted(ledger.trials(), key=lambda t: t.trial)] == ["interrupted", "stopped"]

@@ -47,6 +47,7 @@ GPUS = Node(cpus=32, gpus=4, memory=200 * GIB, store=60 * GIB)
         ([GPUS], {}, (8, 1.0, 4)),
         ([GPUS], {"gpus": 0.25}, (2, 0.25, 16)),
         ([GPUS], {"gpus": 0.25, "cpus": 4}, (4, 0.25, 8)),
+        ([GPUS], {"gpus": 0.4}, (3, 0.4, 8)),  # of four GPUs ten times 0.4 would be, but no trial has two halves
         ([LAPTOP, GPUS, GPUS], {}, (8, 1.0, 8)),
         ([GPUS], {"gpus": 0.0}, (1, 0.0, 32)),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from search.records import (
     Trial,
     append_line,
     drop_trial,
+    last_change,
     read_gallery,
     read_lines,
     read_table,
@@ -82,3 +84,35 @@ def test_the_epochs_of_a_trial_are_dropped_and_no_others(tmp_path: Path) -> None
         append_line(path, epoch)
     drop_trial(path, EPOCH.trial)
     assert read_lines(path) == kept
+
+
+def test_files_that_vanish_while_they_are_looked_at_are_no_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Temporary files do so all the time: here between being found and being asked for their time."""
+    for name in ("run.json", ".trials.7.csv"):
+        (tmp_path / name).touch()
+    os.utime(tmp_path / "run.json", (1000.0, 1000.0))
+    is_file = Path.is_file
+
+    def vanishes(path: Path, **options: bool) -> bool:
+        found = is_file(path, **options)
+        if path.name.startswith("."):
+            path.unlink()
+        return found
+
+    monkeypatch.setattr(Path, "is_file", vanishes)
+    assert last_change(tmp_path) == 1000.0
+
+
+def test_what_is_written_is_on_the_disk_before_it_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a power cut may leave a name without its contents, or lines missing that others rely on."""
+    there: list[bytes] = []
+
+    def fsync(file: int) -> None:
+        there.append(os.pread(file, 10_000, 0))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_text(tmp_path / "a.txt", "whole")
+    append_line(tmp_path / "progress.jsonl", EPOCH)
+    assert there == [b"whole", (tmp_path / "progress.jsonl").read_bytes()]

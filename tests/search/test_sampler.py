@@ -54,6 +54,13 @@ def test_finished_trials_are_complete_with_their_last_value(tmp_path: Path) -> N
     assert sampler.study.best_trial.value == 0.2
 
 
+def test_interrupted_trials_are_pruned_with_their_values_and_failed_without_any(tmp_path: Path) -> None:
+    sampler = _open(tmp_path)
+    for values in ([0.3], []):
+        sampler.conclude(_run(sampler, values), "interrupted")
+    assert [trial.state for trial in sampler.study.trials[:2]] == [TrialState.PRUNED, TrialState.FAIL]
+
+
 def test_failed_trials_are_failed_even_with_values(tmp_path: Path) -> None:
     sampler = _open(tmp_path)
     number = _run(sampler, [0.3])
@@ -252,6 +259,18 @@ def test_a_trial_too_large_is_pruned_with_a_constraint_and_not_proposed_again(tm
     # A sampler that ignored the constraint would propose depth 3 in half of the last fifty (a third or fewer of fair
     # draws: 1 %).
     assert sum(trial.params["depth"] == 3 for trial in trials[10:]) <= 16
+
+
+def test_memory_that_runs_out_after_all_breaks_the_constraint(tmp_path: Path) -> None:
+    """It looked as if it fitted, also in an earlier session and to another machine."""
+    sampler = _open(tmp_path)
+    number = _run(sampler, [0.1])
+    for headroom in (10**9, 2 * 10**9):
+        sampler.describe(number, parameters=7, headroom=headroom)
+        sampler = _open(tmp_path, progress=[_epoch(number, 1, 0.1)])
+    sampler.describe(number, headroom=-1)
+    sampler.conclude(number, "infeasible", "out of memory")
+    assert sampler.study.trials[number].constraints["memory_gb"] > 0
 
 
 @pytest.mark.parametrize("task", ["blind", "residual"])

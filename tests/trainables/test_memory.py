@@ -5,17 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from spaces import DEFAULTS
-from trainables import NETWORKS
+from trainables import NETWORKS, training
 from trainables.batches import Batch, WindowSet
 from trainables.losses import absolute_error
 from trainables.memory import Footprint, TooLargeError, footprint, peak
 from trainables.models import build
-from trainables.tasks import TASKS
+from trainables.tasks import TASKS, Task
 from trainables.training import fit
 
 CPU = torch.device("cpu")
@@ -55,6 +57,20 @@ def test_two_windows_tell_what_seven_take(name: str, task: str, window_set: Wind
     weights = sum(parameter.nbytes for parameter in network.parameters())
     assert cost.bytes(7) - 3 * weights == pytest.approx(peak(step, CPU), rel=0.03)
     assert cost.window > 0
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_an_epoch_takes_what_a_step_was_found_to_take(name: str, task: str, window_set: WindowSet) -> None:
+    """Validation, too: it keeps no gradients, but several of a network's layers at once."""
+    network, posed = build(name, {**DEFAULTS[name], "task": task})
+    cost = footprint(network, posed, window_set)
+    settings = {"epochs": 1, "batch_size": 6, "learning_rate": 1e-3, "schedule": "cosine", "seed": 0}
+
+    def epoch() -> None:
+        next(fit(network, posed, window_set, window_set, **settings))  # type: ignore[arg-type]
+
+    assert peak(epoch, CPU) <= 1.05 * cost.bytes(6)
 
 
 def test_measuring_changes_nothing(window_set: WindowSet) -> None:
@@ -136,6 +152,61 @@ def test_a_step_out_of_memory_is_done_again_in_parts() -> None:
     assert whole == 48
     assert 1 <= parts < 48
     assert split == pytest.approx(losses, rel=1e-5)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(
+    window_set: WindowSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_accumulate", lambda *_: torch.ones(2) @ torch.ones(3))
+    network, task = build("tunet", {**DEFAULTS["tunet"]})
+    settings = {"epochs": 1, "batch_size": 6, "learning_rate": 1e-3, "schedule": "cosine", "seed": 0}
+    with pytest.raises(RuntimeError, match="size"):
+        next(fit(network, task, window_set, window_set, **settings))  # type: ignore[arg-type]
+
+
+def test_a_step_that_ran_out_of_memory_leaves_no_gradients(
+    window_set: WindowSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here at its very end, when all of them are there; then it is done again."""
+    honest = training._accumulate
+
+    def starved(*arguments: Any) -> torch.Tensor:
+        error = honest(*arguments)
+        if arguments[4] == 6:
+            torch.empty(2**60, dtype=torch.uint8)  # torch's own error
+        return error
+
+    settings = {"epochs": 1, "batch_size": 6, "learning_rate": 1e-3, "schedule": "cosine", "seed": 0}
+    weights = []
+    for accumulate in (honest, starved):
+        monkeypatch.setattr(training, "_accumulate", accumulate)
+        network, task = build("tunet", {**DEFAULTS["tunet"]})
+        (progress,) = fit(network, task, window_set, window_set, **settings)  # type: ignore[arg-type]
+        weights.append(torch.cat([parameter.detach().flatten() for parameter in network.parameters()]))
+    assert progress.micro_batch == 3
+    assert torch.allclose(weights[1], weights[0], atol=1e-5)
+
+
+def test_a_validation_out_of_memory_is_done_again_in_parts(
+    window_set: WindowSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+    honest = training.validate
+
+    def starved(network: nn.Module, task: Task, windows: WindowSet, batch_size: int) -> dict[str, float]:
+        tried.append(batch_size)
+        if batch_size > 2:
+            torch.empty(2**60, dtype=torch.uint8)  # torch's own error
+        return honest(network, task, windows, batch_size)
+
+    settings = {"epochs": 1, "batch_size": 6, "learning_rate": 1e-3, "schedule": "cosine", "seed": 0}
+    metrics = []
+    for validate in (honest, starved):
+        monkeypatch.setattr(training, "validate", validate)
+        network, task = build("tunet", {**DEFAULTS["tunet"]})
+        metrics.append(next(fit(network, task, window_set, window_set, **settings)).metrics)  # type: ignore[arg-type]
+    assert tried == [6, 3, 2]
+    assert metrics[1]["val_gap_l1"] == pytest.approx(metrics[0]["val_gap_l1"], rel=1e-6)
 
 
 def test_without_memory_for_a_single_window_training_ends(
