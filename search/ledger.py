@@ -46,6 +46,8 @@ class Ledger:
         self.deaths: Counter[int] = Counter()
         self.failures: dict[int, str] = {}
         self.infeasible: dict[int, str] = {}
+        self.abandoned = False
+        """Whether the time is over and no trial runs; those that wait for room wait in vain."""
         self.broken: OSError | None = None
         """Why nothing can be written any more; the search ends with it."""
         for epoch in read_lines(self.progress):

@@ -8,6 +8,7 @@ from typing import Any
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
+from ray.tune.stopper import Stopper
 
 from search.ledger import Ledger
 
@@ -56,6 +57,11 @@ class Proposals(_Hook, Searcher):
         except OSError as error:
             self.ledger.broken = error
 
+    def conclude_all(self) -> None:
+        """Conclude the trials that never came to run."""
+        for trial_id in list(self.numbers):
+            self.on_trial_complete(trial_id)
+
     def notice_dropped(self, trial_id: str) -> None:
         """Conclude a trial that Tune is done with and has said nothing of.
 
@@ -70,6 +76,21 @@ class Proposals(_Hook, Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Do nothing: the journal is the state."""
+
+
+class Closing(_Hook, Stopper):
+    """Tune's stopper: a search whose time is over does not wait for machines."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Stop no single trial: that is said elsewhere."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether nothing that runs is left and nothing may begin."""
+        return self.ledger.abandoned
 
 
 class Halving(_Hook, FIFOScheduler):

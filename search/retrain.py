@@ -13,6 +13,7 @@ import torch
 from ray import train as ray_train
 from ray.train.backend import Backend
 from ray.train.torch import TorchConfig, TorchTrainer, prepare_model
+from ray.train.v2.api.exceptions import WorkerGroupError
 
 from scattering.dataset import Dataset
 from search.display import RetrainDisplay
@@ -92,11 +93,23 @@ def _fit(trainer: TorchTrainer) -> None:
     def work() -> None:
         try:
             outcome.set_result(trainer.fit())
+        except WorkerGroupError as error:
+            outcome.set_exception(_storage_error(error) or error)
         except BaseException as error:
             outcome.set_exception(error)
 
     threading.Thread(target=work, daemon=True).start()
     outcome.result()
+
+
+def _storage_error(error: WorkerGroupError) -> OSError | None:
+    """Return why a worker could not write, where that ended the training: a full disk is no fault of the program."""
+    for failure in error.worker_failures.values():
+        # Ray wraps what a worker raised (ray/train/v2/_internal/exceptions.py).
+        cause = getattr(failure, "_base_exc", failure)
+        if isinstance(cause, OSError):
+            return cause
+    return None
 
 
 def train_winner(job: dict[str, Any]) -> None:

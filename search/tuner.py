@@ -10,7 +10,7 @@ from ray import tune
 from scattering.dataset import Dataset
 from search.display import SearchDisplay
 from search.ledger import Ledger
-from search.proposals import Halving, Proposals
+from search.proposals import Closing, Halving, Proposals
 from search.records import Trial
 from search.resources import Resources
 from search.settings import UNLIMITED, Budget, Settings
@@ -54,12 +54,14 @@ def search(
                 name="tune",
                 storage_path=str(folder.resolve()),
                 verbose=0,
+                stop=Closing(ledger),
                 # Silent at that; the one that Tune takes in a notebook clears the cell.
                 progress_reporter=tune.CLIReporter(),
                 callbacks=[Watchdog(ledger, proposals), *callbacks(settings.track, folder)],
             ),
         )
         tuner.fit()
+        proposals.conclude_all()
     if ledger.broken is not None:
         raise ledger.broken
     shutil.rmtree(folder / "tune", ignore_errors=True)

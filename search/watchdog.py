@@ -55,6 +55,9 @@ class Watchdog(tune.Callback):
     def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
         """End what must be ended; called several times a second."""
         self._tell_of_waiting(trials)
+        self.ledger.abandoned = self.ledger.is_over(GRACE) and not any(
+            trial.status == TuneTrial.RUNNING for trial in trials
+        )
         for trial in trials:
             if trial.is_finished():  # type: ignore[no-untyped-call]
                 self.proposals.notice_dropped(trial.trial_id)

@@ -60,7 +60,6 @@ def footprint(network: nn.Module, task: Task, windows: WindowSet) -> Footprint:
     weights = sum(int(parameter.nbytes) for parameter in trial.parameters())
 
     def step(count: int) -> None:
-        trial.zero_grad(set_to_none=True)
         chosen = torch.arange(count, device=windows.storage) % len(windows)
         pattern = torch.full_like(chosen, 0 if windows.patterns else NO_GAP)
         batch = Batch(*(part.to(windows.device) for part in windows.batch(chosen, pattern)))
@@ -68,6 +67,8 @@ def footprint(network: nn.Module, task: Task, windows: WindowSet) -> Footprint:
             prediction = task.predict(trial, batch.measured, batch.observed)
         error, pixels = absolute_error(prediction, batch.truth, task.scored(batch))
         (error / pixels).backward()  # type: ignore[no-untyped-call]
+        # Else the next step would be measured beside these gradients.
+        trial.zero_grad(set_to_none=True)
 
     step(1)  # libraries set themselves up
     peaks = []

@@ -119,6 +119,30 @@ def test_a_retraining_that_diverges_says_so_and_leaves_no_model(frames: Dataset)
     assert not list(run.folder.glob("models/*"))
 
 
+# Ray Train reads settings of Ray Data that are on their way out.
+@pytest.mark.filterwarnings("ignore:.* is deprecated.*:DeprecationWarning")
+def test_a_full_disk_ends_the_retraining_as_it_ends_a_search(
+    frames: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the command then says in one line, with how to go on."""
+    monkeypatch.setattr("search.retrain.RETRIES", 0)
+    run = settings("full", epochs=2)
+    (run.folder / "models").write_text("in the way")
+    winner = Trial(7, "tunet", "finished", 2, 0.1, 0.9, 0.1, 0.1, 1, 1.0, {**DEFAULTS["tunet"], "base_channels": 4})
+    with pytest.raises(OSError, match=r"File exists|Not a directory"):
+        retrain(run, winner, parts(frames), resources(), UNLIMITED)
+
+
+def test_a_search_whose_time_is_over_does_not_wait_for_machines(frames: Dataset) -> None:
+    run = settings("waits", trials=1, epochs=1)
+    taken = ray.remote(num_cpus=resources().parallel)(lambda: time.sleep(30)).remote()
+    began = time.monotonic()
+    (trial,) = search(run, parts(frames), resources(), Budget(seconds=4.0))
+    assert time.monotonic() - began < 25
+    assert (trial.state, trial.epochs) == ("interrupted", 0)
+    ray.cancel(taken, force=True)
+
+
 def test_time_ends_a_search(frames: Dataset) -> None:
     run = settings("time", trials=50, epochs=500)
     trials = search(run, parts(frames), resources(), Budget(seconds=8.0))
