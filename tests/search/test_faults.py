@@ -116,18 +116,21 @@ def test_what_goes_wrong_in_a_trial_stays_there(
             made["implementation"] = "no such"
         return made
 
-    def disturb() -> None:
-        logs = run.folder / "trials"
-        os.kill(process(logs / "0004.log", 0), signal.SIGKILL)
-        for attempt in range(2):
-            os.kill(process(logs / "0003.log", attempt), signal.SIGSTOP)
+    def signalled(trial: int, number: signal.Signals, times: int) -> None:
+        for attempt in range(times):
+            os.kill(process(run.folder / "trials" / f"{trial:04d}.log", attempt), number)
 
     monkeypatch.setattr(Ledger, "job", job)
-    thread = threading.Thread(target=disturb)
-    thread.start()
+    hands = [
+        threading.Thread(target=signalled, args=(3, signal.SIGSTOP, 2)),
+        threading.Thread(target=signalled, args=(4, signal.SIGKILL, 1)),
+    ]
+    for hand in hands:
+        hand.start()
     trials = {trial.trial: trial for trial in search(run, parts, one_core)}
-    thread.join(timeout=10)
-    assert not thread.is_alive()
+    for hand in hands:
+        hand.join(timeout=10)
+        assert not hand.is_alive()
     assert {number: trial.state for number, trial in trials.items()} == {
         0: "finished", 1: "failed", 2: "failed", 3: "failed", 4: "finished", 5: "finished",
     }  # fmt: skip
