@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -18,21 +18,26 @@ Space = dict[str, BaseDistribution]
 class Bank:
     """Stands for training: gives a proposed configuration the curve of the nearest trained one.
 
-    Categories are met exactly; over the others the distance is Euclidean in the unit cube. Every search meets the same
-    function, piecewise constant; what is proposed twice costs twice, and brings nothing.
+    Categories are met exactly; over the others the distance is Euclidean in the unit cube.
     """
 
-    def __init__(self, space: Space, curves: Sequence[Curve]) -> None:
+    def __init__(self, space: Space, curves: Sequence[Curve], once: bool = True) -> None:
         self.space = space
         self.curves = list(curves)
+        self.once = once
+        """Whether a search meets each curve at most once, as long as there are others: in earnest, too, nearly the same
+        configuration trains a little differently. Else what is proposed twice costs twice and brings nothing."""
         self._places = np.array([self._place(curve.config) for curve in self.curves])
 
-    def nearest(self, config: Config) -> Curve:
-        """Return the curve that stands for a configuration."""
+    def nearest(self, config: Config, used: Collection[int] = ()) -> int:
+        """Return the number of the curve that stands for a configuration; `used` are those that the search has met."""
         away = np.abs(self._places - self._place(config))
         # No two values of a category are near.
         away[:, self._categories()] *= 1e6
-        return self.curves[int(np.argmin((away**2).sum(axis=1)))]
+        distance = (away**2).sum(axis=1)
+        # A used curve of the right category is nearer than an unused one of the wrong one.
+        distance[list(used)] += 1e3 * self.once
+        return int(np.argmin(distance))
 
     def _categories(self) -> list[int]:
         return [place for place, of in enumerate(self.space.values()) if isinstance(of, CategoricalDistribution)]

@@ -60,14 +60,17 @@ class _Trial:
 def replay(search: Search, bank: Bank, *, workers: int, epochs: int, budget: float) -> list[Step]:
     """Run a search on so many workers until `budget` device seconds are spent, or it has nothing more to do."""
     trials: dict[int, _Trial] = {}
+    met: list[int] = []
     running: list[tuple[float, int]] = []
     now, steps = 0.0, [Step(0.0, 0, float("inf"))]
     while steps[-1].spent < budget:
         while len(running) < workers and (proposal := search.propose()) is not None:
             number, config = proposal
-            trial = trials.setdefault(number, _Trial(number, bank.nearest(config)))
-            trial.state = "interrupted"
-            heapq.heappush(running, (now + trial.curve.cost, number))
+            if number not in trials:
+                met.append(bank.nearest(config, met))
+                trials[number] = _Trial(number, bank.curves[met[-1]])
+            trials[number].state = "interrupted"
+            heapq.heappush(running, (now + trials[number].curve.cost, number))
         if not running:
             break
         now, number = heapq.heappop(running)
