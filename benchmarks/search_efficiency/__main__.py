@@ -1,7 +1,7 @@
 """Does the search earn its keep? Learning curves of TUNet, trained once, on which ways to search are replayed.
 
-`python -m benchmarks.search_efficiency train` trains what the table of curves lacks (an hour and a half on two cores);
-`python -m benchmarks.search_efficiency replay` replays every search on it and writes the results (some minutes).
+`python -m benchmarks.search_efficiency train` trains what the table of curves lacks: an hour and a half on two cores.
+`python -m benchmarks.search_efficiency replay` replays every search on it and writes the results: some minutes.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ class Curve:
     """One configuration, trained to full length unless it diverged."""
 
     source: str
-    """Why it is in the table: first (what a search begins with), grid, quasi (quasi-random) or repeat (other seed)."""
+    """Why it is here: first (what a search begins with), quasi (quasi-random), grid, or repeat (of another seed)."""
     config: Config
     seed: int
     values: tuple[float, ...]

@@ -25,12 +25,12 @@ class Bank:
         self.space = space
         self.curves = list(curves)
         self.once = once
-        """Whether a search meets each curve at most once, as long as there are others: in earnest, too, nearly the same
-        configuration trains a little differently. Else what is proposed twice costs twice and brings nothing."""
+        """Whether a search meets each curve at most once, as long as there are others: in earnest, too, nearly the
+        same configuration trains a little differently. Else what is proposed twice costs twice and brings nothing."""
         self._places = np.array([self._place(curve.config) for curve in self.curves])
 
     def nearest(self, config: Config, used: Collection[int] = ()) -> int:
-        """Return the number of the curve that stands for a configuration; `used` are those that the search has met."""
+        """Return the number of the curve that stands for a configuration; `used` are those already met."""
         away = np.abs(self._places - self._place(config))
         # No two values of a category are near.
         away[:, self._categories()] *= 1e6

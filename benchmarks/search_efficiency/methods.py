@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import optuna
 from optuna.storages import InMemoryStorage
 
 from benchmarks.search_efficiency.mapping import Space, draw
@@ -101,7 +98,7 @@ class Ours:
         """Record as the search's ledger does."""
         trial, epoch, value, seconds = report
         self.sampler.record(Epoch(trial, epoch, value, value, value, 0.0, 0.0, seconds))
-        return self.halving.record(trial, epoch, value)
+        return self.halving.record(trial, epoch, value, seconds)
 
     def end(self, report: Report, state: str) -> None:
         """Tell the study."""

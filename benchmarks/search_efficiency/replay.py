@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import heapq
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -25,7 +28,7 @@ class Search(Protocol):
     """A way to search: which trial to run next, and which to stop."""
 
     def propose(self) -> tuple[int, Config] | None:
-        """Return the number and configuration of a new trial, or of a stopped one to go on with; None: nothing now."""
+        """Return number and configuration of a new trial, or of a stopped one to go on with; None: nothing now."""
 
     def report(self, report: Report) -> bool:
         """Take in an epoch; True when the trial is to stop here."""
@@ -62,7 +65,7 @@ def replay(search: Search, bank: Bank, *, workers: int, epochs: int, budget: flo
     trials: dict[int, _Trial] = {}
     met: list[int] = []
     running: list[tuple[float, int]] = []
-    now, steps = 0.0, [Step(0.0, 0, float("inf"))]
+    now, steps = 0.0, [Step(0.0, 0, math.inf)]
     while steps[-1].spent < budget:
         while len(running) < workers and (proposal := search.propose()) is not None:
             number, config = proposal
@@ -89,7 +92,7 @@ def _advance(search: Search, trial: _Trial, epochs: int) -> str | None:
     """Train a trial for an epoch; return how it ended, if it did."""
     trial.epochs += 1
     diverged = trial.epochs > len(trial.curve.values)
-    value = float("nan") if diverged else trial.curve.values[trial.epochs - 1]
+    value = math.nan if diverged else trial.curve.values[trial.epochs - 1]
     report = Report(trial.number, trial.epochs, value, trial.epochs * trial.curve.cost)
     if diverged:
         state = "failed"
@@ -106,7 +109,17 @@ def _advance(search: Search, trial: _Trial, epochs: int) -> str | None:
 def _incumbent(trials: dict[int, _Trial], epochs: int) -> float:
     ranks = [trial.rank() for trial in trials.values() if trial.epochs and trial.state != "failed"]
     if not ranks:
-        return float("inf")
+        return math.inf
     *_, number = min(ranks)
     values = trials[number].curve.values
-    return values[epochs - 1] if len(values) >= epochs else float("inf")
+    return values[epochs - 1] if len(values) >= epochs else math.inf
+
+
+def value_at(steps: Sequence[Step], spent: float) -> float:
+    """Return the incumbent when so many device seconds were spent."""
+    return steps[bisect_right(steps, spent, key=lambda step: step.spent) - 1].incumbent
+
+
+def reached(steps: Sequence[Step], value: float) -> float:
+    """Return the device seconds until the incumbent was as good as `value`; infinite if it never was."""
+    return next((step.spent for step in steps if step.incumbent <= value), math.inf)

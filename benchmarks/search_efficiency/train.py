@@ -25,10 +25,10 @@ SIZE = 128
 FRAMES = 96
 """The quick preset has 240."""
 
-QUASI = 300
-"""Quasi-random configurations; every fifth is blind, for a blind one is out of the question and needs no fine mesh."""
+QUASI = 270
+"""Quasi-random configurations, every ninth of them blind: no search looks closely at those, they are too poor."""
 
-REPEATED = 8
+REPEATED = 6
 """So many are trained with two further seeds, for the noise."""
 
 Wanted = tuple[str, Config, int]
@@ -41,21 +41,19 @@ def wanted() -> list[Wanted]:
     grid: list[Wanted] = [("grid", config, 0) for config in grid_points()]
     known = [first[0], *(entry for entry in quasi if entry[1]["task"] == "residual")][:REPEATED]
     repeats: list[Wanted] = [("repeat", config, seed) for _, config, _ in known for seed in (1, 2)]
-    return [*first, *quasi[:100], *grid, *quasi[100:180], *repeats, *quasi[180:]]
+    return [*first, *quasi[:90], *grid, *quasi[90:153], *repeats, *quasi[153:]]
 
 
 def quasi_random(count: int) -> list[Config]:
-    """Return Sobol points of the space, four residual ones to a blind one."""
+    """Return Sobol points of the space, eight residual ones to a blind one."""
     distributions = {name: of for name, of in space("quick").items() if name != "task"}
     sobol = {task: qmc.Sobol(len(distributions), rng=seed) for seed, task in enumerate(("residual", "blind"))}
-    configs: list[Config] = []
-    for number in range(count):
-        task = "blind" if number % 5 == 4 else "residual"
-        point = sobol[task].random(1)[0]
-        config: Config = {"task": task}
-        config |= {name: at(of, u) for (name, of), u in zip(distributions.items(), point, strict=True)}
-        configs.append(config)
-    return configs
+
+    def drawn(task: str) -> Config:
+        point = zip(distributions.items(), sobol[task].random(1)[0], strict=True)
+        return {"task": task, **{name: at(of, share) for (name, of), share in point}}
+
+    return [drawn("blind" if number % 9 == 8 else "residual") for number in range(count)]
 
 
 def grid_points() -> list[Config]:
@@ -104,8 +102,8 @@ def _prepare() -> None:
 
     torch.set_num_threads(1)
     data = simulated(detector("Pilatus2M"), SIZE, FRAMES, seed=0)
-    for part in split(data.groups, 0)[:2]:
-        _windows.append(WindowSet(data.select(part), torch.device("cpu")))
+    train, validation, _ = split(data.groups, 0)
+    _windows.extend(WindowSet(data.select(part), torch.device("cpu")) for part in (train, validation))
 
 
 def _train(entry: Wanted) -> Curve:

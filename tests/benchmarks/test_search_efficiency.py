@@ -15,8 +15,8 @@ from optuna.trial import TrialState
 from benchmarks.search_efficiency.curves import Curve, append, read
 from benchmarks.search_efficiency.mapping import Bank, at, draw
 from benchmarks.search_efficiency.methods import Listed, Ours, Stock, TopK, random_search
-from benchmarks.search_efficiency.replay import Report, Search, replay
-from benchmarks.search_efficiency.report import SEARCHES, reached, value_at
+from benchmarks.search_efficiency.replay import Report, Search, reached, replay, value_at
+from benchmarks.search_efficiency.report import SEARCHES
 from benchmarks.search_efficiency.train import wanted
 from search.experiment import ranked
 from search.halving import SuccessiveHalving
@@ -113,7 +113,10 @@ def test_every_epoch_that_is_seen_is_paid_for_and_nothing_else(bank, workers):
 @pytest.mark.filterwarnings("ignore")
 def test_equal_seeds_give_equal_replays(bank):
     first, second, other = (
-        {name: replay(search, bank, workers=2, epochs=EPOCHS, budget=150.0) for name, search in searches(seed).items()}
+        {
+            name: replay(search, bank, workers=2, epochs=EPOCHS, budget=150.0)
+            for name, search in searches(seed).items()
+        }
         for seed in (1, 1, 2)
     )
     assert first == second
