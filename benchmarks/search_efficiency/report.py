@@ -165,8 +165,8 @@ def _heading(curves: Sequence[Curve], unit: float, seeds: int) -> list[str]:
         f"{SIZE} px instead of 256 x 256, {FRAMES} simulated frames instead of 240; {EPOCHS} epochs instead of 6, so "
         "that there are rungs at 1 and 3.",
         "- An epoch costs the processor seconds that it took, the median over the epochs of its training: other "
-        f"programs disturb it little. One training is {unit:.1f} s, the mean of the residual quasi-random ones. Trials "
-        "run asynchronously, on workers with a virtual clock.",
+        f"programs disturb it little. One training is {unit:.1f} s, the mean of the residual quasi-random ones. "
+        "Trials run asynchronously, on workers with a virtual clock.",
         "- A proposed configuration trains as the nearest in the table does, of the same task and not yet met in "
         "that search: in earnest, too, nearly the same configuration trains a little differently.",
         f"- {seeds} seeds of each search. Errors: full-length validation gap L1 (1e-3) of the trial that would be "

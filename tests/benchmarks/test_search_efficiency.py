@@ -15,8 +15,8 @@ from optuna.trial import TrialState
 from benchmarks.search_efficiency.curves import Curve, append, read
 from benchmarks.search_efficiency.mapping import Bank, at, draw
 from benchmarks.search_efficiency.methods import Listed, Ours, Stock, TopK, random_search
-from benchmarks.search_efficiency.replay import Report, Search, reached, replay, value_at
-from benchmarks.search_efficiency.report import SEARCHES
+from benchmarks.search_efficiency.replay import Report, Search, Step, reached, replay, value_at
+from benchmarks.search_efficiency.report import SEARCHES, compute_ratio
 from benchmarks.search_efficiency.train import wanted
 from search.experiment import ranked
 from search.halving import SuccessiveHalving
@@ -255,3 +255,15 @@ def test_value_and_compute_are_read_off_a_replay(bank):
     spent = reached(steps, steps[-1].incumbent)
     assert value_at(steps, spent) <= steps[-1].incumbent
     assert reached(steps, 0.0) == np.inf
+
+
+def test_compute_is_compared_over_all_pairs_of_seeds():
+    def found(spent: float, value: float) -> list[Step]:
+        return [Step(0.0, 0, np.inf), Step(1.0, 1, 9.0), Step(spent, 2, value)]
+
+    stock = [found(8.0, 2.0), found(8.0, 3.0), found(8.0, 2.5)]
+    ours = [found(4.0, 2.0), found(2.0, 2.0), found(5.0, 4.0)]
+    # Each of ours reaches every best of stock's at its own time, or never.
+    assert compute_ratio(ours, stock, 10.0)[0] == 0.4
+    assert compute_ratio(ours, stock, 10.0, own=True)[0] == 0.5
+    assert compute_ratio(stock, stock, 10.0, own=True)[0] == 1.0
