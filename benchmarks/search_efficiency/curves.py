@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +27,6 @@ class Curve:
     """Validation gap L1 after each epoch; fewer than `EPOCHS` where it diverged."""
     seconds: tuple[float, ...]
     """Processor time of each epoch, its validation included."""
-
-    @property
-    def cost(self) -> float:
-        """Seconds of an epoch: the median over the training, which bursts of other programs leave alone."""
-        return statistics.median(self.seconds)
 
     def cells(self) -> dict[str, object]:
         """Return its row of the table."""

@@ -21,17 +21,19 @@ class Bank:
     Categories are met exactly; over the others the distance is Euclidean in the unit cube.
     """
 
-    def __init__(self, space: Space, curves: Sequence[Curve], once: bool = True) -> None:
+    def __init__(self, space: Space, curves: Sequence[Curve], costs: Sequence[float], once: bool = True) -> None:
         self.space = space
         self.curves = list(curves)
+        self.costs = list(costs)
+        """Seconds of an epoch of each."""
         self.once = once
         """Whether a search meets each curve at most once, as long as there are others: in earnest, too, nearly the
         same configuration trains a little differently. Else what is proposed twice costs twice and brings nothing."""
-        self._places = np.array([self._place(curve.config) for curve in self.curves])
+        self._places = np.array([place(space, curve.config) for curve in self.curves])
 
     def nearest(self, config: Config, used: Collection[int] = ()) -> int:
         """Return the number of the curve that stands for a configuration; `used` are those already met."""
-        away = np.abs(self._places - self._place(config))
+        away = np.abs(self._places - place(self.space, config))
         # No two values of a category are near.
         away[:, self._categories()] *= 1e6
         distance = (away**2).sum(axis=1)
@@ -40,10 +42,24 @@ class Bank:
         return int(np.argmin(distance))
 
     def _categories(self) -> list[int]:
-        return [place for place, of in enumerate(self.space.values()) if isinstance(of, CategoricalDistribution)]
+        return [axis for axis, of in enumerate(self.space.values()) if isinstance(of, CategoricalDistribution)]
 
-    def _place(self, config: Config) -> npt.NDArray[np.float64]:
-        return np.array([_share(of, config[name]) for name, of in self.space.items()])
+
+def place(space: Space, config: Config) -> npt.NDArray[np.float64]:
+    """Return where a configuration lies in the unit cube."""
+    return np.array([_share(of, config[name]) for name, of in space.items()])
+
+
+def fitted_costs(space: Space, curves: Sequence[Curve]) -> list[float]:
+    """Return the seconds of an epoch of each curve: their logarithm a quadratic in the unit cube, fitted to all medians.
+
+    Measured one by one they would say what else ran on the machine that day.
+    """
+    places = np.array([place(space, curve.config) for curve in curves])
+    rows, columns = np.triu_indices(places.shape[1])
+    terms = np.column_stack([np.ones(len(places)), places, places[:, rows] * places[:, columns]])
+    measured = np.log([np.median(curve.seconds) for curve in curves])
+    return [float(cost) for cost in np.exp(terms @ np.linalg.lstsq(terms, measured, rcond=None)[0])]
 
 
 def at(distribution: BaseDistribution, share: float) -> int | float | str:

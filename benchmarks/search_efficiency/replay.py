@@ -51,6 +51,7 @@ class Step(NamedTuple):
 class _Trial:
     number: int
     curve: Curve
+    cost: float
     epochs: int = 0
     state: str = "interrupted"
 
@@ -71,20 +72,20 @@ def replay(search: Search, bank: Bank, *, workers: int, epochs: int, budget: flo
             number, config = proposal
             if number not in trials:
                 met.append(bank.nearest(config, met))
-                trials[number] = _Trial(number, bank.curves[met[-1]])
+                trials[number] = _Trial(number, bank.curves[met[-1]], bank.costs[met[-1]])
             trials[number].state = "interrupted"
-            heapq.heappush(running, (now + trials[number].curve.cost, number))
+            heapq.heappush(running, (now + trials[number].cost, number))
         if not running:
             break
         now, number = heapq.heappop(running)
         trial = trials[number]
         state = _advance(search, trial, epochs)
         if state is None:
-            heapq.heappush(running, (now + trial.curve.cost, number))
+            heapq.heappush(running, (now + trial.cost, number))
         else:
             trial.state = state
         spent, done, _ = steps[-1]
-        steps.append(Step(spent + trial.curve.cost, done + 1, _incumbent(trials, epochs)))
+        steps.append(Step(spent + trial.cost, done + 1, _incumbent(trials, epochs)))
     return steps
 
 
@@ -93,7 +94,7 @@ def _advance(search: Search, trial: _Trial, epochs: int) -> str | None:
     trial.epochs += 1
     diverged = trial.epochs > len(trial.curve.values)
     value = math.nan if diverged else trial.curve.values[trial.epochs - 1]
-    report = Report(trial.number, trial.epochs, value, trial.epochs * trial.curve.cost)
+    report = Report(trial.number, trial.epochs, value, trial.epochs * trial.cost)
     if diverged:
         state = "failed"
     elif search.report(report) and trial.epochs < epochs:
