@@ -17,7 +17,7 @@ class SuccessiveHalving:
     epochs take longer are compared after fewer. Smaller values are better.
     """
 
-    def __init__(self, epochs: int, grace: int = 1, reduction: int = 3, compare_at: str = "epochs") -> None:
+    def __init__(self, epochs: int, grace: int = 2, reduction: int = 3, compare_at: str = "epochs") -> None:
         self.epochs = epochs
         self.reduction = reduction
         self.unit = 1.0 if compare_at == "epochs" else None
