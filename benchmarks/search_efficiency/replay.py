@@ -55,10 +55,9 @@ class _Trial:
     epochs: int = 0
     state: str = "interrupted"
 
-    def rank(self) -> tuple[int, float, int]:
-        """As `search.experiment.ranked` ranks: finished ones first, then those cut short."""
-        order = ("finished", "interrupted", "stopped")
-        return order.index(self.state), self.curve.values[self.epochs - 1], self.number
+    def rank(self) -> tuple[float, int]:
+        """As `search.experiment.ranked` ranks: by the last error, whether it finished or was cut short."""
+        return self.curve.values[self.epochs - 1], self.number
 
 
 def replay(search: Search, bank: Bank, *, workers: int, epochs: int, budget: float) -> list[Step]:
