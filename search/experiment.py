@@ -155,8 +155,8 @@ def best(trials: list[Trial], network: str) -> Trial | None:
 def ranked(trials: list[Trial], network: str) -> list[Trial]:
     """Return the trials of a network that have a result, best first.
 
-    Finished or cut short: what is better after fewer epochs is better. Where finished ones come first, a search on many
-    workers that is ended soon takes the first to finish, which is the cheapest (benchmarks/LOG.md).
+    Finished or cut short: what is better after fewer epochs is better. Were finished ones first, a search on many
+    workers that is ended soon would take the first to finish, which is the cheapest (benchmarks/LOG.md).
     """
     places = [
         (trial.val_gap_l1, trial.trial, trial)

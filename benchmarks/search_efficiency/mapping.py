@@ -51,7 +51,7 @@ def place(space: Space, config: Config) -> npt.NDArray[np.float64]:
 
 
 def fitted_costs(space: Space, curves: Sequence[Curve]) -> list[float]:
-    """Return the seconds of an epoch of each curve: their logarithm a quadratic in the unit cube, fitted to all medians.
+    """Return the seconds of an epoch of each curve: their logarithm is a quadratic in the unit cube, fitted to all.
 
     Measured one by one they would say what else ran on the machine that day.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,7 +24,7 @@ ENDLESS = 10**6
 class Listed:
     """Configurations in a given order, each to full length."""
 
-    def __init__(self, configs: Any) -> None:
+    def __init__(self, configs: Iterable[Config]) -> None:
         self.configs = enumerate(configs)
 
     def propose(self) -> tuple[int, Config] | None:
@@ -39,10 +39,28 @@ class Listed:
         """Learn nothing."""
 
 
+class Halved(Listed):
+    """Configurations in a given order, stopped as our search stops them."""
+
+    def __init__(self, configs: Iterable[Config], epochs: int) -> None:
+        super().__init__(configs)
+        self.halving = SuccessiveHalving(epochs)
+
+    def report(self, report: Report) -> bool:
+        """Ask our rule."""
+        return self.halving.record(*report)
+
+
 def random_search(space: Space, seed: int) -> Listed:
     """Return random search without early stopping."""
+    return Listed(draws(space, seed))
+
+
+def draws(space: Space, seed: int) -> Iterator[Config]:
+    """Yield random configurations without end."""
     rng = np.random.default_rng(seed)
-    return Listed(draw(space, rng) for _ in range(ENDLESS))
+    while True:
+        yield draw(space, rng)
 
 
 class TopK:

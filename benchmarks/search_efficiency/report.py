@@ -21,15 +21,12 @@ from scipy.stats import spearmanr
 
 from benchmarks.search_efficiency.curves import CURVES, EPOCHS, Curve, read
 from benchmarks.search_efficiency.figure import figure
-from benchmarks.search_efficiency.mapping import Bank, Space, draw, fitted_costs
-from benchmarks.search_efficiency.methods import Listed, Ours, Stock, TopK, random_search
-from benchmarks.search_efficiency.replay import Search, Step, reached, replay, value_at
-from benchmarks.search_efficiency.syne import SyneTune
-from benchmarks.search_efficiency.train import FRAMES, SIZE, grid_points
+from benchmarks.search_efficiency.mapping import Bank, fitted_costs
+from benchmarks.search_efficiency.replay import Step, reached, replay, value_at
+from benchmarks.search_efficiency.searches import OURS, QUARTER, SEARCHES, STOCK
+from benchmarks.search_efficiency.train import FRAMES, SIZE
 from scattering.files import replacing
 from search import provenance
-from search.records import Config
-from search.studies import first_trials
 from spaces.tunet import DEFAULTS, space
 
 BUDGETS = (5, 10, 25)
@@ -44,46 +41,6 @@ FIGURE = RESULTS.with_suffix(".svg")
 
 REDRAWN = 2000
 """Bootstrap samples."""
-
-STOCK = "stock Ray + Optuna + ASHA"
-OURS = "ours"
-
-QUARTER = "one epoch, then the best quarter"
-
-Make = Callable[[Space, Config, int, int, int], Search]
-"""space, defaults, epochs, seed, budget in full trainings -> a search."""
-
-
-def known(space: Space, defaults: Config, epochs: int, seed: int) -> list[Config]:
-    """Return what our search begins with, parameters that a point lacks drawn at random."""
-    rng = np.random.default_rng((seed, 1))  # apart from the draws that follow
-    return [{**draw(space, rng), **point.config} for point in first_trials(space, defaults, epochs)]
-
-
-SEARCHES: dict[str, Make] = {
-    "the paper's grid, blind": lambda space, defaults, epochs, seed, budget: Listed(grid_points()[:12]),
-    "the same grid, residual": lambda space, defaults, epochs, seed, budget: Listed(grid_points()[12:]),
-    "random search": lambda space, defaults, epochs, seed, budget: random_search(space, seed),
-    # Compute of `budget` trainings: three epochs for each configuration, one and a quarter of the other eight.
-    QUARTER: lambda space, defaults, epochs, seed, budget: TopK(
-        space, seed, epochs * budget // 3, epochs * budget // 12
-    ),
-    f"{QUARTER}, our first trials": lambda space, defaults, epochs, seed, budget: TopK(
-        space, seed, epochs * budget // 3, epochs * budget // 12, known(space, defaults, epochs, seed)
-    ),
-    "Syne Tune ASHA": lambda space, defaults, epochs, seed, budget: SyneTune("ASHA", space, epochs, seed),
-    "Syne Tune BOHB": lambda space, defaults, epochs, seed, budget: SyneTune("BOHB", space, epochs, seed),
-    STOCK: lambda space, defaults, epochs, seed, budget: Stock(space, epochs, seed),
-    f"{STOCK}, reduction 3": lambda space, defaults, epochs, seed, budget: Stock(space, epochs, seed, reduction=3),
-    f"{STOCK}, our first trials": lambda space, defaults, epochs, seed, budget: Stock(
-        space, epochs, seed, known(space, defaults, epochs, seed)
-    ),
-    f"{OURS}, without its first trials": lambda space, defaults, epochs, seed, budget: Ours(
-        space, defaults, epochs, seed, known=False
-    ),
-    OURS: lambda space, defaults, epochs, seed, budget: Ours(space, defaults, epochs, seed),
-}
-
 
 SHOWN = (OURS, f"{OURS}, without its first trials", STOCK, f"{STOCK}, our first trials", "random search", QUARTER)
 """In the figure."""
@@ -176,12 +133,12 @@ def _heading(curves: Sequence[Curve], unit: float, seeds: int) -> list[str]:
         f"{SIZE} px instead of 256 x 256, {FRAMES} simulated frames instead of 240; {EPOCHS} epochs instead of 6, so "
         "that there are rungs at 1 and 3.",
         "- An epoch costs processor seconds, as fitted over all trainings (a quadratic in the configuration): "
-        f"single ones are stretched by what else runs on the machine. One training is {unit:.1f} s, the mean of the residual "
-        "quasi-random ones. Trials run asynchronously, on workers with a virtual clock.",
+        f"single ones are stretched by what else runs on the machine. One training is {unit:.1f} s, the mean "
+        "of the residual quasi-random ones. Trials run asynchronously, on workers with a virtual clock.",
         "- A proposed configuration trains as the nearest in the table does, of the same task and not yet met in "
         "that search: in earnest, too, nearly the same configuration trains a little differently.",
         f"- {seeds} seeds of each search. Errors: full-length validation gap L1 (1e-3) of the trial that would be "
-        "retrained; median, and 95 % bootstrap interval of the median.",
+        "retrained (the best so far, finished or not); median, and 95 % bootstrap interval of the median.",
     ]
 
 

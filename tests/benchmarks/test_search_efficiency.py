@@ -16,7 +16,8 @@ from benchmarks.search_efficiency.curves import Curve, append, read
 from benchmarks.search_efficiency.mapping import Bank, at, draw, fitted_costs
 from benchmarks.search_efficiency.methods import Listed, Ours, Stock, TopK, random_search
 from benchmarks.search_efficiency.replay import Report, Search, Step, reached, replay, value_at
-from benchmarks.search_efficiency.report import SEARCHES, compute_ratio
+from benchmarks.search_efficiency.report import compute_ratio
+from benchmarks.search_efficiency.searches import SEARCHES
 from benchmarks.search_efficiency.train import wanted
 from search.experiment import ranked
 from search.halving import SuccessiveHalving
