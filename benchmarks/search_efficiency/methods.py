@@ -130,14 +130,22 @@ class Stock:
     """
 
     def __init__(
-        self, space: Space, epochs: int, seed: int, first: Sequence[Config] = (), reduction: int = 4
+        self,
+        space: Space,
+        epochs: int,
+        seed: int,
+        first: Sequence[Config] = (),
+        grace: int = 1,
+        reduction: int = 4,
     ) -> None:
         from ray.tune.schedulers import AsyncHyperBandScheduler
         from ray.tune.search.optuna import OptunaSearch
 
         metric = {"metric": "val_gap_l1", "mode": "min"}
         self.searcher = OptunaSearch(space, points_to_evaluate=list(first) or None, seed=seed, **metric)
-        self.scheduler = AsyncHyperBandScheduler(max_t=epochs, reduction_factor=reduction, **metric)
+        self.scheduler = AsyncHyperBandScheduler(
+            max_t=epochs, grace_period=grace, reduction_factor=reduction, **metric
+        )
         self.trials: list[Any] = []
 
     def propose(self) -> tuple[int, Config] | None:

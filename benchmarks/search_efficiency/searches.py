@@ -44,9 +44,14 @@ SEARCHES: dict[str, Make] = {
     "Syne Tune ASHA": lambda space, defaults, epochs, seed, budget: SyneTune("ASHA", space, epochs, seed),
     "Syne Tune BOHB": lambda space, defaults, epochs, seed, budget: SyneTune("BOHB", space, epochs, seed),
     STOCK: lambda space, defaults, epochs, seed, budget: Stock(space, epochs, seed),
-    f"{STOCK}, reduction 3": lambda space, defaults, epochs, seed, budget: Stock(space, epochs, seed, reduction=3),
     f"{STOCK}, our first trials": lambda space, defaults, epochs, seed, budget: Stock(
         space, epochs, seed, known(space, defaults, epochs, seed)
+    ),
+    f"{STOCK}, our rungs": lambda space, defaults, epochs, seed, budget: Stock(
+        space, epochs, seed, grace=2, reduction=3
+    ),
+    f"{STOCK}, our first trials and rungs": lambda space, defaults, epochs, seed, budget: Stock(
+        space, epochs, seed, known(space, defaults, epochs, seed), grace=2, reduction=3
     ),
     f"{OURS}, without its first trials": lambda space, defaults, epochs, seed, budget: Ours(
         space, defaults, epochs, seed, known=False
@@ -54,6 +59,9 @@ SEARCHES: dict[str, Make] = {
     OURS: lambda space, defaults, epochs, seed, budget: Ours(space, defaults, epochs, seed),
     f"{OURS}, random instead of TPE": lambda space, defaults, epochs, seed, budget: Halved(
         chain(known(space, defaults, epochs, seed), draws(space, seed)), epochs
+    ),
+    f"{OURS}, first rung after 1 epoch, no first trials": lambda space, defaults, epochs, seed, budget: Ours(
+        space, defaults, epochs, seed, known=False, grace=1
     ),
     f"{OURS}, first rung after 1 epoch": lambda space, defaults, epochs, seed, budget: Ours(
         space, defaults, epochs, seed, grace=1
