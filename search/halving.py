@@ -16,7 +16,7 @@ class SuccessiveHalving:
     `compare_at` "seconds", after equal training time, in units of the first epoch that was recorded: networks whose
     epochs take longer are compared after fewer. Smaller values are better.
 
-    The defaults come from benchmarks/results/search_efficiency.md: among good configurations the error after one epoch
+    Defaults as in benchmarks/results/search_efficiency.md: among good configurations the error after one epoch
     says nothing of the last one (rank correlation 0.1, after two 0.3). Reductions of 2 and 4 did as well as 3.
     """
 
