@@ -12,8 +12,6 @@ from typing import Any
 from scattering.errors import InputError
 
 SETTINGS = {
-    # Ray takes it for granted for a Ray of our own, but not for one that RAY_ADDRESS names.
-    "RAY_AUTH_MODE": "token",
     # Ray's own console output: our display says what matters.
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -28,6 +26,11 @@ SETTINGS = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
 }
 
+TOKEN = {
+    # Ray takes it for granted for a Ray of our own, but not for one that RAY_ADDRESS names.
+    "RAY_AUTH_MODE": "token",
+}
+
 LOOPBACK = {
     # Without it Ray takes 127.0.0.1 for a mistake and listens on all interfaces, even where nobody else is to join.
     # Read when ray is imported (ray/_private/services.py: resolve_ip_for_localhost).
@@ -40,7 +43,7 @@ def cluster() -> Iterator[None]:
     """Connect to Ray for the length of a block; a local Ray is started and ended with it."""
     # A local Ray of our own, whatever else runs here, unless the user names a cluster.
     address = os.environ.get("RAY_ADDRESS", "local")
-    for name, value in (SETTINGS | LOOPBACK if address == "local" else SETTINGS).items():
+    for name, value in (SETTINGS | (LOOPBACK if address == "local" else TOKEN)).items():
         os.environ.setdefault(name, value)
     import ray
 

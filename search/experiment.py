@@ -157,12 +157,17 @@ def best(trials: list[Trial], network: str) -> Trial | None:
 
 
 def ranked(trials: list[Trial], network: str) -> list[Trial]:
-    """Return the trials of a network that have a result, best first: finished ones, then those cut short."""
-    order = ("finished", "interrupted", "stopped")
+    """Return the trials of a network that have a result, best first.
+
+    Finished or cut short: what is better after fewer epochs is better. Were finished ones first, a search on many
+    workers that is ended soon would take the first to finish, which is the cheapest (benchmarks/LOG.md).
+    """
     places = [
-        (order.index(trial.state), trial.val_gap_l1, trial.trial, trial)
+        (trial.val_gap_l1, trial.trial, trial)
         for trial in trials
-        if trial.network == network and trial.state in order and trial.val_gap_l1 is not None
+        if trial.network == network
+        and trial.state in ("finished", "interrupted", "stopped")
+        and trial.val_gap_l1 is not None
     ]
     return [trial for *_, trial in sorted(places)]
 

@@ -27,7 +27,7 @@ from spaces.paper import Point
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 STARTUP_TRIALS = 6
-"""Random trials before TPE has enough to learn from."""
+"""Random trials before TPE has enough to learn from; 3 and 10 did as well (benchmarks/LOG.md)."""
 
 TRAINING_ONLY = ("batch_size", "learning_rate")
 """Parameters that change nothing in what a single window takes of the memory."""

@@ -24,13 +24,15 @@ def trial(number: int, state: str, value: float | None, network: str = "tunet", 
 @pytest.mark.parametrize(
     ("trials", "winner"),
     [
-        ([trial(0, "stopped", 0.1), trial(1, "finished", 0.3), trial(2, "finished", 0.2)], 2),
-        ([trial(0, "stopped", 0.1), trial(1, "interrupted", 0.3)], 1),
+        ([trial(0, "stopped", 0.4), trial(1, "finished", 0.3), trial(2, "finished", 0.2)], 2),
+        ([trial(0, "finished", 0.3), trial(1, "stopped", 0.2), trial(2, "interrupted", 0.1)], 2),
+        ([trial(0, "finished", 0.3), trial(1, "stopped", 0.2), trial(2, "interrupted", 0.4)], 1),
+        ([trial(0, "failed", 0.1), trial(1, "interrupted", 0.3)], 1),
         ([trial(0, "finished", 0.1, "msdnet"), trial(1, "stopped", 0.3)], 1),
         ([trial(0, "finished", None), trial(1, "stopped", 0.3)], 1),
     ],
 )
-def test_the_winner_is_the_best_of_those_that_finished(trials: list[Trial], winner: int) -> None:
+def test_the_winner_is_the_best_however_it_ended(trials: list[Trial], winner: int) -> None:
     found = best(trials, "tunet")
     assert found is not None
     assert found.trial == winner

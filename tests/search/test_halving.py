@@ -23,14 +23,16 @@ def _stream(seed: int, trials: int, epochs: int) -> list[tuple[int, int, float]]
     return stream
 
 
-@pytest.mark.parametrize(("seed", "epochs"), [(0, 9), (1, 27), (2, 5), (3, 2), (4, 1)])
-def test_decisions_equal_those_of_ray(seed: int, epochs: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "epochs", "grace"), [(0, 9, 1), (1, 27, 1), (2, 5, 1), (3, 2, 1), (4, 1, 1), (5, 9, 2), (6, 27, 2)]
+)
+def test_decisions_equal_those_of_ray(seed: int, epochs: int, grace: int) -> None:
     from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
     ray_asha = AsyncHyperBandScheduler(
-        time_attr="epoch", metric="loss", mode="min", max_t=epochs, grace_period=1, reduction_factor=3
+        time_attr="epoch", metric="loss", mode="min", max_t=epochs, grace_period=grace, reduction_factor=3
     )
-    ours = SuccessiveHalving(epochs)
+    ours = SuccessiveHalving(epochs, grace)
     stopped: set[int] = set()
     tune_trials = {n: SimpleNamespace(trial_id=str(n)) for n in range(40)}
     for trial in tune_trials.values():
@@ -64,10 +66,10 @@ def test_replaying_the_record_restores_the_rungs() -> None:
 
 def test_a_trial_is_judged_once_at_a_rung() -> None:
     halving = SuccessiveHalving(9)
-    halving.record(0, 1, 1.0)
-    assert halving.record(1, 1, 2.0)
-    assert not halving.record(1, 1, 2.0)
-    assert halving.rungs[1] == {0: 1.0, 1: 2.0}
+    halving.record(0, 2, 1.0)
+    assert halving.record(1, 2, 2.0)
+    assert not halving.record(1, 2, 2.0)
+    assert halving.rungs[2] == {0: 1.0, 1: 2.0}
 
 
 @pytest.mark.parametrize("epochs", [9, 27])
@@ -82,7 +84,7 @@ def test_equal_times_are_equal_epochs(epochs: int) -> None:
 
 
 def test_slow_trials_are_compared_after_fewer_epochs() -> None:
-    halving = SuccessiveHalving(27, compare_at="seconds")
+    halving = SuccessiveHalving(27, grace=1, compare_at="seconds")
     assert not halving.record(0, 1, 0.5, 10.0)
     assert not halving.record(0, 2, 0.4, 20.0)
     assert not halving.record(0, 3, 0.3, 30.0)
@@ -93,6 +95,6 @@ def test_slow_trials_are_compared_after_fewer_epochs() -> None:
 
 def test_who_ends_is_not_stopped() -> None:
     """In seconds a trial may reach a rung with its last epoch."""
-    halving = SuccessiveHalving(3, compare_at="seconds")
+    halving = SuccessiveHalving(3, grace=1, compare_at="seconds")
     halving.record(0, 1, 0.1, 1.0)
     assert not halving.record(1, 3, 0.9, 100.0)

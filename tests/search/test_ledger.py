@@ -108,7 +108,8 @@ def test_networks_are_halved_apart() -> None:
         proposal = next_trial(ledger)
         network = ledger.network(proposal.trial)
         value = (0.1 if network == "tunet" else 0.9) + 0.001 * proposal.trial
-        stopped[network] += report(ledger, proposal, 1, value, 1.0)
+        assert not report(ledger, proposal, 1, value, 1.0)
+        stopped[network] += report(ledger, proposal, 2, value, 2.0)
     # Each network's first trial is its best here, and passes; without rungs of their own only TUNets would.
     assert all(0 < count < 8 for count in stopped.values())
 
