@@ -296,8 +296,8 @@ def test_a_trial_that_is_stopped_when_time_is_over_was_stopped() -> None:
     made = settings("tunet", epochs=9)
     ledger = Ledger(made, open_studies(made), ONE_CORE, Budget(seconds=0.0))
     first, second = next_trial(ledger), next_trial(ledger)
-    assert not report(ledger, first, 1, 0.1, 1.0)
-    assert report(ledger, second, 1, 0.9, 1.0)
+    assert not report(ledger, first, 2, 0.1, 1.0)
+    assert report(ledger, second, 2, 0.9, 1.0)
     for proposal in (first, second):
         ledger.conclude(proposal.trial)
     assert [trial.state for trial in sorted(ledger.trials(), key=lambda t: t.trial)] == ["interrupted", "stopped"]
