@@ -30,8 +30,8 @@ DEFAULTS: Config = {"task": "residual", "x": 0.4}
 SYNE = importlib.util.find_spec("syne_tune") is not None
 
 
-def curve(config: Config, final: float, cost: float = 1.0, epochs: int = EPOCHS) -> Curve:
-    values = tuple(final + 0.1 * (EPOCHS - epoch) for epoch in range(1, epochs + 1))
+def curve(config: Config, final: float, cost: float = 1.0, epochs: int = EPOCHS, fall: float = 0.1) -> Curve:
+    values = tuple(final + fall * (EPOCHS - epoch) for epoch in range(1, epochs + 1))
     return Curve("quasi", config, 0, values, (cost,) * epochs)
 
 
@@ -45,6 +45,7 @@ def bank() -> Bank:
             float(worse + rng.random()),
             float(rng.integers(1, 5)),
             epochs=3 if number % 13 == 12 else EPOCHS,
+            fall=float(0.3 * rng.random()),
         )
         for task, worse in (("residual", 0.0), ("blind", 1.0))
         for number in range(40)
@@ -189,9 +190,10 @@ def test_a_listed_search_ends_with_its_list(bank):
     assert steps[-1].epochs == 2 * EPOCHS
 
 
-def test_the_incumbent_is_the_trial_that_a_run_would_retrain(bank):
-    watched = Watched(Ours(SPACE, DEFAULTS, EPOCHS, seed=3))
-    steps = replay(watched, bank, workers=3, epochs=EPOCHS, budget=60.0)
+@pytest.mark.parametrize("budget", [20.0, 60.0, 90.0])
+def test_the_incumbent_is_the_trial_that_a_run_would_retrain(bank, budget):
+    watched = Watched(random_search(SPACE, seed=3))
+    steps = replay(watched, bank, workers=12, epochs=EPOCHS, budget=budget)
     states = {report.trial: state for report, state in watched.ends}
     last = {report.trial: report for report in watched.reports}
     trials = [
