@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from typing import Any
@@ -39,7 +38,8 @@ class Watchdog(tune.Callback):
         self.patience: dict[int, float] = {}
         self.hangs: Counter[int] = Counter()
         self.idle = time.monotonic()
-        """Since when no trial runs."""
+        """Since when no trial runs, though some would."""
+        self.told = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Give nothing of ours to Tune's snapshots."""
@@ -54,10 +54,7 @@ class Watchdog(tune.Callback):
 
     def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
         """End what must be ended; called several times a second."""
-        self._tell_of_waiting(trials)
-        self.ledger.abandoned = self.ledger.is_over(GRACE) and not any(
-            trial.status == TuneTrial.RUNNING for trial in trials
-        )
+        self._see_who_waits(trials)
         for trial in trials:
             if trial.is_finished():  # type: ignore[no-untyped-call]
                 self.proposals.notice_dropped(trial.trial_id)
@@ -68,13 +65,17 @@ class Watchdog(tune.Callback):
             elif self._hangs(number) or self._is_late(number):
                 ray.kill(actor)
 
-    def _tell_of_waiting(self, trials: list[TuneTrial]) -> None:
-        """Say once what all trials wait for."""
-        waits = [trial.status for trial in trials if trial.status in (TuneTrial.RUNNING, TuneTrial.PENDING)]
-        if not waits or TuneTrial.RUNNING in waits:
+    def _see_who_waits(self, trials: list[TuneTrial]) -> None:
+        """Say once what all trials wait for; once the time is over, they wait in vain."""
+        states = {trial.status for trial in trials}
+        if TuneTrial.RUNNING in states or TuneTrial.PENDING not in states:
             self.idle = time.monotonic()
-        elif time.monotonic() - self.idle > ROOM:
-            self.idle = math.inf
+            return
+        for_long = time.monotonic() - self.idle > ROOM
+        # Without any result, those whose process is just starting may come to one.
+        self.ledger.abandoned = self.ledger.is_over(GRACE) and (bool(self.ledger.last) or for_long)
+        if for_long and not self.told:
+            self.told = True
             need = self.ledger.resources
             say(
                 f"for {ROOM:.0f} s no machine has had room for a trial "

@@ -97,7 +97,7 @@ def _reports(job: dict[str, Any], data: tuple[Dataset, Dataset], log: logging.Lo
     except (DivergenceError, TooLargeError) as error:
         log.error("%s", error)
         key = "infeasible" if isinstance(error, TooLargeError) else "failure"
-        yield {key: one_line(error), "headroom": headroom}
+        yield {key: one_line(error), "headroom": min(headroom, -1)}
     except Exception as error:
         log.exception("failed")
         if out_of_memory(error):

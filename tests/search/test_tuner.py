@@ -133,7 +133,10 @@ def test_a_full_disk_ends_the_retraining_as_it_ends_a_search(
         retrain(run, winner, parts(frames), resources(), UNLIMITED)
 
 
-def test_a_search_whose_time_is_over_does_not_wait_for_machines(frames: Dataset) -> None:
+def test_a_search_whose_time_is_over_does_not_wait_for_machines(
+    frames: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "ROOM", 2.0)
     run = settings("waits", trials=1, epochs=1)
     taken = ray.remote(num_cpus=resources().parallel)(lambda: time.sleep(30)).remote()
     began = time.monotonic()
