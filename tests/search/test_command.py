@@ -27,7 +27,7 @@ SMALL = (
     "--trials",
     "4",
     "--epochs",
-    "3",
+    "8",
     "--minutes",
     "0.8",
     "--name",
