@@ -17,6 +17,7 @@ from search import run
 from search.display import choose
 from search.records import Trial, read_lines
 from search.settings import Settings, resolve
+from tests.search.conftest import ONE_CORE
 
 pytestmark = pytest.mark.slow
 
@@ -45,8 +46,9 @@ def searched(name: str, frames: Dataset, **changes: Any) -> tuple[Settings, list
     settings = replace(resolve("tunet", name, "quick", given), **changes)
     (settings.folder / "trials").mkdir(parents=True)
     (settings.folder / "trials" / "0000.pt").write_bytes(b"not a checkpoint")
+    (settings.folder / "run.json").touch()
     train, validation, _ = split(frames.groups, 0)
-    return settings, search(settings, ray.put((frames.select(train), frames.select(validation))), None)
+    return settings, search(settings, ray.put((frames.select(train), frames.select(validation))), ONE_CORE)
 
 
 def scalars(folder: Path, tag: str) -> dict[int, float]:
@@ -85,7 +87,7 @@ def test_a_search_with_a_crash_is_tracked_and_told(
 def test_mlflow_that_is_not_there_is_said_at_once(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.experiment.find_spec", lambda name: None)
+    monkeypatch.setattr("search.session.find_spec", lambda name: None)
     assert run.main(["tunet", "--track", "mlflow"]) == 2
     assert (
         capsys.readouterr().err == "error: --track mlflow needs MLflow, which is not installed: pip install mlflow\n"
