@@ -16,14 +16,14 @@ PATIENCE = 600.0
 """Seconds without a word after which a trial counts as hung; longer where it says that its epochs take long."""
 
 
-class _Hook:
+class Hook:
     """Tune pickles its hooks into snapshots that we never read: nothing of ours goes there."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
 
-class Proposals(_Hook, Searcher):
+class Proposals(Hook, Searcher):
     """Tune's searcher: proposals of the study."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -78,7 +78,7 @@ class Proposals(_Hook, Searcher):
         """Do nothing: the journal is the state."""
 
 
-class Closing(_Hook, Stopper):
+class Closing(Hook, Stopper):
     """Tune's stopper: a search whose time is over does not wait for machines."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -93,7 +93,7 @@ class Closing(_Hook, Stopper):
         return self.ledger.abandoned
 
 
-class Halving(_Hook, FIFOScheduler):
+class Halving(Hook, FIFOScheduler):
     """Tune's scheduler: a trial stops where ASHA stops it."""
 
     def __init__(self, ledger: Ledger) -> None:

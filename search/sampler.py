@@ -109,10 +109,9 @@ class Sampler:
     def describe(self, number: int, *, headroom: int, **facts: int) -> None:
         """Take in what training takes: parameters, micro_batch, memory; and the bytes left beside a single window."""
         trial = self._trial(number)
-        news = {name: value for name, value in {**facts, "headroom": headroom}.items()
-                if trial.user_attrs.get(name) != value}  # fmt: skip
-        for name, value in news.items():
-            self._storage.set_trial_user_attr(trial._trial_id, name, value)
+        for name, value in {**facts, "headroom": headroom}.items():
+            if trial.user_attrs.get(name) != value:
+                self._storage.set_trial_user_attr(trial._trial_id, name, value)
 
     def record(self, epoch: Epoch) -> None:
         """Take in one epoch of a running trial; one that is recorded already keeps its value."""

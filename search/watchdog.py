@@ -12,7 +12,7 @@ from ray.tune.experiment import Trial as TuneTrial
 
 from search.display import say
 from search.ledger import Ledger
-from search.proposals import Proposals
+from search.proposals import Hook, Proposals
 
 HANGS = 2
 """Times that a trial may hang before it is given up: a file system may have stalled."""
@@ -24,7 +24,7 @@ GRACE = 0.05
 """Share of the time by which trials may end their epoch late."""
 
 
-class Watchdog(tune.Callback):
+class Watchdog(Hook, tune.Callback):
     """Looks after the processes of running trials.
 
     Tune itself waits for a report, however long; from here a process can only be killed. Its trial is then taken up
@@ -40,10 +40,6 @@ class Watchdog(tune.Callback):
         self.idle = time.monotonic()
         """Since when no trial runs, though some would."""
         self.told = False
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Give nothing of ours to Tune's snapshots."""
-        return {}
 
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
