@@ -8,13 +8,18 @@ A run lives in one folder::
         progress.jsonl      one line an epoch of a trial, in the order of arrival: `Epoch`
         trials.csv          one row a trial: `Trial`
         trials/0007.log     what a trial did, for people; 0007.pt while it runs: its weights
-        winners.csv         the best trial of each network: `Trial`
-        retraining.jsonl    one line an epoch of a retrained winner: `Epoch`
+        importances.csv     what each searched parameter matters: `Importance`
+        winners.csv         the best trials of each network, to be retrained: `Trial`
+        retraining.jsonl    one line an epoch of a retrained winner: `RetrainEpoch`
+        models/<network>-<trial>-<seed>.safetensors
         evaluation.json     what the test set holds: `Evaluation`
+        ensemble.csv        which models the ensemble averages: `Member`
         scores.csv          one row a method and test frame: `FrameScore`
+        distances.csv       one row a method and distance from the gap's edge: `DistanceScore`
+        gallery.npz         test frames from the best to the worst, filled by every method: `Gallery`
+        failures.npz        test frames at which every method fails: `Gallery`
+        latent.npz          neighbours in the latent spaces of masked, true and filled frames: `Latent`
         leaderboard.csv     one row a method, pooled over the test set: `MethodScore`
-        gallery.npz         a few test frames, filled by every method: `Gallery`
-        models/<network>.safetensors
         report/index.html
         tensorboard/        one folder of events a trial, with --track tensorboard
         mlflow.db           with --track mlflow
@@ -60,6 +65,8 @@ class RunInfo:
     fingerprint."""
     versions: dict[str, str]
     machine: dict[str, str]
+    rungs: list[int] = field(default_factory=list)
+    """Epochs after which trials are compared and stopped early; none where that is decided by seconds or not done."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,28 @@ class Epoch:
     learning_rate: float
     seconds: float
     """Training and validation time since the trial began."""
+
+
+@dataclass(frozen=True)
+class RetrainEpoch(Epoch):
+    """One epoch of a winner that is trained again."""
+
+    seed: int
+    """Of its initial weights and of the order of its batches; a winner is trained with several."""
+    devices: int
+    """GPUs, or 1: all cores of one machine."""
+
+
+@dataclass(frozen=True)
+class Importance:
+    """What a searched parameter matters: the share of the variation of the error that goes with it."""
+
+    network: str
+    parameter: str
+    importance: float
+    """The shares of a network's parameters sum to 1."""
+    trials: int
+    """From so many trials."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +132,8 @@ class Trial:
     """Windows at once: the batch, unless the memory was short."""
     memory: int | None = None
     """Bytes that its training was found to take."""
+    point: int | None = None
+    """Number of the paper's model (Tables 2 and 3); None for a proposal."""
 
 
 @dataclass(frozen=True)
@@ -119,11 +150,24 @@ class Evaluation:
     horizontal_floor_l1: float | None
     """L1 of the noise-free intensity against the noisy truth; simulated frames only."""
     vertical_floor_l1: float | None
+    notes: list[str] = field(default_factory=list)
+    """What was not measured, and why; how what was tuned came out. Sentences for the reader."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One model of the ensemble."""
+
+    network: str
+    trial: int
+    seed: int
+    val_gap_l1: float
+    """By which it was chosen: validation frames, end of its retraining."""
 
 
 @dataclass(frozen=True)
 class FrameScore:
-    """One method on one test frame; None where the frame has no pixel of that kind."""
+    """One method on one test frame, the mean over its seeds; None where the frame has no pixel of that kind."""
 
     method: str
     frame: str
@@ -133,15 +177,31 @@ class FrameScore:
     horizontal_cc: float | None
     vertical_l1: float | None
     vertical_cc: float | None
+    iq_error: float | None = None
+    """Error of the azimuthal average over gap pixels, a share of it: see `MethodScore`."""
+
+
+@dataclass(frozen=True)
+class DistanceScore:
+    """One method on the gap pixels at one distance from the nearest observed pixel."""
+
+    method: str
+    kind: str
+    """horizontal or vertical"""
+    distance: int
+    """Pixels, rounded; 1 is beside an observed pixel."""
+    l1: float
+    pixels: int
 
 
 @dataclass(frozen=True)
 class MethodScore:
-    """One row of the leaderboard: one method, pooled over the gap pixels of the test set."""
+    """One row of the leaderboard: one method, pooled over the gap pixels of the test set; the mean over its seeds."""
 
     method: str
+    """Unique within a run."""
     kind: str
-    """network, classical or limit (the noise floor)."""
+    """network, ensemble, classical or limit (the noise floor)."""
     horizontal_l1: float | None
     horizontal_cc: float | None
     vertical_l1: float | None
@@ -154,7 +214,22 @@ class MethodScore:
     vertical_l1_counts: float | None
     parameters: int | None
     train_seconds: float | None
+    """Device-seconds: training time of one model times its devices (of an ensemble: of all its members)."""
     ms_per_frame: float | None
+    iq_error: float | None = None
+    """Mean over test frames of the relative error of I(q) over the horizontal gaps; where the geometry is known."""
+    network: str = ""
+    """Key of the network; "" for what is none."""
+    task: str = ""
+    """blind or residual"""
+    trial: int | None = None
+    point: int | None = None
+    """As in `Trial`."""
+    seeds: int | None = None
+    """Models that the row is the mean of (of an ensemble: its members)."""
+    horizontal_l1_sd: float | None = None
+    """Standard deviation over the seeds; None with fewer than two."""
+    vertical_l1_sd: float | None = None
 
 
 @dataclass(frozen=True)
@@ -163,7 +238,11 @@ class Gallery:
 
     names: list[str]
     categories: list[str]
+    reasons: list[str]
+    """Why this frame is shown: "best", "median", "worst", "where every method fails"; its place by the data."""
     methods: list[str]
+    crops: npt.NDArray[np.int64]
+    """(K, 4): first and past-the-last row, first and past-the-last column of the close-up."""
     input: npt.NDArray[np.float32]
     """(K, H, W), NaN where not observed."""
     truth: npt.NDArray[np.float32]
@@ -172,9 +251,26 @@ class Gallery:
     """(K, M, H, W)."""
 
 
-def model_path(folder: Path, network: str) -> Path:
-    """Where a run keeps the retrained winner of a network."""
-    return folder / "models" / f"{network}.safetensors"
+@dataclass(frozen=True)
+class Latent:
+    """Neighbours in the latent spaces of N test frames as autoencoders see them (paper, section 4.4, Fig. 10)."""
+
+    method: str
+    """Whose fills the inpainted frames are."""
+    neighbours: int
+    """How many nearest neighbours `overlap` counts."""
+    dimension: int
+    spaces: list[str]
+    """truth, masked, inpainted, and "truth, another seed": what the training of the autoencoder alone changes."""
+    correlation: npt.NDArray[np.float64]
+    """(spaces, ranks): mean correlation of masked frames with their neighbour of each rank, from 1."""
+    overlap: npt.NDArray[np.float64]
+    """(spaces, N): share of a frame's nearest neighbours in the truth space that are its nearest in this one."""
+
+
+def model_path(folder: Path, winner: Trial, seed: int) -> Path:
+    """Where a run keeps a winner that was trained again with a seed."""
+    return folder / "models" / f"{winner.network}-{winner.trial:04d}-{seed}.safetensors"
 
 
 def last_change(folder: Path) -> float:
@@ -194,7 +290,7 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-Record = TypeVar("Record", RunInfo, Evaluation, Trial, FrameScore, MethodScore, Epoch)
+Record = TypeVar("Record", RunInfo, Evaluation, Importance, Trial, Member, FrameScore, DistanceScore, MethodScore)
 
 
 def write_json(path: Path, record: RunInfo | Evaluation) -> None:
@@ -223,17 +319,26 @@ def append_line(path: Path, record: Epoch) -> None:
 
 
 def drop_trial(path: Path, trial: int) -> None:
-    """Take the epochs of a trial out of a file that `append_line` wrote."""
-    kept = [epoch for epoch in read_lines(path) if epoch.trial != trial]
+    """Take the epochs of a retrained trial, of all its seeds, out of a file that `append_line` wrote."""
+    kept = [epoch for epoch in read_retraining(path) if epoch.trial != trial]
     write_text(path, "".join(json.dumps(dataclasses.asdict(epoch)) + "\n" for epoch in kept))
 
 
 def read_lines(path: Path) -> list[Epoch]:
-    """Read what `append_line` wrote; a last line that a crash cut short is left out."""
+    """Read the epochs of the search that `append_line` wrote; a last line that a crash cut short is left out."""
+    return [Epoch(**line) for line in _lines(path)]
+
+
+def read_retraining(path: Path) -> list[RetrainEpoch]:
+    """Read the epochs of retrained winners, likewise."""
+    return [RetrainEpoch(**line) for line in _lines(path)]
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").split("\n")
-    return [Epoch(**json.loads(line)) for line in lines[:-1]]
+    return [json.loads(line) for line in lines[:-1]]
 
 
 def write_table(path: Path, records: list[Record]) -> None:
@@ -296,31 +401,30 @@ def trials_so_far(folder: Path) -> list[Trial]:
     return list(trials.values())
 
 
-def write_gallery(path: Path, gallery: Gallery) -> None:
-    """Write a gallery as a compressed .npz without pickles."""
+Arrays = TypeVar("Arrays", Gallery, Latent)
+
+
+def write_arrays(path: Path, record: Gallery | Latent) -> None:
+    """Write a record of arrays and names as a compressed .npz without pickles."""
+    values = {name: getattr(record, name) for name in record.__dataclass_fields__}
+    arrays = {
+        name: np.array(value, dtype=np.str_) if isinstance(value, (str, list)) else np.asarray(value)
+        for name, value in values.items()
+    }
     with replacing(path) as temporary:
-        np.savez_compressed(
-            temporary,
-            names=np.array(gallery.names, dtype=np.str_),
-            categories=np.array(gallery.categories, dtype=np.str_),
-            methods=np.array(gallery.methods, dtype=np.str_),
-            input=gallery.input,
-            truth=gallery.truth,
-            filled=gallery.filled,
-        )
+        np.savez_compressed(temporary, allow_pickle=False, **arrays)
 
 
-def read_gallery(path: Path) -> Gallery:
-    """Read what `write_gallery` wrote."""
+def read_arrays(path: Path, kind: type[Arrays]) -> Arrays:
+    """Read what `write_arrays` wrote."""
+    hints = typing.get_type_hints(kind)
     with np.load(path, allow_pickle=False) as arrays:
-        return Gallery(
-            names=[str(name) for name in arrays["names"]],
-            categories=[str(name) for name in arrays["categories"]],
-            methods=[str(name) for name in arrays["methods"]],
-            input=arrays["input"],
-            truth=arrays["truth"],
-            filled=arrays["filled"],
-        )
+        values = {name: arrays[name] for name in hints}
+    return kind(**{name: value.tolist() if hints[name] in PLAIN else value for name, value in values.items()})
+
+
+PLAIN = (str, int, list[str])
+"""Types of fields that are no arrays."""
 
 
 def _flatten(row: dict[str, Any]) -> dict[str, Any]:
