@@ -5,12 +5,12 @@ With `--quiet` there is nothing but errors and, at the end, the path of the lead
 has one JSON object a line and nothing else. Each has `event` and `time` (seconds since 1970), and
 
     message     text (what a person would read)
-    searching   run, networks ({name: trials}), ended (trials of earlier sessions), seconds (limit, or null)
+    searching   run, networks ({study: trials}), ended (trials of earlier sessions), seconds (limit, or null)
     started     trial, network, epochs (planned), known_epochs (of earlier sessions), config
     epoch       network, and all of `search.records.Epoch`: trial, epoch, val_gap_l1, seconds, ...
     ended       trial, network, state, epochs (done), val_gap_l1, error
-    retraining  trial, network, epochs (planned), seconds (limit, or null)
-    retrained   network, and all of `search.records.Epoch`: one epoch of a winner
+    retraining  trial, network, seed, epochs (planned), seconds (limit, or null)
+    retrained   network, and all of `search.records.RetrainEpoch`: one epoch of a winner
     finished    folder, leaderboard (the page), scores (the rows of leaderboard.csv)
     stopped     reason, code (the exit code), go_on (the command that goes on with the run, or "")
 
@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.live import Live
 
-from search.records import Epoch, Trial, read_lines
+from search.records import Epoch, RetrainEpoch, Trial, read_retraining
 from search.view import Training, View, ended_line, picture
 
 if TYPE_CHECKING:
@@ -197,8 +197,8 @@ class SearchDisplay:
 class RetrainDisplay:
     """A winner as it is retrained, read from its records: they are written by other processes."""
 
-    def __init__(self, run: str, records: Path, winner: Trial, epochs: int, seconds: float | None) -> None:
-        self.records, self.winner, self.seconds = records, winner, seconds
+    def __init__(self, run: str, records: Path, winner: Trial, seed: int, epochs: int, seconds: float | None) -> None:
+        self.records, self.winner, self.seed, self.seconds = records, winner, seed, seconds
         self.epochs = self._read()
         row = Training(winner.trial, winner.network, epochs)
         self.view = View(stage=f"{run}: retraining", total=None)
@@ -206,7 +206,7 @@ class RetrainDisplay:
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._follow, daemon=True)
         self.stack = ExitStack()
-        tell("retraining", trial=winner.trial, network=winner.network, epochs=epochs, seconds=seconds)
+        tell("retraining", trial=winner.trial, network=winner.network, seed=seed, epochs=epochs, seconds=seconds)
 
     def __enter__(self) -> RetrainDisplay:
         self.changed = self.stack.enter_context(shown(lambda: self.view))
@@ -232,10 +232,11 @@ class RetrainDisplay:
                     tell("retrained", network=self.winner.network, **asdict(epoch))
                 self.changed()
 
-    def _read(self) -> list[Epoch]:
-        return [epoch for epoch in read_lines(self.records) if epoch.trial == self.winner.trial]
+    def _read(self) -> list[RetrainEpoch]:
+        mine = self.winner.trial, self.seed
+        return [epoch for epoch in read_retraining(self.records) if (epoch.trial, epoch.seed) == mine]
 
-    def _advance(self, row: Training, epochs: list[Epoch]) -> None:
+    def _advance(self, row: Training, epochs: list[RetrainEpoch]) -> None:
         deadline = None
         if epochs:
             row = row.after(epochs[-1])

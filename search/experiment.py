@@ -4,26 +4,16 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scattering.dataset import Dataset, split
 from scattering.errors import InputError
 from search.display import say, status
 from search.preview import preview
-from search.records import (
-    MethodScore,
-    Trial,
-    drop_trial,
-    model_path,
-    read_lines,
-    read_table,
-    write_gallery,
-    write_json,
-    write_table,
-)
+from search.records import MethodScore, Trial, drop_trial, model_path, read_retraining, read_table, write_table
 from search.session import alone, reopen
 from search.settings import NETWORKS, SEARCH_SHARE, Settings
+from search.winners import choose, summary
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -45,12 +35,15 @@ def run(settings: Settings, data: Dataset, asked: dict[str, Any], extends: bool 
     )
     with alone(folder):
         winners = read_table(folder / "winners.csv", Trial)
-        trained = winners and all(model_path(folder, winner.network).exists() for winner in winners)
+        trained = winners and not _untrained(settings, winners)
         if extends or not trained:
             with preview(folder):
                 _train(settings, (train, validation), asked, extends)
         if not (folder / "leaderboard.csv").exists():
-            _evaluate(settings, test)
+            from search.evaluation.evaluate import evaluate
+
+            with status(f"measuring on {len(test)} test frames"):
+                evaluate(settings, validation, test)
     return read_table(folder / "leaderboard.csv", MethodScore)
 
 
@@ -67,6 +60,7 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, A
             import ray
 
             from search import preflight
+            from search.importance import importances
             from search.resources import resources
             from search.tuner import search
         share = resources(**asked)
@@ -83,13 +77,14 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, A
         if not (folder / "winners.csv").exists():
             say(_time(settings, shared, share))
             trials = search(settings, shared, share, settings.budget(SEARCH_SHARE))
-            winners = {network: best(trials, network) for network in settings.networks}
-            if not any(winners.values()):
+            winners = choose(settings, trials, read_table(folder / "given_up.csv", Trial))
+            if not winners:
                 raise InputError(_nothing(trials))
-            for network, winner in winners.items():
-                say(_summary(trials, network, winner))
-            _drop_models(folder, winners)
-            _write_winners(folder, winners)
+            for study in settings.studies:
+                say(summary(trials, study))
+            write_table(folder / "importances.csv", importances(settings))
+            _drop_models(settings, winners)
+            write_table(folder / "winners.csv", winners)
             # Machines may have joined.
             check_shared(folder)
         _retrain(settings, shared, share)
@@ -112,64 +107,54 @@ def _time(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]], resource
     return f"time: about {took} for the search at the speed of its first configuration; --minutes would limit it"
 
 
-def _drop_models(folder: Path, winners: dict[str, Trial | None]) -> None:
+def _untrained(settings: Settings, winners: list[Trial]) -> list[tuple[Trial, int]]:
+    """The winners, each with each of its seeds, that have no model yet."""
+    return [
+        (winner, seed)
+        for winner in winners
+        for seed in settings.retrain_seeds
+        if not model_path(settings.folder, winner, seed).exists()
+    ]
+
+
+def _drop_models(settings: Settings, winners: list[Trial]) -> None:
     """Delete what retraining has made of earlier winners of a run that was extended: models, checkpoints, records."""
-    trained = {epoch.trial for epoch in read_lines(folder / "retraining.jsonl")}
-    for network, winner in winners.items():
-        if winner is None or winner.trial not in trained:
-            model = model_path(folder, network)
-            for left in (model, model.with_suffix(".pt")):
-                left.unlink(missing_ok=True)
-    for trial in trained - {winner.trial for winner in winners.values() if winner is not None}:
-        drop_trial(folder / "retraining.jsonl", trial)
+    folder, kept = settings.folder, {winner.trial for winner in winners}
+    trained = {epoch.trial for epoch in read_retraining(folder / "retraining.jsonl")}
+    for trial in read_table(folder / "trials.csv", Trial):
+        if trial.trial in trained - kept:
+            _drop(settings, trial)
+
+
+def _drop(settings: Settings, trial: Trial) -> None:
+    for seed in settings.retrain_seeds:
+        model = model_path(settings.folder, trial, seed)
+        for left in (model, model.with_suffix(".pt")):
+            left.unlink(missing_ok=True)
+    drop_trial(settings.folder / "retraining.jsonl", trial.trial)
 
 
 def _retrain(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]], share: Resources) -> None:
-    """Retrain the winner of each network for an equal time; one that diverges gives way to the next best."""
+    """Retrain every winner with each seed for an equal time; a trial that diverges gives way to the next best."""
     from search.retrain import retrain
 
     folder = settings.folder
-    trials = read_table(folder / "trials.csv", Trial)
-    winners: dict[str, Trial | None] = {trial.network: trial for trial in read_table(folder / "winners.csv", Trial)}
-    left = settings.budget((1 - SEARCH_SHARE) / max(len(winners), 1))
-    for network in list(winners):
-        while (winner := winners[network]) is not None and not model_path(folder, network).exists():
-            if retrain(settings, winner, data, share, left):
-                break
-            drop_trial(folder / "retraining.jsonl", winner.trial)
-            ranks = ranked(trials, network)
-            after = ranks[ranks.index(winner) + 1 :]
-            winners[network] = after[0] if after else None
-            what = "taking the next best" if after else f"no other {NETWORKS[network]} has a result"
-            say(f"trial {winner.trial} could not be trained at full length; {what}")
-            _write_winners(folder, winners)
-    if not any(winners.values()):
+    trials, given_up = (read_table(folder / name, Trial) for name in ("trials.csv", "given_up.csv"))
+    winners = read_table(folder / "winners.csv", Trial)
+    while left := _untrained(settings, winners):
+        winner, seed = left[0]
+        budget = settings.budget((1 - SEARCH_SHARE) / (len(winners) * settings.seeds))
+        if retrain(settings, winner, seed, data, share, budget):
+            continue
+        given_up.append(winner)
+        write_table(folder / "given_up.csv", given_up)
+        _drop(settings, winner)
+        known, winners = winners, choose(settings, trials, given_up)
+        after = "taking the next best" if len(winners) == len(known) else "and there is no other to take its place"
+        say(f"{NETWORKS[winner.network]} trial {winner.trial} could not be trained at full length; {after}")
+        write_table(folder / "winners.csv", winners)
+    if not winners:
         raise InputError("a winner must train to its end, none could be trained at full length: start a new run")
-
-
-def _write_winners(folder: Path, winners: dict[str, Trial | None]) -> None:
-    write_table(folder / "winners.csv", [winner for winner in winners.values() if winner is not None])
-
-
-def best(trials: list[Trial], network: str) -> Trial | None:
-    """Return the winner of a network; None without a result."""
-    return next(iter(ranked(trials, network)), None)
-
-
-def ranked(trials: list[Trial], network: str) -> list[Trial]:
-    """Return the trials of a network that have a result, best first.
-
-    Finished or cut short: what is better after fewer epochs is better. Were finished ones first, a search on many
-    workers that is ended soon would take the first to finish, which is the cheapest (benchmarks/LOG.md).
-    """
-    places = [
-        (trial.val_gap_l1, trial.trial, trial)
-        for trial in trials
-        if trial.network == network
-        and trial.state in ("finished", "interrupted", "stopped")
-        and trial.val_gap_l1 is not None
-    ]
-    return [trial for *_, trial in sorted(places)]
 
 
 def _nothing(trials: list[Trial]) -> str:
@@ -178,33 +163,3 @@ def _nothing(trials: list[Trial]) -> str:
     if reasons:
         return f"a search needs a trial that comes to a result, got none ({reasons}): start a new run"
     return "a search needs a trial that comes to a result, none was done in time: give more --minutes"
-
-
-def _summary(trials: list[Trial], network: str, winner: Trial | None) -> str:
-    count = sum(trial.network == network for trial in trials)
-    if winner is None:
-        return f"{NETWORKS[network]}: none of {count} trials has a result"
-    config = ", ".join(f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
-                       for key, value in winner.config.items())  # fmt: skip
-    score = f"{winner.val_gap_l1 * 1e3:.2f}e-3" if winner.val_gap_l1 is not None else "none"
-    return f"{NETWORKS[network]}: best of {count} is trial {winner.trial}, validation gap L1 {score} ({config})"
-
-
-def _evaluate(settings: Settings, test: Dataset) -> None:
-    from search.evaluate import CLASSICAL, evaluate, network_method
-    from trainables.models import load
-
-    folder = settings.folder
-    epochs = read_lines(folder / "retraining.jsonl")
-    methods = []
-    for winner in read_table(folder / "winners.csv", Trial):
-        network, task = load(model_path(folder, winner.network))
-        seconds = max((epoch.seconds for epoch in epochs if epoch.trial == winner.trial), default=0.0)
-        methods.append(network_method(NETWORKS[winner.network], network, task, test, seconds))
-    with status(f"measuring on {len(test)} test frames"):
-        result = evaluate([*methods, *CLASSICAL], test)
-    write_json(folder / "evaluation.json", result.test_set)
-    write_table(folder / "scores.csv", result.frames)
-    write_gallery(folder / "gallery.npz", result.gallery)
-    # Last: its presence says that the evaluation is complete.
-    write_table(folder / "leaderboard.csv", result.leaderboard)

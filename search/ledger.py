@@ -29,12 +29,12 @@ class Ledger:
     ) -> None:
         self.settings = settings
         self.samplers = samplers
-        self.networks = tuple(samplers)
+        self.studies = tuple(samplers)
         self.resources = resources
         self.budget = budget
         self.started = time.monotonic()
         self.progress = settings.folder / "progress.jsonl"
-        # Networks differ in what an epoch brings. The paper's points alone have no rungs: nothing is stopped early.
+        # Studies differ in what an epoch brings. The paper's points alone have no rungs: nothing is stopped early.
         epochs = settings.epochs if settings.proposes else None
         self.halving = {name: SuccessiveHalving(epochs or 0, compare_at=settings.compare_at) for name in samplers}
         self.display: SearchDisplay | None = None
@@ -60,23 +60,27 @@ class Ledger:
                     sampler.unfinished.remove(proposal)
                     self.conclude(proposal.trial)
 
+    def study(self, trial: int) -> str:
+        """Name of the study that a trial is of: they take turns in its numbers."""
+        return self.studies[trial % len(self.studies)]
+
     def network(self, trial: int) -> str:
-        """Which network a trial is of: they take turns in its numbers."""
-        return self.networks[trial % len(self.networks)]
+        """Which network a trial is of."""
+        return self.settings.studies[trial % len(self.studies)].network
 
     def planned(self) -> dict[str, int]:
-        """How many trials of each network there are to be."""
+        """How many trials of each study there are to be."""
         return {name: sampler.trials for name, sampler in self.samplers.items()}
 
     def propose(self) -> Proposal | None:
-        """Return the next trial, of the network that has had the least time so far; None when all are proposed."""
+        """Return the next trial, of the study that has had the least time so far; None when all are proposed."""
         now = time.monotonic()
-        spent = dict.fromkeys(self.networks, 0.0)
-        begun = dict.fromkeys(self.networks, 0)
+        spent = dict.fromkeys(self.studies, 0.0)
+        begun = dict.fromkeys(self.studies, 0)
         for trial, seconds in self.seconds().items():
-            spent[self.network(trial)] += seconds
-            begun[self.network(trial)] += 1
-        for name in sorted(self.networks, key=lambda name: (spent[name], begun[name])):
+            spent[self.study(trial)] += seconds
+            begun[self.study(trial)] += 1
+        for name in sorted(self.studies, key=lambda name: (spent[name], begun[name])):
             proposal = self.samplers[name].propose()
             if proposal is not None:
                 earlier = self.last.get(proposal.trial)
@@ -129,7 +133,7 @@ class Ledger:
         if "storage" in result:
             self.broken = OSError(*result["storage"])
             return True
-        sampler = self.samplers[self.network(trial)]
+        sampler = self.samplers[self.study(trial)]
         for ends, reasons in (("failure", self.failures), ("infeasible", self.infeasible)):
             if ends in result:
                 reasons[trial] = result[ends]
@@ -152,7 +156,7 @@ class Ledger:
         return self._halve(epoch)
 
     def _halve(self, epoch: Epoch) -> bool:
-        halving = self.halving[self.network(epoch.trial)]
+        halving = self.halving[self.study(epoch.trial)]
         return halving.record(epoch.trial, epoch.epoch, epoch.val_gap_l1, epoch.seconds)
 
     def crashed(self, trial: int, story: str) -> None:
@@ -167,7 +171,7 @@ class Ledger:
 
         One whose process died is proposed again instead, from its last epoch, up to `RETRIES` times.
         """
-        last, sampler = self.last.get(trial), self.samplers[self.network(trial)]
+        last, sampler = self.last.get(trial), self.samplers[self.study(trial)]
         if trial in self.began:
             # A trial that crashed before its first epoch has taken time, too.
             self.took[trial] = time.monotonic() - self.began.pop(trial)
@@ -196,7 +200,7 @@ class Ledger:
             return "failed", self.failures[trial]
         if last is not None and last.epoch >= sampler.known()[trial].epochs:
             return "finished", ""
-        if trial in self.halving[self.network(trial)].stopped:
+        if trial in self.halving[self.study(trial)].stopped:
             return "stopped", ""
         if self.is_over() or (last is not None and trial not in self.crashes):
             return "interrupted", ""
@@ -242,4 +246,5 @@ class Ledger:
             error=known.error,
             micro_batch=known.micro_batch,
             memory=known.memory,
+            point=known.point,
         )

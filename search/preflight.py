@@ -34,7 +34,7 @@ def check_room(settings: Settings, data: tuple[Dataset, Dataset], resources: Res
 
     Raises InputError where there is too little for networks of the default size.
     """
-    disk = PAGE + (resources.parallel + len(settings.networks)) * CHECKPOINT * _largest_default(settings)
+    disk = PAGE + (resources.parallel + _models(settings)) * CHECKPOINT * _largest_default(settings)
     free = shutil.disk_usage(settings.folder).free
     if disk > free:
         raise InputError(
@@ -65,15 +65,15 @@ def estimate_time(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]], 
 
     probe = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0)(_probe)
     seconds, reasons = 0.0, []
-    for network in settings.networks:
-        config = dict(DEFAULTS[network])
-        if settings.task is not None:
-            config["task"] = settings.task
+    for study in settings.studies:
+        network, config = study.network, dict(DEFAULTS[study.network])
+        if study.task is not None:
+            config["task"] = study.task
         job = settings.job(0, network, config, settings.epochs or 1, resources, settings.folder / "probe")
         cost, windows, reason = ray.get(probe.remote(job, data))
         reasons += [f"{NETWORKS[network]}: {reason}"] if reason else []
         seconds += settings.trials * expected_epochs(settings) * cost.seconds * windows
-    if len(reasons) == len(settings.networks):
+    if len(reasons) == len(settings.studies):
         raise InputError(
             f"a trial must fit the memory, got {'; '.join(reasons)}: take a smaller --size or fewer --parallel"
         )
@@ -110,6 +110,11 @@ def _largest_default(settings: Settings) -> int:
         with torch.device("meta"):
             counts.append(count_parameters(build(network, DEFAULTS[network], 0, settings.implementation)[0]))
     return max(counts)
+
+
+def _models(settings: Settings) -> int:
+    """How many models a run retrains and keeps."""
+    return settings.seeds * settings.top * len(settings.studies)
 
 
 def _size(count: int) -> str:

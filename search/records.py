@@ -9,6 +9,7 @@ A run lives in one folder::
         trials.csv          one row a trial: `Trial`
         trials/0007.log     what a trial did, for people; 0007.pt while it runs: its weights
         importances.csv     what each searched parameter matters: `Importance`
+        given_up.csv        winners that could not be trained at full length: `Trial`
         winners.csv         the best trials of each network, to be retrained: `Trial`
         retraining.jsonl    one line an epoch of a retrained winner: `RetrainEpoch`
         models/<network>-<trial>-<seed>.safetensors
@@ -102,12 +103,15 @@ class RetrainEpoch(Epoch):
 class Importance:
     """What a searched parameter matters: the share of the variation of the error that goes with it."""
 
-    network: str
+    study: str
+    """A network, or network-task where each task is searched for itself."""
     parameter: str
     importance: float
     """The shares of a network's parameters sum to 1."""
     trials: int
-    """From so many trials."""
+    """From so many trials,"""
+    epoch: int
+    """compared after so many epochs."""
 
 
 @dataclass(frozen=True)

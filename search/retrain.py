@@ -1,4 +1,4 @@
-"""The winner, trained again at full length with Ray Train: one worker a GPU, or one with all cores."""
+"""A winner, trained again at full length with Ray Train: one worker a GPU, or one with all cores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ray.train.v2.api.exceptions import WorkerGroupError
 from scattering.dataset import Dataset
 from search.display import RetrainDisplay
 from search.ledger import RETRIES
-from search.records import Epoch, Trial, append_line, model_path, read_lines
+from search.records import RetrainEpoch, Trial, append_line, model_path, read_retraining
 from search.resources import Resources, node_size, total_gpus
 from search.settings import Budget, Settings
 from search.studies import full_length
@@ -34,11 +34,12 @@ from trainables.trial import memory_limit, prepare, train
 def retrain(
     settings: Settings,
     winner: Trial,
+    seed: int,
     data: ray.ObjectRef[tuple[Dataset, Dataset]],
     share: Resources,
     budget: Budget,
 ) -> bool:
-    """Train the winning configuration from scratch on (train, validation) frames and write the model.
+    """Train a winning configuration from scratch with a seed on (train, validation) frames and write the model.
 
     Returns False if it diverges, or is too large for the memory. Validation frames only watch. The learning rate
     comes down within the budget. Goes on from a checkpoint that an earlier session left.
@@ -46,15 +47,18 @@ def retrain(
     workers, resources = _workers(int(winner.config["batch_size"]), share)
     limits = [budget.seconds, None if budget.gpu_seconds is None else budget.gpu_seconds / workers]
     seconds = min((limit for limit in limits if limit is not None), default=None)
-    folder, network = settings.folder, winner.network
-    checkpoint, progress = folder / "models" / f"{network}.pt", folder / "retraining.jsonl"
+    folder, model = settings.folder, model_path(settings.folder, winner, seed)
+    checkpoint, progress = model.with_suffix(".pt"), folder / "retraining.jsonl"
     epochs = full_length(settings, winner)
     cpus, gpus = int(resources.get("CPU", 1)), resources.get("GPU", 0.0)
     job: dict[str, Any] = {
-        **settings.job(winner.trial, network, winner.config, epochs, Resources.for_one(cpus, gpus), checkpoint),
+        **settings.job(
+            winner.trial, winner.network, winner.config, epochs, Resources.for_one(cpus, gpus), checkpoint
+        ),
+        "seed": seed,
         "seconds": seconds,
         "progress": str(progress.resolve()),
-        "model": str(model_path(folder, network).resolve()),
+        "model": str(model.resolve()),
         "data": data,
     }
     trainer = TorchTrainer(
@@ -70,11 +74,11 @@ def retrain(
             failure_config=ray_train.FailureConfig(max_failures=RETRIES),
         ),
     )
-    with RetrainDisplay(settings.name, progress, winner, epochs, seconds):
+    with RetrainDisplay(settings.name, progress, winner, seed, epochs, seconds):
         _fit(trainer)
     shutil.rmtree(folder / "retrain", ignore_errors=True)
     checkpoint.unlink(missing_ok=True)
-    return model_path(folder, network).exists()
+    return model.exists()
 
 
 class Alone(TorchConfig):
@@ -122,7 +126,10 @@ def train_winner(job: dict[str, Any]) -> None:
     checkpoint, progress = Path(job["checkpoint"]), Path(job["progress"])
     train_set, validation = (WindowSet(part, device) for part in ray.get(job["data"]))
     state = checkpoints.load(checkpoint)
-    recorded = {epoch.epoch for epoch in read_lines(progress) if epoch.trial == job["trial"]}
+    mine = {"trial": job["trial"], "seed": job["seed"], "devices": workers}
+    recorded = {
+        epoch.epoch for epoch in read_retraining(progress) if (epoch.trial, epoch.seed) == (job["trial"], job["seed"])
+    }
     try:
         share = -(-job["config"]["batch_size"] // workers)
         micro_batch = footprint(network, task, train_set).micro_batch(share, memory_limit(job, device))
@@ -134,7 +141,7 @@ def train_winner(job: dict[str, Any]) -> None:
         for metrics, state, _ in epochs:
             if rank == 0:
                 if metrics["epoch"] not in recorded:
-                    append_line(progress, Epoch(trial=job["trial"], **metrics))  # type: ignore[arg-type]
+                    append_line(progress, RetrainEpoch(**mine, **metrics))  # type: ignore[arg-type]
                 checkpoints.save(checkpoint, state)
             ray_train.report(metrics)
     except (DivergenceError, TooLargeError):

@@ -16,7 +16,19 @@ from pathlib import Path
 
 from scattering.errors import InputError
 from search.display import choose, tell, write
-from search.settings import ALL, COMPARISONS, IMPLEMENTATIONS, NETWORKS, POINTS, PRESETS, RUNS, TRACKERS, resolve
+from search.settings import (
+    ALL,
+    BOTH,
+    COMPARISONS,
+    IMPLEMENTATIONS,
+    NETWORKS,
+    POINTS,
+    PRESETS,
+    RUNS,
+    TASKS,
+    TRACKERS,
+    resolve,
+)
 
 # As it can be typed: the Python of a virtual environment in this folder by its relative path.
 _PYTHON = Path(sys.executable)
@@ -45,7 +57,8 @@ examples:
       go on with a run that has ended, up to 50 trials"""
 
 IDENTITY = (
-    "data", "detector", "size", "frames", "epochs", "points", "implementation", "task", "compare_at", "track", "seed",
+    "data", "detector", "size", "frames", "epochs", "points", "implementation", "task", "compare_at", "top", "seeds",
+    "track", "seed",
 )  # fmt: skip
 """What makes a run what it is: given once."""
 
@@ -124,9 +137,18 @@ def parser() -> Parser:
         help="early stopping compares trials after equal epochs, or after equal training time (default: epochs)",
     )  # fmt: skip
     effort.add_argument(
-        "--task", choices=("blind", "residual"),
-        help="blind: paint the gaps from nothing, as in the paper; residual: correct a simple interpolation "
-        "(default: the search tries both)",
+        "--task", choices=(*TASKS, BOTH),
+        help="blind: paint the gaps from nothing, as in the paper; residual: correct a simple interpolation; both: "
+        "search each for itself and compare their winners (default: quick takes whichever wins, the others both)",
+    )  # fmt: skip
+    effort.add_argument(
+        "--top", type=int, metavar="N",
+        help=f"how many of the best variants are trained again at full length (default: {_defaults('top')})",
+    )  # fmt: skip
+    effort.add_argument(
+        "--seeds", type=int, metavar="N",
+        help="how many times each of them, from other initial weights, which shows what chance does "
+        f"(default: {_defaults('seeds')})",
     )  # fmt: skip
     effort.add_argument(
         "--points", choices=POINTS, metavar="{" + " ".join(POINTS) + "}",
@@ -167,7 +189,7 @@ def parser() -> Parser:
     )  # fmt: skip
     run = p.add_argument_group("run")
     run.add_argument("--name", help="folder under runs/ (default: the network and the time)")
-    run.add_argument("--seed", type=int, metavar="N", help="of frames, split and proposals (default: 0)")
+    run.add_argument("--seed", type=int, metavar="N", help="of frames, split, proposals and weights (default: 0)")
     run.add_argument(
         "--resume", action="store_true",
         help="go on with the run of this --name where it stopped; more --trials, --minutes or --gpu-hours extend it",

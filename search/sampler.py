@@ -45,6 +45,8 @@ class Known(NamedTuple):
     """Learnable parameters; None before it trains, as what follows."""
     micro_batch: int | None
     memory: int | None
+    point: int | None
+    """Number of the paper's model; None for a proposal."""
 
 
 @dataclass
@@ -60,7 +62,7 @@ class Proposal:
 
 @dataclass
 class Sampler:
-    """One network's study: propose, record, conclude.
+    """One study: propose, record, conclude.
 
     Several studies share the numbers of a run's trials: trial `place` + k * `studies` is trial k of this one.
     """
@@ -143,7 +145,7 @@ class Sampler:
                 trial.user_attrs.get("epochs", self.epochs),
                 trial.user_attrs.get("state", "interrupted"),
                 trial.user_attrs.get("error", ""),
-                *(trial.user_attrs.get(name) for name in ("parameters", "micro_batch", "memory")),
+                *(trial.user_attrs.get(name) for name in ("parameters", "micro_batch", "memory", "point")),
             )
             for trial in self._proposed()
         }
@@ -200,7 +202,7 @@ def open_study(
     place: int = 0,
     studies: int = 1,
 ) -> Sampler:
-    """Open the study of a network, new or begun earlier; `progress` are the epochs recorded so far.
+    """Open a study, new or begun earlier; `progress` are the epochs recorded so far.
 
     The `first` trials are given, parameters that a point lacks are random; then TPE proposes. Equal seeds give equal
     first proposals.
@@ -208,7 +210,7 @@ def open_study(
     study = optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
     offset = len(study.get_trials(deepcopy=False))
     for point in first[offset:]:
-        study.enqueue_trial(point.config, user_attrs={"epochs": point.epochs})
+        study.enqueue_trial(point.config, user_attrs={"epochs": point.epochs, "point": point.model})
     opened = Sampler(study, space, trials, epochs, seed, place, studies)
     for running in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         # It may have been interrupted while it was proposed, or between its record here and in the run's files.

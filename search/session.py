@@ -183,4 +183,5 @@ def _describe(settings: Settings, data: Dataset, command: str) -> RunInfo:
         },
         versions=versions(),
         machine=machine(),
+        rungs=settings.rungs,
     )

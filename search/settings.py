@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scattering.errors import InputError
+from search.halving import SuccessiveHalving
 from search.records import Config
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ TRACKERS = ("tensorboard", "mlflow")
 POINTS = ("search", "paper", "paper,search")
 """Where configurations come from: proposals, the paper's tables, or first these and then proposals."""
 
+TASKS = ("blind", "residual")
+
+BOTH = "both"
+"""Each task searched for itself, its winners beside those of the other."""
+
 COMPARISONS = ("epochs", "seconds")
 """What early stopping takes for equal: epochs, or training time."""
 
@@ -54,21 +60,54 @@ class Preset:
     schedule: str
     minutes: float | None
     """Time for search and retraining together; what is left unspent ends the run early."""
+    task: str | None
+    top: int
+    seeds: int
 
 
 PRESETS = {
     # Two CPU cores, five minutes.
-    "quick": Preset(size=256, frames=240, trials=8, epochs=6, retrain_epochs=40, schedule="cosine", minutes=4.0),
+    "quick": Preset(
+        size=256,
+        frames=240,
+        trials=8,
+        epochs=6,
+        retrain_epochs=40,
+        schedule="cosine",
+        minutes=4.0,
+        task=None,
+        top=1,
+        seeds=1,
+    ),
     # One GPU, some hours; the working size of the paper.
     "standard": Preset(
-        size=512, frames=2000, trials=50, epochs=27, retrain_epochs=100, schedule="cosine", minutes=None
+        size=512,
+        frames=2000,
+        trials=50,
+        epochs=27,
+        retrain_epochs=100,
+        schedule="cosine",
+        minutes=None,
+        task=BOTH,
+        top=3,
+        seeds=3,
     ),
     # As many frames, epochs and learning-rate steps as the paper.
-    "paper": Preset(size=512, frames=6497, trials=100, epochs=81, retrain_epochs=300, schedule="step", minutes=None),
+    "paper": Preset(
+        size=512,
+        frames=6497,
+        trials=100,
+        epochs=81,
+        retrain_epochs=300,
+        schedule="step",
+        minutes=None,
+        task=BOTH,
+        top=3,
+        seeds=3,
+    ),
 }
 
 UNSET: dict[str, Any] = {
-    "task": None,
     "track": None,
     "seed": 0,
     "detector": "Pilatus2M",
@@ -96,6 +135,18 @@ class Budget:
 UNLIMITED = Budget()
 
 
+class Study(NamedTuple):
+    """What is searched for itself: a network, with one task or with that as one more choice."""
+
+    network: str
+    task: str | None
+
+    @property
+    def name(self) -> str:
+        """Unique within a run."""
+        return self.network if self.task is None else f"{self.network}-{self.task}"
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything that decides a run, and nothing else."""
@@ -110,16 +161,20 @@ class Settings:
     implementation: str
     points: str
     task: str | None
-    """blind or residual; None: the search decides."""
+    """blind, residual or both; None: the search decides."""
     track: str | None
     """tensorboard or mlflow, which are told of every trial; None: neither."""
     size: int
     frames: int
     trials: int
-    """For each network."""
+    """For each study."""
     epochs: int | None
     """None: as many as the paper gave each of its points."""
     retrain_epochs: int
+    top: int
+    """How many trials of each study are retrained."""
+    seeds: int
+    """How many times each of them, from other initial weights."""
     schedule: str
     minutes: float | None
     """For search and retraining of one session."""
@@ -138,9 +193,27 @@ class Settings:
         return known if self.proposes else tuple(name for name in known if name in paper_points())
 
     @property
+    def studies(self) -> tuple[Study, ...]:
+        """What is searched for itself; trials take turns in their numbers. The paper's points alone are all blind."""
+        tasks = TASKS if self.task == BOTH and self.proposes else (None if self.task == BOTH else self.task,)
+        return tuple(Study(network, task) for network in self.networks for task in tasks)
+
+    @property
+    def retrain_seeds(self) -> range:
+        """The seeds that each winner is retrained with."""
+        return range(self.seed, self.seed + self.seeds)
+
+    @property
     def proposes(self) -> bool:
         """Whether trials are proposed and stopped early; the paper's points alone are trained to their end."""
         return self.points != "paper"
+
+    @property
+    def rungs(self) -> list[int]:
+        """Epochs after which trials are compared; none where none is stopped early, or seconds decide."""
+        if not self.proposes or self.epochs is None or self.compare_at != "epochs":
+            return []
+        return list(SuccessiveHalving(self.epochs).rungs)
 
     @property
     def folder(self) -> Path:
@@ -184,7 +257,15 @@ def resolve(network: str, name: str, preset: str, given: dict[str, Any]) -> Sett
     """
     given = {key: value for key, value in given.items() if value is not None}
     chosen = {**UNSET, **asdict(PRESETS[preset]), **given}
-    for key, smallest in {"frames": 3, "trials": 1, "epochs": 1, "size": 1, "seed": 0}.items():
+    for key, smallest in {
+        "frames": 3,
+        "trials": 1,
+        "epochs": 1,
+        "size": 1,
+        "seed": 0,
+        "top": 1,
+        "seeds": 1,
+    }.items():
         if chosen[key] < smallest:
             raise InputError(f"--{key} must be at least {smallest}, got {chosen[key]}")
     check_budgets(chosen)
@@ -204,8 +285,8 @@ def resolve(network: str, name: str, preset: str, given: dict[str, Any]) -> Sett
     chosen["retrain_epochs"] = max(chosen["retrain_epochs"], chosen["epochs"] or 0)
     settings = Settings(network=network, name=name, preset=preset, **{**chosen, "data": tuple(chosen["data"])})
     if settings.minutes is not None and "minutes" not in given:
-        # The presets say what one network needs.
-        settings = replace(settings, minutes=settings.minutes * len(settings.networks))
+        # The presets say what one study needs.
+        settings = replace(settings, minutes=settings.minutes * len(settings.studies))
     return settings
 
 
@@ -227,8 +308,8 @@ def _check_points(network: str, points: str, given: dict[str, Any]) -> None:
     known = paper_points()
     if network != ALL and network not in known:
         raise InputError(f"the paper gives points of {' and '.join(known)}, got {network}: leave out --points")
-    if given.get("task", "blind") != "blind":
-        raise InputError(f"the paper's points are blind, got --task {given['task']}: leave out --task or --points")
+    if given.get("task", "blind") == "residual":
+        raise InputError("the paper's points are blind, got --task residual: leave out --task or --points")
     if points == "paper" and "trials" in given:
         raise InputError(
             f"--points paper tries the paper's points and no others, got --trials {given['trials']}: "

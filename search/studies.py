@@ -15,20 +15,21 @@ from spaces.paper import POINTS, Point
 
 
 def open_studies(settings: Settings) -> dict[str, Sampler]:
-    """Open the study of each network of a run, new or begun earlier, in one journal."""
+    """Open the studies of a run, new or begun earlier, by name, in one journal."""
     storage = open_storage(settings.folder / "optuna.journal")
     progress = read_lines(settings.folder / "progress.jsonl")
     studies = {}
-    for place, network in enumerate(settings.networks):
-        points = paper_points(settings, network)
+    for place, (network, task) in enumerate(settings.studies):
+        points = paper_points(settings, network) if task != "residual" else []
         # The paper's points lie in the spaces of large machines alone.
         space, defaults = SPACES[network]("paper" if points else settings.preset), DEFAULTS[network]
-        if settings.task is not None:
-            space, defaults = fixed(space, task=settings.task), {**defaults, "task": settings.task}
+        if task is not None:
+            space, defaults = fixed(space, task=task), {**defaults, "task": task}
         epochs = settings.epochs or 0
-        studies[network] = open_study(
+        name = settings.studies[place].name
+        studies[name] = open_study(
             storage,
-            network,
+            name,
             space,
             [*points, *(first_trials(space, defaults, epochs) if settings.proposes else ())],
             trials=len(points) + (settings.trials if settings.proposes else 0),
@@ -36,7 +37,7 @@ def open_studies(settings: Settings) -> dict[str, Sampler]:
             seed=settings.seed,
             progress=progress,
             place=place,
-            studies=len(settings.networks),
+            studies=len(settings.studies),
         )
     return studies
 
@@ -45,14 +46,16 @@ def paper_points(settings: Settings, network: str) -> list[Point]:
     """Return the paper's points that a run is to try of a network, for its own epochs unless a run has others."""
     if "paper" not in settings.points:
         return []
-    return [Point(point.config, settings.epochs or point.epochs) for point in POINTS.get(network, ())]
+    points = enumerate(POINTS.get(network, ()))
+    return [Point(point.config, settings.epochs or point.epochs, number) for number, point in points]
 
 
 def full_length(settings: Settings, winner: Trial) -> int:
     """Return the epochs that a winner is retrained for: those of its point, where the paper's are tried alone."""
     if settings.proposes:
         return settings.retrain_epochs
-    return next(p.epochs for p in paper_points(settings, winner.network) if p.config == winner.config)
+    assert winner.point is not None
+    return paper_points(settings, winner.network)[winner.point].epochs
 
 
 def first_trials(space: dict[str, BaseDistribution], defaults: Config, epochs: int) -> Sequence[Point]:

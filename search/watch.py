@@ -20,10 +20,11 @@ from search.records import (
     model_path,
     read_json,
     read_lines,
+    read_retraining,
     read_table,
     trials_so_far,
 )
-from search.settings import ALL, IMPLEMENTATIONS, RUNS, SEARCH_SHARE
+from search.settings import ALL, RUNS, SEARCH_SHARE, Study, from_dict
 from search.view import Training, View, duration, ended_line, picture
 
 PAUSE = 1.0
@@ -126,23 +127,23 @@ def read(folder: Path, now: float) -> View:
 def _searching(folder: Path, info: RunInfo, now: float) -> View:
     """The trials of a search, the ended ones in the order of their last epochs."""
     settings = info.settings
-    networks = _networks(info)
+    studies = _studies(info)
     order = {epoch.trial: place for place, epoch in enumerate(read_lines(folder / "progress.jsonl"))}
     trials = sorted(trials_so_far(folder), key=lambda trial: order.get(trial.trial, -1))
     rows = [Training.of(trial, settings["epochs"]) for trial in trials]
     # A trial that has not come to its first epoch has but its log.
     logs = {int(path.stem) for path in folder.glob("trials/*.log")} - {row.trial for row in rows}
     rows += [Training(number, "", settings["epochs"]) for number in logs]
-    if networks:
+    if studies:
         # They take turns in the numbers of the trials.
-        rows = [replace(row, network=row.network or networks[row.trial % len(networks)]) for row in rows]
-    known = networks and settings["points"] == "search"
+        rows = [replace(row, network=row.network or studies[row.trial % len(studies)].network) for row in rows]
+    known = studies and settings["points"] == "search"
     limit = None
     if settings["minutes"] is not None:
         limit = datetime.fromisoformat(info.created).timestamp() + settings["minutes"] * 60 * SEARCH_SHARE
     return View(
-        stage=f"{info.name}: searching {', '.join(networks) or info.network}",
-        total=settings["trials"] * len(networks) if known else None,
+        stage=f"{info.name}: searching {', '.join(study.name for study in studies) or info.network}",
+        total=settings["trials"] * len(studies) if known else None,
         running={row.trial: row for row in rows if row.state == "running"},
         ended=tuple(row for row in rows if row.state != "running"),
         # A resumed search has its time anew, and began nobody knows when.
@@ -150,33 +151,34 @@ def _searching(folder: Path, info: RunInfo, now: float) -> View:
     )
 
 
-def _networks(info: RunInfo) -> tuple[str, ...]:
-    """The networks of a run, as far as run.json names them."""
-    if info.network != ALL:
-        return (info.network,)
-    # Which ones the paper has points of is known where the spaces are, and these need Optuna.
-    return () if info.settings["points"] == "paper" else IMPLEMENTATIONS[info.settings["implementation"]]
+def _studies(info: RunInfo) -> tuple[Study, ...]:
+    """The studies of a run, as far as run.json names them."""
+    # Which networks the paper has points of is known where the spaces are, and these need Optuna.
+    if info.network == ALL and info.settings["points"] == "paper":
+        return ()
+    return from_dict(info.settings).studies
 
 
 def _retraining(folder: Path, info: RunInfo, winners: list[Trial]) -> View:
-    """The winners, retrained one after the other."""
-    settings, records = info.settings, folder / "retraining.jsonl"
-    last = {epoch.trial: epoch for epoch in read_lines(records)}
-    epochs = settings["retrain_epochs"] if settings["points"] != "paper" else None
+    """The winners with each of their seeds, retrained one after the other."""
+    settings, records = from_dict(info.settings), folder / "retraining.jsonl"
+    last = {(epoch.trial, epoch.seed): epoch for epoch in read_retraining(records)}
+    epochs = settings.retrain_epochs if settings.proposes else None
     rows = []
     for winner in winners:
-        row = Training(winner.trial, winner.network, epochs)
-        row = row.after(last[winner.trial]) if winner.trial in last else row
-        rows.append(replace(row, state="retrained") if model_path(folder, winner.network).exists() else row)
+        for seed in settings.retrain_seeds:
+            row = Training(winner.trial, winner.network, epochs)
+            row = row.after(last[winner.trial, seed]) if (winner.trial, seed) in last else row
+            rows.append(replace(row, state="retrained") if model_path(folder, winner, seed).exists() else row)
     waiting = [row for row in rows if row.state == "running"]
     stage = "retraining" if waiting else "finished" if is_finished(folder) else "measuring on test frames"
     deadline = None
-    if waiting and settings["minutes"] is not None and records.exists():
-        share = settings["minutes"] * 60 * (1 - SEARCH_SHARE) / len(winners)
+    if waiting and settings.minutes is not None and records.exists():
+        share = settings.minutes * 60 * (1 - SEARCH_SHARE) / len(rows)
         deadline = records.stat().st_mtime + share * len(waiting) - waiting[0].seconds
     return View(
         stage=f"{info.name}: {stage}",
-        total=len(winners),
+        total=len(rows),
         running={row.trial: row for row in waiting[:1]},
         ended=tuple(row for row in rows if row.state != "running"),
         deadline=deadline,
@@ -185,7 +187,7 @@ def _retraining(folder: Path, info: RunInfo, winners: list[Trial]) -> View:
 
 def _quiet(folder: Path, info: RunInfo, now: float) -> str:
     """Say since when nothing has been written; nothing as long as that is usual."""
-    epochs = read_lines(folder / "progress.jsonl") + read_lines(folder / "retraining.jsonl")
+    epochs = [*read_lines(folder / "progress.jsonl"), *read_retraining(folder / "retraining.jsonl")]
     usual = max((epoch.seconds / epoch.epoch for epoch in epochs), default=0.0)
     last = last_change(folder)
     if now - last < max(QUIET, 3 * usual):

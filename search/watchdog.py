@@ -80,8 +80,8 @@ class Watchdog(Hook, tune.Callback):
 
     def _is_late(self, trial: int) -> bool:
         """Whether the time is over; without any result of its network a trial may end its epoch all the same."""
-        network = self.ledger.network(trial)
-        return self.ledger.is_over(GRACE) and any(self.ledger.network(other) == network for other in self.ledger.last)
+        study = self.ledger.study(trial)
+        return self.ledger.is_over(GRACE) and any(self.ledger.study(other) == study for other in self.ledger.last)
 
     def _hangs(self, trial: int) -> bool:
         """Whether a trial has been silent for too long; one that does so again is given up."""

@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 
 class Point(NamedTuple):
-    """One configuration and how many epochs it was trained for."""
+    """One configuration and how many epochs it is trained for."""
 
     config: dict[str, int | float | str]
     epochs: int
+    model: int | None = None
+    """Its number in the paper's table; None for a configuration that is not the paper's."""
 
 
 def _tunet(depth: int, base_channels: int, growth_rate: float, batch_size: int) -> Point:

@@ -1,0 +1,58 @@
+"""What each searched parameter matters: Optuna's functional ANOVA (Hutter et al. 2014) over the trials of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import optuna
+from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+from optuna.trial import TrialState
+
+from search.records import Importance
+from search.sampler import Sampler
+from search.settings import Settings
+from search.studies import open_studies
+
+FEWEST = 10
+"""Trials below which a forest of trees tells nothing."""
+
+
+def importances(settings: Settings) -> list[Importance]:
+    """Return the importance of each parameter of each study of a run; nothing of one with too few trials.
+
+    Trials are compared after equal epochs: the most that enough of them have come to.
+    """
+    return [
+        row
+        for study, sampler in zip(settings.studies, open_studies(settings).values(), strict=True)
+        for row in _of(study.name, sampler, settings.seed)
+    ]
+
+
+def _of(name: str, sampler: Sampler, seed: int) -> list[Importance]:
+    trials = sampler.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    epoch = most_common_epoch([list(trial.intermediate_values) for trial in trials])
+    if epoch is None:
+        return []
+    compared = optuna.create_study(direction="minimize")
+    for trial in trials:
+        if epoch in trial.intermediate_values:
+            value = trial.intermediate_values[epoch]
+            compared.add_trial(
+                optuna.create_trial(params=trial.params, distributions=trial.distributions, value=value)
+            )
+    values = {trial.value for trial in compared.trials}
+    searched = [
+        key for key, distribution in sampler.space.items()
+        if not distribution.single() and len({trial.params[key] for trial in compared.trials}) > 1
+    ]  # fmt: skip
+    if len(values) < 2 or not searched:
+        return []
+    shares = get_param_importances(compared, evaluator=FanovaImportanceEvaluator(seed=seed), params=searched)
+    return [Importance(name, key, share, len(compared.trials), epoch) for key, share in shares.items()]
+
+
+def most_common_epoch(epochs: Sequence[Sequence[int]]) -> int | None:
+    """Return the last epoch that `FEWEST` of the trials have come to; None where so many never came to one."""
+    reached = sorted((max(known) for known in epochs if known), reverse=True)
+    return reached[FEWEST - 1] if len(reached) >= FEWEST else None
