@@ -12,7 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from search.records import Epoch, Evaluation, MethodScore, RunInfo, Trial, read_json, read_lines, read_table
+from search.records import (
+    Epoch,
+    Evaluation,
+    MethodScore,
+    RunInfo,
+    Trial,
+    read_json,
+    read_lines,
+    read_retraining,
+    read_table,
+)
 from search.settings import NETWORKS
 from tests.search.conftest import SHARED_FRAMES, Command
 
@@ -38,7 +48,7 @@ SMALL = (
 def wait_for_lines(path: Path, lines: int, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
     """Wait until a records file has so many lines."""
     end = time.monotonic() + seconds
-    while len(read_lines(path)) < lines:
+    while not path.exists() or path.read_bytes().count(b"\n") < lines:
         assert process.poll() is None, "the command ended before it was interrupted"
         assert time.monotonic() < end, f"no {lines} lines in {path} after {seconds} s"
         time.sleep(0.05)
@@ -68,7 +78,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Pat
 def test_a_run_ends_with_a_leaderboard_of_both_kinds_of_gap(finished: tuple[Path, str]) -> None:
     folder, output = finished
     rows = {row.method: row for row in read_table(folder / "leaderboard.csv", MethodScore)}
-    assert set(rows) == {"TUNet", "linear", "biharmonic", "noise floor"}
+    assert set(rows) == {"TUNet", *CLASSICAL, "noise floor"}
     for row in rows.values():
         assert row.horizontal_l1 is not None
         assert row.vertical_l1 is not None
@@ -113,10 +123,12 @@ def test_tables_and_optuna_tell_the_same_story(finished: tuple[Path, str]) -> No
 def test_the_run_folder_holds_its_records_and_nothing_else(finished: tuple[Path, str]) -> None:
     folder, _ = finished
     assert sorted(path.name for path in folder.iterdir()) == [
-        "evaluation.json", "gallery.npz", "leaderboard.csv", "models", "optuna.journal", "progress.jsonl", "report",
-        "retraining.jsonl", "run.json", "scores.csv", "trials", "trials.csv", "winners.csv",
+        "distances.csv", "ensemble.csv", "evaluation.json", "failures.npz", "gallery.npz", "importances.csv",
+        "leaderboard.csv", "models", "optuna.journal", "progress.jsonl", "report", "retraining.jsonl", "run.json",
+        "scores.csv", "trials", "trials.csv", "winners.csv",
     ]  # fmt: skip
-    assert [path.name for path in folder.glob("models/*")] == ["tunet.safetensors"]
+    (winner,) = read_table(folder / "winners.csv", Trial)
+    assert [path.name for path in folder.glob("models/*")] == [f"tunet-{winner.trial:04d}-0.safetensors"]
     assert sorted(path.name for path in folder.glob("trials/*")) == [f"{number:04d}.log" for number in range(4)]
     info = read_json(folder / "run.json", RunInfo)
     assert info.command == "python -m search.run " + " ".join(SMALL)
@@ -149,7 +161,7 @@ def test_ctrl_c_stops_within_seconds_and_resume_goes_on(command: Command, finish
     assert max(Counter((e.trial, e.epoch) for e in after).values()) == 1
     trials = read_table(command.folder / "runs" / "x" / "trials.csv", Trial)
     assert sorted(t.trial for t in trials) == [0, 1, 2, 3]
-    again = [e.epoch for e in read_lines(retraining)]
+    again = [e.epoch for e in read_retraining(retraining)]
     assert again == list(range(1, len(again) + 1))
     # The trials begun before Ctrl-C end as they would have ended: same seed, same numbers, bit for bit.
     undisturbed, resumed = without_time(read_lines(finished[0] / "progress.jsonl")), without_time(after)
@@ -190,21 +202,21 @@ def test_all_networks_meet_on_one_leaderboard(command: Command) -> None:
     process = command.start(*arguments, "--name", "every")
     # Ctrl-C while the second of four winners is retrained.
     end = time.monotonic() + 400
-    while len({epoch.trial for epoch in read_lines(retraining)}) < 2:
+    while len({epoch.trial for epoch in read_retraining(retraining)}) < 2:
         assert process.poll() is None
         assert time.monotonic() < end
         time.sleep(0.05)
     assert interrupt(process) < 15
-    first = [epoch for epoch in read_lines(retraining) if epoch.trial == 0]
+    first = [epoch for epoch in read_retraining(retraining) if epoch.trial == 0]
     code, output = command.run("all", "--name", "every", "--resume")
     assert code == 0, output
     folder = command.folder / "runs" / "every"
     rows = {row.method: row for row in read_table(folder / "leaderboard.csv", MethodScore)}
-    assert set(rows) == {*NETWORKS.values(), "linear", "biharmonic", "noise floor"}
+    assert set(rows) - {"ensemble"} == {*NETWORKS.values(), *CLASSICAL, "noise floor"}
     winners = read_table(folder / "winners.csv", Trial)
     assert [winner.network for winner in winners] == list(NETWORKS)
     # What was retrained before Ctrl-C is not retrained again, and each (trial, epoch) is there once.
-    epochs = read_lines(retraining)
+    epochs = read_retraining(retraining)
     assert [epoch for epoch in epochs if epoch.trial == winners[0].trial] == first
     assert max(Counter((epoch.trial, epoch.epoch) for epoch in epochs).values()) == 1
     for winner in winners:

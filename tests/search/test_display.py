@@ -8,7 +8,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from rich.console import Console
 
 from search import display, run
 from search.display import RetrainDisplay, SearchDisplay
-from search.records import Epoch, Trial, append_line
+from search.records import Epoch, RetrainEpoch, Trial, append_line
 from search.sampler import Proposal
 from search.view import RUNNING_ROWS, Training, View, picture
 
@@ -243,11 +243,17 @@ def test_a_retraining_is_read_from_its_records(tmp_path: Path, capsys: pytest.Ca
     display.choose(as_json=True)
     records = tmp_path / "retraining.jsonl"
     winner = Trial(3, "tunet", "finished", 3, 5e-3, 0.9, 0.1, 0.1, 9, 9.0)
-    append_line(records, epoch(3, 1))
-    append_line(records, epoch(4, 1))
-    with RetrainDisplay("mine", records, winner, 40, 90.0) as shown:
+
+    def retrained(trial: int, number: int, seed: int) -> RetrainEpoch:
+        return RetrainEpoch(**asdict(epoch(trial, number)), seed=seed, devices=1)
+
+    append_line(records, retrained(3, 1, seed=7))
+    append_line(records, retrained(3, 1, seed=8))
+    append_line(records, retrained(3, 2, seed=8))
+    append_line(records, retrained(4, 1, seed=7))
+    with RetrainDisplay("mine", records, winner, 7, 40, 90.0) as shown:
         assert shown.view.running[3].epoch == 1
-        append_line(records, epoch(3, 2, 4e-3))
+        append_line(records, retrained(3, 2, seed=7))
     assert shown.view.ended[0].epoch == 2
     # What an earlier session did is not told again.
     assert [(e["event"], e["trial"], e.get("epoch")) for e in events(capsys)] == [

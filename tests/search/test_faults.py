@@ -26,7 +26,7 @@ from scattering.detectors import Detector
 from search import proposals
 from search.halving import SuccessiveHalving
 from search.ledger import Ledger
-from search.records import Trial, read_lines, read_table
+from search.records import Trial, read_lines, read_retraining, read_table
 from search.resources import Resources
 from search.sampler import Proposal
 from search.settings import Budget, Settings, resolve
@@ -268,7 +268,7 @@ def test_a_finished_run_can_be_moved_and_extended(command: Command) -> None:
         assert read_lines(folder / "progress.jsonl")[: len(before)] == before
         assert_optuna_agrees(folder)
         (winner,) = read_table(folder / "winners.csv", Trial)
-        assert {epoch.trial for epoch in read_lines(folder / "retraining.jsonl")} == {winner.trial}
+        assert {epoch.trial for epoch in read_retraining(folder / "retraining.jsonl")} == {winner.trial}
         assert math.isclose(
             winner.val_gap_l1 or 0,
             min(trial.val_gap_l1 or 9 for trial in read_table(folder / "trials.csv", Trial)),

@@ -12,7 +12,7 @@ import pytest
 from reports import page
 from search import watch
 from search.display import __doc__ as documented
-from search.records import MethodScore, read_lines, read_table
+from search.records import MethodScore, read_lines, read_retraining, read_table
 from tests.search.conftest import Command
 
 pytestmark = pytest.mark.slow
@@ -42,7 +42,7 @@ def test_a_run_can_be_followed_from_outside(command: Command) -> None:
     assert all(f"\n    {kind} " in (documented or "") for kind in kinds)
     assert kinds.count("started") == kinds.count("ended") == 2
     assert kinds.count("epoch") == len(read_lines(folder / "progress.jsonl"))
-    assert kinds.count("retrained") == len(read_lines(folder / "retraining.jsonl"))
+    assert kinds.count("retrained") == len(read_retraining(folder / "retraining.jsonl"))
     assert kinds[-1] == "finished"
     assert [MethodScore(**score) for score in events[-1]["scores"]] == read_table(
         folder / "leaderboard.csv", MethodScore

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def settings(network: str = "all", **given: Any) -> Settings:
     made = resolve(network, "run", "standard", given)
+    if "task" not in given:
+        # One study a network.
+        made = replace(made, task=None)
     made.folder.mkdir(parents=True, exist_ok=True)
     return made
 
@@ -144,7 +148,7 @@ def test_fewer_epochs_can_be_asked_of_the_papers_points() -> None:
 
 @pytest.mark.parametrize("preset", ["quick", "standard"])
 def test_points_of_the_paper_begin_a_search(preset: str) -> None:
-    made = resolve("all", "run", preset, {"points": "paper,search", "trials": 12})
+    made = replace(resolve("all", "run", preset, {"points": "paper,search", "trials": 12}), task=None)
     made.folder.mkdir(parents=True)
     ledger = open_ledger(made)
     proposals = [next_trial(ledger) for _ in range(48 + sum(map(len, POINTS.values())))]
@@ -158,6 +162,24 @@ def test_points_of_the_paper_begin_a_search(preset: str) -> None:
         assert len(mine) == 12 + len(points)
         space = SPACES[network]("paper" if points else preset)
         assert open_studies(made)[network].space == space
+
+
+def test_each_task_is_searched_for_itself_where_both_are_asked_for() -> None:
+    made = settings("tunet", task="both", trials=3, points="paper,search")
+    ledger = open_ledger(made)
+    proposals = [next_trial(ledger) for _ in range(2 * 3 + len(POINTS["tunet"]))]
+    assert ledger.propose() is None
+    tasks = {proposal.trial: proposal.config["task"] for proposal in proposals}
+    # They take turns; the paper's points are blind.
+    assert all(task == ("blind", "residual")[number % 2] for number, task in tasks.items())
+    assert sum(task == "blind" for task in tasks.values()) == 3 + len(POINTS["tunet"])
+    assert {ledger.network(number) for number in tasks} == {"tunet"}
+    # A rung compares trials of one task alone.
+    first = {task: next(p for p in proposals if p.config["task"] == task) for task in ("blind", "residual")}
+    assert not report(ledger, first["residual"], 2, 0.1, 1.0)
+    assert not report(ledger, first["blind"], 2, 0.9, 1.0)
+    points = {trial.trial: trial.point for trial in ledger.trials()}
+    assert [points[number] for number in sorted(points) if points[number] is not None] == list(range(9))
 
 
 def test_each_point_of_the_paper_has_its_own_end() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +12,18 @@ import pytest
 from search.records import (
     Epoch,
     Gallery,
+    Latent,
     MethodScore,
+    RetrainEpoch,
     Trial,
     append_line,
     drop_trial,
     last_change,
-    read_gallery,
+    read_arrays,
     read_lines,
+    read_retraining,
     read_table,
-    write_gallery,
+    write_arrays,
     write_table,
     write_text,
 )
@@ -65,25 +68,34 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_galleries_round_trip(tmp_path: Path) -> None:
+def test_arrays_round_trip(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     images = rng.random((2, 8, 8), np.float32)
     images[0, 0, 0] = np.nan
-    gallery = Gallery(["a", "b"], ["saxs", ""], ["TUNet"], images, images + 1, images[:, None])
-    write_gallery(tmp_path / "gallery.npz", gallery)
-    back = read_gallery(tmp_path / "gallery.npz")
-    assert (back.names, back.categories, back.methods) == (gallery.names, gallery.categories, gallery.methods)
-    for name in ("input", "truth", "filled"):
-        np.testing.assert_array_equal(getattr(back, name), getattr(gallery, name))
+    crops = np.array([[0, 4, 2, 6]] * 2)
+    gallery = Gallery(
+        ["a", "b"], ["saxs", ""], ["best", "worst"], ["TUNet"], crops, images, images + 1, images[:, None]
+    )
+    latent = Latent("TUNet", 5, 200, ["truth", "masked"], rng.random((2, 7)), rng.random((2, 9)))
+    empty = Gallery([], [], [], ["TUNet"], np.zeros((0, 4), np.int64), images[:0], images[:0], images[:0, None])
+    for record in (gallery, latent, empty):
+        write_arrays(tmp_path / "a.npz", record)
+        back = read_arrays(tmp_path / "a.npz", type(record))
+        for name, value in vars(record).items():
+            if isinstance(value, np.ndarray):
+                np.testing.assert_array_equal(getattr(back, name), value)
+            else:
+                assert getattr(back, name) == value
 
 
 def test_the_epochs_of_a_trial_are_dropped_and_no_others(tmp_path: Path) -> None:
     path = tmp_path / "retraining.jsonl"
-    kept = [replace(EPOCH, trial=2), replace(EPOCH, trial=4)]
-    for epoch in (kept[0], EPOCH, replace(EPOCH, epoch=2), kept[1]):
+    first = RetrainEpoch(**asdict(EPOCH), seed=0, devices=1)
+    kept = [replace(first, trial=2), replace(first, trial=4)]
+    for epoch in (kept[0], first, replace(first, seed=1), replace(first, epoch=2), kept[1]):
         append_line(path, epoch)
     drop_trial(path, EPOCH.trial)
-    assert read_lines(path) == kept
+    assert read_retraining(path) == kept
 
 
 def test_files_that_vanish_while_they_are_looked_at_are_no_change(

@@ -15,13 +15,13 @@ import ray
 from scattering.dataset import Dataset, RawFrame, split
 from scattering.detectors import Detector
 from search import experiment, watchdog
-from search.experiment import best
 from search.halving import SuccessiveHalving
 from search.records import Trial, read_lines
 from search.resources import resources
 from search.retrain import retrain
 from search.settings import NETWORKS, UNLIMITED, Budget, Settings, resolve
 from search.tuner import search
+from search.winners import choose
 from spaces import DEFAULTS
 from spaces.paper import POINTS
 
@@ -80,7 +80,7 @@ def test_a_loss_that_is_not_finite_fails_the_trial_alone(frames: Dataset) -> Non
     trials = search(run, parts(replace(frames, truth=truth)), resources())
     assert {trial.state for trial in trials} == {"failed"}
     assert {trial.error for trial in trials} == {"the loss is not finite in epoch 1"}
-    assert best(trials, "tunet") is None
+    assert choose(run, trials) == []
     assert "not finite" in experiment._nothing(trials)
 
 
@@ -115,7 +115,7 @@ def test_a_retraining_that_diverges_says_so_and_leaves_no_model(frames: Dataset)
     truth[0] = np.nan
     run = settings("diverge", epochs=2)
     winner = Trial(7, "tunet", "finished", 2, 0.1, 0.9, 0.1, 0.1, 1, 1.0, {**DEFAULTS["tunet"], "base_channels": 4})
-    assert not retrain(run, winner, parts(replace(frames, truth=truth)), resources(), UNLIMITED)
+    assert not retrain(run, winner, 0, parts(replace(frames, truth=truth)), resources(), UNLIMITED)
     assert not list(run.folder.glob("models/*"))
 
 
@@ -130,7 +130,7 @@ def test_a_full_disk_ends_the_retraining_as_it_ends_a_search(
     (run.folder / "models").write_text("in the way")
     winner = Trial(7, "tunet", "finished", 2, 0.1, 0.9, 0.1, 0.1, 1, 1.0, {**DEFAULTS["tunet"], "base_channels": 4})
     with pytest.raises(OSError, match=r"File exists|Not a directory"):
-        retrain(run, winner, parts(frames), resources(), UNLIMITED)
+        retrain(run, winner, 0, parts(frames), resources(), UNLIMITED)
 
 
 def test_a_search_whose_time_is_over_does_not_wait_for_machines(

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from search.ledger import Ledger
 from search.records import (
     Epoch,
     MethodScore,
+    RetrainEpoch,
     RunInfo,
     Trial,
     append_line,
@@ -87,10 +89,10 @@ def test_each_stage_is_told_from_the_files_alone(capsys: pytest.CaptureFixture[s
     write_table(folder / "winners.csv", trials[:1])
     assert [known.state for known in trials_so_far(folder)] == ["finished", "interrupted", "stopped"]
     assert "mine: retraining · 1 running · 0 of 1 ended" in once(capsys)
-    append_line(folder / "retraining.jsonl", epoch(0, 12, 2.5e-3))
+    append_line(folder / "retraining.jsonl", RetrainEpoch(**asdict(epoch(0, 12, 2.5e-3)), seed=0, devices=1))
     assert "12/40 2.50" in once(capsys)
-    model_path(folder, "tunet").parent.mkdir()
-    model_path(folder, "tunet").touch()
+    model_path(folder, trials[0], 0).parent.mkdir()
+    model_path(folder, trials[0], 0).touch()
     assert "mine: measuring on test frames · 1 of 1 ended" in once(capsys)
     finish(folder)
     assert once(capsys).endswith("leaderboard: runs/mine/report/index.html")
