@@ -22,11 +22,11 @@ from scattering.detectors import detector
 from scattering.files import replacing
 from scattering.sources import simulated
 from search import provenance
-from search.cluster import cluster
+from search.machines.cluster import cluster
+from search.machines.resources import resources
 from search.records import Trial
-from search.resources import resources
 from search.settings import PRESETS, Settings, resolve
-from search.tuner import search
+from search.tuning.tuner import search
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from scattering.dataset import Dataset, split
 from scattering.errors import InputError
-from search.display import say, status
-from search.preview import preview
+from search.following.display import say, status
+from search.following.preview import preview
 from search.records import MethodScore, Trial, drop_trial, model_path, read_retraining, read_table, write_table
 from search.session import alone, reopen
 from search.settings import NETWORKS, SEARCH_SHARE, Settings
@@ -18,13 +18,13 @@ from search.winners import choose, summary
 if TYPE_CHECKING:
     from ray import ObjectRef
 
-    from search.resources import Resources
+    from search.machines.resources import Resources
 
 
 def run(settings: Settings, data: Dataset, asked: dict[str, Any], extends: bool = False) -> list[MethodScore]:
     """Search, retrain, evaluate; returns the leaderboard.
 
-    `asked` is what each trial is to get: the arguments of `search.resources.resources`. A run that `extends` searches
+    `asked` is what each trial is to get: the arguments of `search.machines.resources.resources`. A run that `extends` searches
     on, though it was done. Raises InputError where a trial does not fit, or another session works on the run.
     """
     train, validation, test = (data.select(part) for part in split(data.groups, settings.seed))
@@ -49,8 +49,8 @@ def run(settings: Settings, data: Dataset, asked: dict[str, Any], extends: bool 
 
 def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, Any], extends: bool) -> None:
     """Search and retrain on (train, validation) frames; neither ever holds a test frame."""
-    from search.cluster import cluster
-    from search.storage import check_shared
+    from search.machines.cluster import cluster
+    from search.machines.storage import check_shared
 
     folder = settings.folder
     with ExitStack() as stack:
@@ -59,10 +59,10 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, A
             check_shared(folder)
             import ray
 
-            from search import preflight
-            from search.importance import importances
-            from search.resources import resources
-            from search.tuner import search
+            from search.machines.resources import resources
+            from search.tuning import preflight
+            from search.tuning.importance import importances
+            from search.tuning.tuner import search
         share = resources(**asked)
         if settings.gpu_hours is not None and not share.gpus:
             raise InputError(f"--gpu-hours counts GPUs, got {settings.gpu_hours:g} without any: give --minutes")
@@ -95,7 +95,7 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, A
 
 def _time(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]], resources: Resources) -> str:
     """Say how long a run will take."""
-    from search import preflight
+    from search.tuning import preflight
 
     if settings.gpu_hours is not None:
         return f"time: at most {settings.gpu_hours:g} GPU-hours"

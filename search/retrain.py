@@ -16,12 +16,12 @@ from ray.train.torch import TorchConfig, TorchTrainer, prepare_model
 from ray.train.v2.api.exceptions import WorkerGroupError
 
 from scattering.dataset import Dataset
-from search.display import RetrainDisplay
-from search.ledger import RETRIES
+from search.following.display import RetrainDisplay
+from search.machines.resources import Resources, node_size, total_gpus
 from search.records import RetrainEpoch, Trial, append_line, model_path, read_retraining
-from search.resources import Resources, node_size, total_gpus
 from search.settings import Budget, Settings
-from search.studies import full_length
+from search.tuning.ledger import RETRIES
+from search.tuning.studies import full_length
 from trainables import checkpoints
 from trainables.batches import WindowSet
 from trainables.memory import TooLargeError, footprint

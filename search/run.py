@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from scattering.errors import InputError
-from search.display import choose, tell, write
+from search.following.display import choose, tell, write
 from search.settings import (
     ALL,
     BOTH,
@@ -71,7 +71,7 @@ MACHINE = {
     "memory_gb": "--memory-per-trial",
     "parallel": "--parallel",
 }
-"""How the machine is shared among trials, as each session likes: arguments of `search.resources.resources`."""
+"""How the machine is shared among trials, as each session likes: arguments of `search.machines.resources.resources`."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -181,7 +181,7 @@ def parser() -> Parser:
     form.add_argument("--quiet", action="store_true", help="print errors and the path of the leaderboard, no more")
     form.add_argument(
         "--json", action="store_true",
-        help="print one JSON object a line, as things happen (search/display.py says which)",
+        help="print one JSON object a line, as things happen (search/following/display.py says which)",
     )  # fmt: skip
     output.add_argument(
         "--track", choices=TRACKERS,

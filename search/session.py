@@ -20,7 +20,7 @@ from scattering.detectors import detector
 from scattering.errors import InputError
 from scattering.sources import from_files, simulated
 from scattering.windows import vertical_gaps, windows
-from search.display import say, status
+from search.following.display import say, status
 from search.provenance import machine, versions
 from search.records import RunInfo, read_json, write_json
 from search.settings import RUNS, Settings, check_budgets, from_dict

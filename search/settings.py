@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scattering.errors import InputError
-from search.halving import SuccessiveHalving
 from search.records import Config
+from search.tuning.halving import SuccessiveHalving
 
 if TYPE_CHECKING:
-    from search.resources import Resources
+    from search.machines.resources import Resources
     from spaces.paper import Point
 
 RUNS = Path("runs")

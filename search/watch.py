@@ -11,7 +11,8 @@ from datetime import datetime
 from pathlib import Path
 
 from scattering.errors import InputError, one_line
-from search.display import console, shown, write
+from search.following.display import console, shown, write
+from search.following.view import Training, View, duration, ended_line, picture
 from search.records import (
     MethodScore,
     RunInfo,
@@ -25,7 +26,6 @@ from search.records import (
     trials_so_far,
 )
 from search.settings import ALL, RUNS, SEARCH_SHARE, Study, from_dict
-from search.view import Training, View, duration, ended_line, picture
 
 PAUSE = 1.0
 QUIET = 60.0

@@ -10,7 +10,7 @@ import torch
 from scattering import dataset
 from scattering.dataset import Dataset, RawFrame
 from scattering.detectors import Detector
-from search.cluster import LOOPBACK, SETTINGS
+from search.machines.cluster import LOOPBACK, SETTINGS
 from trainables.batches import WindowSet
 
 torch.set_num_threads(1)

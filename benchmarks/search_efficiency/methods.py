@@ -11,10 +11,10 @@ from optuna.storages import InMemoryStorage
 
 from benchmarks.search_efficiency.mapping import Space, draw
 from benchmarks.search_efficiency.replay import Report
-from search.halving import SuccessiveHalving
 from search.records import Config, Epoch
-from search.sampler import open_study
-from search.studies import first_trials
+from search.tuning.halving import SuccessiveHalving
+from search.tuning.sampler import open_study
+from search.tuning.studies import first_trials
 from spaces.paper import Point
 
 ENDLESS = 10**6

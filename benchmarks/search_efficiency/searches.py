@@ -13,7 +13,7 @@ from benchmarks.search_efficiency.replay import Search
 from benchmarks.search_efficiency.syne import SyneTune
 from benchmarks.search_efficiency.train import grid_points
 from search.records import Config
-from search.studies import first_trials
+from search.tuning.studies import first_trials
 
 STOCK = "stock Ray + Optuna + ASHA"
 OURS = "ours"

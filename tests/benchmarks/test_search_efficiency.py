@@ -20,8 +20,8 @@ from benchmarks.search_efficiency.report import compute_ratio
 from benchmarks.search_efficiency.searches import SEARCHES
 from benchmarks.search_efficiency.train import wanted
 from search.experiment import ranked
-from search.halving import SuccessiveHalving
 from search.records import Config, Trial
+from search.tuning.halving import SuccessiveHalving
 from spaces.tunet import space as tunet_space
 
 EPOCHS = 9

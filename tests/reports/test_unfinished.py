@@ -8,7 +8,7 @@ import pytest
 
 from reports import page
 from search import records
-from search.preview import preview
+from search.following.preview import preview
 from tests.reports.test_page import Outline
 
 LATER = ("leaderboard.csv", "evaluation.json", "scores.csv", "gallery.npz")
@@ -125,7 +125,7 @@ def test_a_hostile_state_stays_text(begun):
 @pytest.fixture
 def hasty(monkeypatch):
     """Pages may take all the time there is."""
-    monkeypatch.setattr("search.preview.SHARE", 1.0)
+    monkeypatch.setattr("search.following.preview.SHARE", 1.0)
 
 
 def wait_for(path, seconds=20.0):

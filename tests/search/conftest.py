@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from search.resources import Resources
+from search.machines.resources import Resources
 
 ONE_CORE = Resources(cpus=1, gpus=0.0, memory=10**9, parallel=2)
 
@@ -23,7 +23,7 @@ SHARED_FRAMES = Path(__file__).resolve().parents[3] / "shared" / "frames"
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """A local Ray for all in-process tests that need one."""
-    from search.cluster import cluster
+    from search.machines.cluster import cluster
 
     with cluster():
         yield

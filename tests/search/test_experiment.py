@@ -127,9 +127,9 @@ def test_a_budget_that_cannot_be_leaves_a_finished_run_as_it_is(
     run: Settings, data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """GPU-hours without a GPU: were they kept, every later session would be refused for them."""
-    monkeypatch.setattr("search.cluster.cluster", nullcontext)
-    monkeypatch.setattr("search.storage.check_shared", lambda _: None)
-    monkeypatch.setattr("search.resources.resources", lambda: ONE_CORE)
+    monkeypatch.setattr("search.machines.cluster.cluster", nullcontext)
+    monkeypatch.setattr("search.machines.storage.check_shared", lambda _: None)
+    monkeypatch.setattr("search.machines.resources.resources", lambda: ONE_CORE)
     (run.folder / "run.json").write_text("{}")
     (run.folder / "leaderboard.csv").touch()
     data = replace(data, settings={**data.settings, "detector": "striped"})

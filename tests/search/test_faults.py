@@ -23,14 +23,14 @@ from optuna.storages.journal import JournalFileBackend
 
 from scattering.dataset import Dataset, RawFrame, split
 from scattering.detectors import Detector
-from search import proposals
-from search.halving import SuccessiveHalving
-from search.ledger import Ledger
+from search.machines.resources import Resources
 from search.records import Trial, read_lines, read_retraining, read_table
-from search.resources import Resources
-from search.sampler import Proposal
 from search.settings import Budget, Settings, resolve
-from search.tuner import search
+from search.tuning import proposals
+from search.tuning.halving import SuccessiveHalving
+from search.tuning.ledger import Ledger
+from search.tuning.sampler import Proposal
+from search.tuning.tuner import search
 from tests.search.conftest import Command
 
 pytestmark = pytest.mark.slow

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from search import watch
-from search.display import SearchDisplay
-from search.ledger import Ledger
+from search.following.display import SearchDisplay
 from search.records import (
     Epoch,
     MethodScore,
@@ -29,7 +28,8 @@ from search.records import (
     write_table,
 )
 from search.settings import resolve
-from search.studies import open_studies
+from search.tuning.ledger import Ledger
+from search.tuning.studies import open_studies
 from tests.search.conftest import FACTS, ONE_CORE
 
 NOW = 2e9

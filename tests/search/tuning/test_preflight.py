@@ -10,11 +10,11 @@ import pytest
 
 from scattering.dataset import Dataset
 from scattering.errors import InputError
-from search import preflight
-from search import resources as shares
-from search.halving import SuccessiveHalving
-from search.resources import Node, Resources, resources
+from search.machines import resources as shares
+from search.machines.resources import Node, Resources, resources
 from search.settings import Settings, resolve
+from search.tuning import preflight
+from search.tuning.halving import SuccessiveHalving
 from trainables.models import build, count_parameters
 
 

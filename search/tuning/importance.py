@@ -9,9 +9,9 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 
 from search.records import Importance
-from search.sampler import Sampler
 from search.settings import Settings
-from search.studies import open_studies
+from search.tuning.sampler import Sampler
+from search.tuning.studies import open_studies
 
 FEWEST = 10
 """Trials below which a forest of trees tells nothing."""

@@ -11,8 +11,8 @@ from optuna.distributions import IntDistribution
 from optuna.trial import TrialState
 
 from search.records import Epoch
-from search.sampler import Sampler, open_storage, open_study
-from search.studies import first_trials, fixed
+from search.tuning.sampler import Sampler, open_storage, open_study
+from search.tuning.studies import first_trials, fixed
 from spaces import DEFAULTS, SPACES
 
 

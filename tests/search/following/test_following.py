@@ -11,7 +11,7 @@ import pytest
 
 from reports import page
 from search import watch
-from search.display import __doc__ as documented
+from search.following.display import __doc__ as documented
 from search.records import MethodScore, read_lines, read_retraining, read_table
 from tests.search.conftest import Command
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from search.importance import importances, most_common_epoch
 from search.records import Epoch
 from search.settings import Settings, resolve
-from search.studies import open_studies
+from search.tuning.importance import importances, most_common_epoch
+from search.tuning.studies import open_studies
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from scattering.dataset import Dataset, RawFrame, split
 from scattering.detectors import Detector
 from search import run
-from search.display import choose
+from search.following.display import choose
 from search.records import Trial, read_lines
 from search.settings import Settings, resolve
 from tests.search.conftest import ONE_CORE
@@ -40,7 +40,7 @@ def searched(name: str, frames: Dataset, **changes: Any) -> tuple[Settings, list
     """A search of three trials, the first of which crashes: its checkpoint cannot be read."""
     import ray
 
-    from search.tuner import search
+    from search.tuning.tuner import search
 
     given = {"detector": "tiny", "trials": 3, "epochs": 2, "task": "residual"}
     settings = replace(resolve("tunet", name, "quick", given), **changes)

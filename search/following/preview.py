@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scattering.errors import one_line
-from search.display import say
+from search.following.display import say
 from search.records import last_change
 
 PAUSE = 60.0

@@ -35,11 +35,11 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.live import Live
 
+from search.following.view import Training, View, ended_line, picture
 from search.records import Epoch, RetrainEpoch, Trial, read_retraining
-from search.view import Training, View, ended_line, picture
 
 if TYPE_CHECKING:
-    from search.sampler import Proposal
+    from search.tuning.sampler import Proposal
 
 NOTEBOOK = Console().is_jupyter
 """Whether this process is the kernel of a notebook."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from search.cluster import LOOPBACK
+from search.machines.cluster import LOOPBACK
 from tests.processes import Port, descendants, kill, listening
 from tests.search.conftest import Command
 
@@ -26,7 +26,7 @@ print("connected,", len(ray.nodes()), "node")
 
 HOLD = """
 import time
-from search.cluster import cluster
+from search.machines.cluster import cluster
 with cluster():
     import ray
     print(ray.get_runtime_context().gcs_address, flush=True)

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from search import display, run
-from search.display import RetrainDisplay, SearchDisplay
+from search import run
+from search.following import display
+from search.following.display import RetrainDisplay, SearchDisplay
+from search.following.view import RUNNING_ROWS, Training, View, picture
 from search.records import Epoch, RetrainEpoch, Trial, append_line
-from search.sampler import Proposal
-from search.view import RUNNING_ROWS, Training, View, picture
+from search.tuning.sampler import Proposal
 
 
 @pytest.fixture(autouse=True)

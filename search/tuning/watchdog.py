@@ -10,9 +10,9 @@ import ray
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
-from search.display import say
-from search.ledger import Ledger
-from search.proposals import Hook, Proposals
+from search.following.display import say
+from search.tuning.ledger import Ledger
+from search.tuning.proposals import Hook, Proposals
 
 HANGS = 2
 """Times that a trial may hang before it is given up: a file system may have stalled."""

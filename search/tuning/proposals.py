@@ -10,7 +10,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
-from search.ledger import Ledger
+from search.tuning.ledger import Ledger
 
 PATIENCE = 600.0
 """Seconds without a word after which a trial counts as hung; longer where it says that its epochs take long."""

@@ -8,15 +8,15 @@ import ray
 from ray import tune
 
 from scattering.dataset import Dataset
-from search.display import SearchDisplay
-from search.ledger import Ledger
-from search.proposals import Closing, Halving, Proposals
+from search.following.display import SearchDisplay
+from search.following.tracking import callbacks
+from search.machines.resources import Resources
 from search.records import Trial
-from search.resources import Resources
 from search.settings import UNLIMITED, Budget, Settings
-from search.studies import open_studies
-from search.tracking import callbacks
-from search.watchdog import Watchdog
+from search.tuning.ledger import Ledger
+from search.tuning.proposals import Closing, Halving, Proposals
+from search.tuning.studies import open_studies
+from search.tuning.watchdog import Watchdog
 from trainables.trial import train_trial
 
 

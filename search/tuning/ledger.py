@@ -7,12 +7,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from search.display import SearchDisplay
-from search.halving import SuccessiveHalving
+from search.following.display import SearchDisplay
+from search.machines.resources import Resources
 from search.records import Epoch, Trial, append_line, read_lines, write_table
-from search.resources import Resources
-from search.sampler import Known, Proposal, Sampler
 from search.settings import UNLIMITED, Budget, Settings
+from search.tuning.halving import SuccessiveHalving
+from search.tuning.sampler import Known, Proposal, Sampler
 
 RETRIES = 3
 """Times that a trial whose process died is taken up again: machines come and go."""

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from search.halving import SuccessiveHalving
+from search.tuning.halving import SuccessiveHalving
 
 
 def _stream(seed: int, trials: int, epochs: int) -> list[tuple[int, int, float]]:

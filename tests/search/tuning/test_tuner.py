@@ -14,13 +14,14 @@ import ray
 
 from scattering.dataset import Dataset, RawFrame, split
 from scattering.detectors import Detector
-from search import experiment, watchdog
-from search.halving import SuccessiveHalving
+from search import experiment
+from search.machines.resources import resources
 from search.records import Trial, read_lines
-from search.resources import resources
 from search.retrain import retrain
 from search.settings import NETWORKS, UNLIMITED, Budget, Settings, resolve
-from search.tuner import search
+from search.tuning import watchdog
+from search.tuning.halving import SuccessiveHalving
+from search.tuning.tuner import search
 from search.winners import choose
 from spaces import DEFAULTS
 from spaces.paper import POINTS

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from search.ledger import RETRIES, Ledger
+from search.machines.resources import Resources
 from search.records import Trial, read_lines, read_table
-from search.resources import Resources
-from search.sampler import Proposal
 from search.settings import NETWORKS, Budget, Settings, resolve
-from search.studies import full_length, open_studies
+from search.tuning.ledger import RETRIES, Ledger
+from search.tuning.sampler import Proposal
+from search.tuning.studies import full_length, open_studies
 from spaces import SPACES
 from spaces.paper import POINTS
 from tests.search.conftest import FACTS, ONE_CORE

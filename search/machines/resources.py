@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from scattering.errors import InputError
-from search.cluster import elsewhere
+from search.machines.cluster import elsewhere
 
 TENSORS = 0.6
 """Share of a CPU trial's memory for tensors; operators take up to as much again as two thirds of these, unseen."""

@@ -10,9 +10,9 @@ import torch
 
 from scattering.dataset import Dataset
 from scattering.errors import InputError
-from search.halving import SuccessiveHalving
-from search.resources import Resources, nodes
+from search.machines.resources import Resources, nodes
 from search.settings import NETWORKS, Settings
+from search.tuning.halving import SuccessiveHalving
 from spaces import DEFAULTS
 from trainables.batches import WindowSet
 from trainables.memory import Footprint, TooLargeError, footprint
