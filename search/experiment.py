@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 def run(settings: Settings, data: Dataset, asked: dict[str, Any], extends: bool = False) -> list[MethodScore]:
     """Search, retrain, evaluate; returns the leaderboard.
 
-    `asked` is what each trial is to get: the arguments of `search.machines.resources.resources`. A run that `extends` searches
-    on, though it was done. Raises InputError where a trial does not fit, or another session works on the run.
+    `asked` is what each trial is to get: the arguments of `search.machines.resources.resources`. A run that `extends`
+    searches on, though it was done. Raises InputError where a trial does not fit, or another session works on the run.
     """
     train, validation, test = (data.select(part) for part in split(data.groups, settings.seed))
     folder = settings.folder

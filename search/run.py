@@ -71,7 +71,7 @@ MACHINE = {
     "memory_gb": "--memory-per-trial",
     "parallel": "--parallel",
 }
-"""How the machine is shared among trials, as each session likes: arguments of `search.machines.resources.resources`."""
+"""How the machine is shared among trials, as each session likes: see `search.machines.resources.resources`."""
 
 
 class Parser(argparse.ArgumentParser):

@@ -56,7 +56,7 @@ class _Trial:
     state: str = "interrupted"
 
     def rank(self) -> tuple[float, int]:
-        """As `search.experiment.ranked` ranks: by the last error, whether it finished or was cut short."""
+        """As `search.winners.ranked` ranks: by the last error, whether it finished or was cut short."""
         return self.curve.values[self.epochs - 1], self.number
 
 

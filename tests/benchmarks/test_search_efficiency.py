@@ -19,9 +19,10 @@ from benchmarks.search_efficiency.replay import Report, Search, Step, reached, r
 from benchmarks.search_efficiency.report import compute_ratio
 from benchmarks.search_efficiency.searches import SEARCHES
 from benchmarks.search_efficiency.train import wanted
-from search.experiment import ranked
 from search.records import Config, Trial
+from search.settings import Study
 from search.tuning.halving import SuccessiveHalving
+from search.winners import ranked
 from spaces.tunet import space as tunet_space
 
 EPOCHS = 9
@@ -203,7 +204,7 @@ def test_the_incumbent_is_the_trial_that_a_run_would_retrain(bank, budget):
     met: list[int] = []
     for _, config in watched.proposed:
         met.append(bank.nearest(config, met))
-    winner = ranked(trials, "tunet")[0].trial
+    winner = ranked(trials, Study("tunet", None))[0].trial
     assert steps[-1].incumbent == bank.curves[met[winner]].values[-1]
 
 
