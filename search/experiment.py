@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from search.machines.resources import Resources
 
 
-def run(settings: Settings, data: Dataset, asked: dict[str, Any], extends: bool = False) -> list[MethodScore]:
+def run(
+    settings: Settings, data: Dataset, asked: dict[str, Any], more: frozenset[str] = frozenset()
+) -> list[MethodScore]:
     """Search, retrain, evaluate; returns the leaderboard.
 
-    `asked` is what each trial is to get: the arguments of `search.machines.resources.resources`. A run that `extends`
-    searches on, though it was done. Raises InputError where a trial does not fit, or another session works on the run.
+    `asked` is what each trial is to get: the arguments of `search.machines.resources.resources`. A run that gets
+    `more` of something goes on, though it was done. Raises InputError where a trial does not fit, or another session works on the run.
     """
     train, validation, test = (data.select(part) for part in split(data.groups, settings.seed))
     folder = settings.folder
@@ -36,9 +38,9 @@ def run(settings: Settings, data: Dataset, asked: dict[str, Any], extends: bool 
     with alone(folder):
         winners = read_table(folder / "winners.csv", Trial)
         trained = winners and not _untrained(settings, winners)
-        if extends or not trained:
+        if more or not trained:
             with preview(folder):
-                _train(settings, (train, validation), asked, extends)
+                _train(settings, (train, validation), asked, more)
         if not (folder / "leaderboard.csv").exists():
             from search.evaluation.evaluate import evaluate
 
@@ -47,7 +49,7 @@ def run(settings: Settings, data: Dataset, asked: dict[str, Any], extends: bool 
     return read_table(folder / "leaderboard.csv", MethodScore)
 
 
-def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, Any], extends: bool) -> None:
+def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, Any], more: frozenset[str]) -> None:
     """Search and retrain on (train, validation) frames; neither ever holds a test frame."""
     from search.machines.cluster import cluster
     from search.machines.storage import check_shared
@@ -66,9 +68,9 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, A
         share = resources(**asked)
         if settings.gpu_hours is not None and not share.gpus:
             raise InputError(f"--gpu-hours counts GPUs, got {settings.gpu_hours:g} without any: give --minutes")
-        if extends:
-            # Not before: what cannot be leaves the run as it is.
-            reopen(settings)
+        if more:
+            # Not before: what cannot be leaves the run as it is. Time alone is for all of it.
+            reopen(settings, search="trials" in more or not more & {"top", "seeds"})
         # One copy for all trainings, which have no use for the noise-free intensity.
         train, validation = (replace(part, clean=None) for part in data)
         if not (folder / "winners.csv").exists():

@@ -57,12 +57,11 @@ examples:
       go on with a run that has ended, up to 50 trials"""
 
 IDENTITY = (
-    "data", "detector", "size", "frames", "epochs", "points", "implementation", "task", "compare_at", "top", "seeds",
-    "track", "seed",
+    "data", "detector", "size", "frames", "epochs", "points", "implementation", "task", "compare_at", "track", "seed",
 )  # fmt: skip
 """What makes a run what it is: given once."""
 
-EXTENDS = ("trials", "minutes", "gpu_hours")
+EXTENDS = ("trials", "minutes", "gpu_hours", "top", "seeds")
 """Efforts that a resumed run may have more of."""
 
 MACHINE = {
@@ -192,7 +191,7 @@ def parser() -> Parser:
     run.add_argument("--seed", type=int, metavar="N", help="of frames, split, proposals and weights (default: 0)")
     run.add_argument(
         "--resume", action="store_true",
-        help="go on with the run of this --name where it stopped; more --trials, --minutes or --gpu-hours extend it",
+        help="go on with the run of this --name where it stopped; more --trials, --minutes, --gpu-hours, --top or --seeds extend it",
     )  # fmt: skip
     return p
 
@@ -273,7 +272,7 @@ def follow(options: argparse.Namespace, name: str, command: str) -> None:
         settings, data = session.begin(
             resolve(options.network, name, options.preset or default_preset(), given), command
         )
-    scores = experiment.run(settings, data, asked, extends=bool(more))
+    scores = experiment.run(settings, data, asked, more=frozenset(more))
     path = page.write(settings.folder)
     tell("finished", folder=str(settings.folder), leaderboard=str(path), scores=[asdict(score) for score in scores])
     write("\n" + leaderboard.text(leaderboard.rows(scores)))

@@ -22,8 +22,9 @@ from scattering.sources import from_files, simulated
 from scattering.windows import vertical_gaps, windows
 from search.following.display import say, status
 from search.provenance import machine, versions
-from search.records import RunInfo, read_json, write_json
+from search.records import RunInfo, Trial, read_json, read_table, write_json, write_table
 from search.settings import RUNS, Settings, check_budgets, from_dict
+from search.winners import choose
 
 
 def begin(settings: Settings, command: str) -> tuple[Settings, Dataset]:
@@ -76,17 +77,18 @@ def resume(name: str, network: str, more: dict[str, Any]) -> tuple[Settings, Dat
 
 
 def extended(settings: Settings, more: dict[str, Any]) -> Settings:
-    """Return the settings of a run with more trials or time.
+    """Return the settings of a run with more trials, winners, seeds or time.
 
-    Raises InputError for fewer trials than before, or for trials where there are none to add.
+    Raises InputError for fewer than before, or for trials where there are none to add.
     """
-    trials = more.get("trials")
-    if trials is not None and not settings.proposes:
+    if "trials" in more and not settings.proposes:
         raise InputError(
-            f"--points paper tries the paper's points and no others, got --trials {trials}: leave it out"
+            f"--points paper tries the paper's points and no others, got --trials {more['trials']}: leave it out"
         )
-    if trials is not None and trials < settings.trials:
-        raise InputError(f"a run can only be extended: it has {settings.trials} trials, got --trials {trials}")
+    for key, words in {"trials": "trials", "top": "winners a study", "seeds": "seeds a winner"}.items():
+        had = getattr(settings, key)
+        if more.get(key, had) < had:
+            raise InputError(f"a run can only be extended: it has {had} {words}, got --{key} {more[key]}")
     check_budgets(more)
     return replace(settings, **more)
 
@@ -137,11 +139,16 @@ def load(settings: Settings) -> Dataset:
         return simulated(chosen, settings.size, settings.frames, settings.seed)
 
 
-def reopen(settings: Settings) -> None:
-    """Let a run go on with its search, with more trials or time."""
-    info = read_json(settings.folder / "run.json", RunInfo)
-    for name in ("leaderboard.csv", "winners.csv"):
-        (settings.folder / name).unlink(missing_ok=True)
+def reopen(settings: Settings, *, search: bool) -> None:
+    """Let a run go on: with its `search`, or else with more winners and seeds of the search that it had."""
+    folder = settings.folder
+    info = read_json(folder / "run.json", RunInfo)
+    (folder / "leaderboard.csv").unlink(missing_ok=True)
+    if search:
+        (folder / "winners.csv").unlink(missing_ok=True)
+    elif (folder / "winners.csv").exists():
+        trials, given_up = (read_table(folder / name, Trial) for name in ("trials.csv", "given_up.csv"))
+        write_table(folder / "winners.csv", choose(settings, trials, given_up))
     write_json(settings.folder / "run.json", replace(info, name=settings.name, settings=settings.as_dict()))
 
 

@@ -10,9 +10,19 @@ import pytest
 
 from scattering.dataset import Dataset
 from scattering.errors import InputError
-from search import experiment
+from search import experiment, session
 from search.experiment import _nothing
-from search.records import RetrainEpoch, Trial, append_line, model_path, read_retraining, read_table, write_table
+from search.records import (
+    RetrainEpoch,
+    RunInfo,
+    Trial,
+    append_line,
+    model_path,
+    read_retraining,
+    read_table,
+    write_json,
+    write_table,
+)
 from search.settings import Budget, Settings, resolve
 from search.winners import choose
 from tests.search.conftest import ONE_CORE
@@ -115,6 +125,27 @@ def test_a_resumed_retraining_tries_no_trial_twice(run: Settings, monkeypatch: p
     assert seedless(asked) == [5, 9, 2, 3]
 
 
+def test_more_winners_and_seeds_keep_what_is_trained(run: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, _ = retrained(monkeypatch, {(1, 0)})
+    experiment._retrain(run, None, ONE_CORE)  # type: ignore[arg-type]
+    info = RunInfo("x", "", "all", "quick", 0, "", run.as_dict(), {}, {}, {})
+    write_json(run.folder / "run.json", info)
+    (run.folder / "leaderboard.csv").touch()
+    more = session.extended(run, {"top": 2, "seeds": 2})
+    session.reopen(more, search=False)
+    assert not (run.folder / "leaderboard.csv").exists()
+    before = set(asked)
+    asked, _ = retrained(monkeypatch, set())
+    experiment._retrain(more, None, ONE_CORE)  # type: ignore[arg-type]
+    assert not before & set(asked)
+    winners = [winner.trial for winner in read_table(run.folder / "winners.csv", Trial)]
+    # Trial 1 stays given up.
+    assert winners == [0, 4, 5, 9, 2, 6, 3, 7]
+    assert before - {(1, 0)} | set(asked) == {(trial, seed) for trial in winners for seed in (0, 1)}
+    with pytest.raises(InputError, match="it has 2 seeds a winner, got --seeds 1"):
+        session.extended(more, {"seeds": 1})
+
+
 def test_without_any_winner_left_a_run_ends(run: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, _ = retrained(monkeypatch, {(trial, 0) for trial in range(12)})
     for _ in range(2):
@@ -135,7 +166,7 @@ def test_a_budget_that_cannot_be_leaves_a_finished_run_as_it_is(
     data = replace(data, settings={**data.settings, "detector": "striped"})
     before = {path: path.read_bytes() for path in run.folder.iterdir()}
     with pytest.raises(InputError, match="--gpu-hours counts GPUs, got 1 without any"):
-        experiment.run(replace(run, gpu_hours=1.0), data, {}, extends=True)
+        experiment.run(replace(run, gpu_hours=1.0), data, {}, more=frozenset({"gpu_hours"}))
     assert {path: path.read_bytes() for path in run.folder.iterdir() if path.name != "optuna.journal"} == before
 
 

@@ -24,7 +24,7 @@ from optuna.storages.journal import JournalFileBackend
 from scattering.dataset import Dataset, RawFrame, split
 from scattering.detectors import Detector
 from search.machines.resources import Resources
-from search.records import Trial, read_lines, read_retraining, read_table
+from search.records import MethodScore, Trial, read_lines, read_retraining, read_table
 from search.settings import Budget, Settings, resolve
 from search.tuning import proposals
 from search.tuning.halving import SuccessiveHalving
@@ -274,6 +274,15 @@ def test_a_finished_run_can_be_moved_and_extended(command: Command) -> None:
             min(trial.val_gap_l1 or 9 for trial in read_table(folder / "trials.csv", Trial)),
         )
     assert not (runs / "x").exists()
+    trained = (runs / "moved" / "retraining.jsonl").read_bytes()
+    code, output = command.run("tunet", "--resume", "--top", "2", "--seeds", "2", "--name", "moved")
+    assert code == 0, output
+    assert "searching" not in output
+    assert (runs / "moved" / "retraining.jsonl").read_bytes().startswith(trained)
+    rows = {row.method: row for row in read_table(runs / "moved" / "leaderboard.csv", MethodScore)}
+    for name in ("TUNet", "TUNet 2"):
+        assert (rows[name].seeds, bool(rows[name].horizontal_l1_sd)) == (2, True)
+    assert len(list((runs / "moved" / "models").iterdir())) == 4
     code, output = command.run("tunet", "--resume", "--trials", "3", "--name", "moved")
     assert (code, output) == (2, "error: a run can only be extended: it has 5 trials, got --trials 3\n")
 
