@@ -27,7 +27,8 @@ def run(
     """Search, retrain, evaluate; returns the leaderboard.
 
     `asked` is what each trial is to get: the arguments of `search.machines.resources.resources`. A run that gets
-    `more` of something goes on, though it was done. Raises InputError where a trial does not fit, or another session works on the run.
+    `more` of something goes on, though it was done. Raises InputError where a trial does not fit, or another session
+    works on the run.
     """
     train, validation, test = (data.select(part) for part in split(data.groups, settings.seed))
     folder = settings.folder

@@ -191,7 +191,8 @@ def parser() -> Parser:
     run.add_argument("--seed", type=int, metavar="N", help="of frames, split, proposals and weights (default: 0)")
     run.add_argument(
         "--resume", action="store_true",
-        help="go on with the run of this --name where it stopped; more --trials, --minutes, --gpu-hours, --top or --seeds extend it",
+        help="go on with the run of this --name where it stopped; more --trials, --minutes, --gpu-hours, --top or "
+        "--seeds extend it",
     )  # fmt: skip
     return p
 
