@@ -82,7 +82,8 @@ def classical_methods(validation: Dataset, test: Dataset) -> tuple[list[Method],
         )
         return list(CLASSICAL), [note]
     tuned, note = tuned_pyfai(validation)
-    return [*CLASSICAL, PYFAI, tuned, FRIEDEL], [note]
+    law = "Friedel's law is that of transmission: frames at grazing incidence are not symmetric about the beam."
+    return [*CLASSICAL, PYFAI, tuned, FRIEDEL], [note, law]
 
 
 def measure(methods: Sequence[Method], test: Dataset, notes: Sequence[str] = ()) -> Result:

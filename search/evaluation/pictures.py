@@ -96,7 +96,7 @@ class Failures:
         if images.clean is None:
             return closest
         noise = np.abs(images.clean[number][part] - truth)[inside].mean(dtype=np.float64)
-        return f"{closest}, and noise is {noise:.3f} of it"
+        return f"{closest}, where noise alone makes {noise:.3f}"
 
 
 def photon_noise(truth: Floats, full_scale: float) -> Reals:

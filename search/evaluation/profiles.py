@@ -30,7 +30,7 @@ class Profile(NamedTuple):
     compared: Bools
     """Bins with enough counts."""
 
-    def error(self, counts: Reals) -> float:
+    def error(self, counts: npt.NDArray[np.floating]) -> float:
         """Mean over the compared bins of |fill - truth| / (half of fill + truth), of I(q)."""
         filled, _ = azimuthal_average(counts, self.q, self.edges)
         filled, truth = filled[self.compared], self.truth[self.compared]

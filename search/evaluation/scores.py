@@ -1,4 +1,4 @@
-"""How far a fill is from the truth: pooled over the test set, per frame, and against the distance from observed pixels."""
+"""How far fills are from the truth: pooled over the test set, per frame, and by distance from observed pixels."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from search.evaluation.profiles import Profile, profiles
 from search.records import DistanceScore, FrameScore, MethodScore
 from trainables.metrics import correlation, mean_absolute_error
 
+FRAMES = 8
+"""Filled at a time: for so many pyFAI keeps what it has prepared for whole frames until their windows come."""
+
 Figures = dict[str, float | None]
 """By the name of their column."""
 
@@ -35,6 +38,13 @@ class Targets:
     def profiles(self) -> list[Profile | None]:
         """I(q) of the truth, frame by frame."""
         return profiles(self.horizontal)
+
+    @cached_property
+    def parts(self) -> list[tuple[Images, Images]]:
+        """Both kinds of gap of a few frames at a time."""
+        frames = range(len(self.data))
+        few = [self.data.select(frames[start : start + FRAMES]) for start in frames[::FRAMES]]
+        return [(whole_frames(part), gapped_windows(part)) for part in few]
 
     @property
     def kinds(self) -> tuple[tuple[str, Images], ...]:
@@ -68,23 +78,26 @@ def fill_gaps(filler: Filler, test: Targets) -> Filled:
     """Fill every gap of the test set; timed on whole frames."""
     # Imports and the first use of a device are no part of what a frame takes.
     filler.frames(whole_frames(test.data.select([0])))
-    started = time.perf_counter()
-    frames = filler.frames(test.horizontal)
-    milliseconds = (time.perf_counter() - started) * 1000 / len(test.data)
-    return Filled(frames, filler.windows(test.vertical), milliseconds)
+    frames, windows, seconds = [], [], 0.0
+    for horizontal, vertical in test.parts:
+        started = time.perf_counter()
+        frames.append(filler.frames(horizontal))
+        seconds += time.perf_counter() - started
+        windows.append(filler.windows(vertical))
+    return Filled(np.concatenate(frames), np.concatenate(windows), seconds * 1000 / len(test.data))
 
 
 def score(filled: Filled, test: Targets) -> Scored:
     """Measure what a filler gave against the truth."""
     pooled: Figures = {"ms_per_frame": filled.ms_per_frame}
     frames: list[Figures] = [{} for _ in test.data.names]
-    distances = {}
+    distances: dict[tuple[str, int], float] = {}
     for kind, images in test.kinds:
         fills = getattr(filled, kind)
         prediction, truth = fills[images.scored], images.truth[images.scored]
         pooled |= _errors(kind, prediction, truth)
-        counts = [to_counts(values.astype(np.float64), test.data.full_scale) for values in (prediction, truth)]
-        pooled[f"{kind}_l1_counts"] = mean_absolute_error(*counts)
+        in_counts = (to_counts(values.astype(np.float64), test.data.full_scale) for values in (prediction, truth))
+        pooled[f"{kind}_l1_counts"] = mean_absolute_error(*in_counts)
         for number, figures in enumerate(frames):
             mine = images.frame == number
             chosen = images.scored[mine]
@@ -136,8 +149,12 @@ KINDS = ("horizontal", "vertical")
 
 def frame_rows(method: Method, seeds: Sequence[Scored], data: Dataset) -> list[FrameScore]:
     """Return a method's figures for each frame: the mean over its seeds."""
-    columns = zip(data.names, data.groups, data.categories, zip(*(s.frames for s in seeds), strict=True), strict=True)
-    return [FrameScore(method.name, *labels, **_mean(figures)) for *labels, figures in columns]
+    scores = []
+    for number, label in enumerate(zip(data.names, data.groups, data.categories, strict=True)):
+        name, group, category = label
+        own = _mean([scored.frames[number] for scored in seeds])
+        scores.append(FrameScore(method=method.name, frame=name, group=group, category=category, **own))
+    return scores
 
 
 def distance_rows(method: Method, seeds: Sequence[Scored], test: Targets) -> list[DistanceScore]:

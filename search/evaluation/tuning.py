@@ -32,14 +32,11 @@ def tuned_pyfai(validation: Dataset) -> tuple[Method, str]:
     best = min(errors, key=lambda bins: errors[bins])
     usual = f"{errors[None] * 1e3:.2f}e-3"
     if best is None:
-        note = (
-            f"No bins tried on {len(few)} validation frames served pyFAI better than its default ones (L1 {usual})."
-        )
+        note = f"No bins tried on {len(few)} validation frames served pyFAI better than its default ones ({usual})."
     else:
         note = (
             f"pyFAI's bins were tuned on {len(few)} validation frames: {best.npt_rad} radial, {best.npt_azim} "
-            f"azimuthal, gaps widened by {best.grow_mask} (L1 there {errors[best] * 1e3:.2f}e-3, with its default bins "
-            f"{usual})."
+            f"azimuthal, gaps widened by {best.grow_mask} (L1 there {errors[best] * 1e3:.2f}e-3, default bins {usual})."
         )
     return around_beam("pyFAI, tuned bins", partial(inpaint, bins=best)), note
 
