@@ -20,12 +20,13 @@ from scattering.detectors import detector
 from scattering.files import replacing
 from scattering.sources import simulated
 from search import provenance
-from search.evaluate import CLASSICAL, Method, evaluate, network_method
+from search.evaluation.evaluate import measure
+from search.evaluation.methods import CLASSICAL, Method, network_filler
 from search.records import MethodScore
 from search.settings import NETWORKS, PRESETS
 from spaces import DEFAULTS
 from trainables.batches import WindowSet
-from trainables.models import build
+from trainables.models import build, count_parameters
 from trainables.tasks import TASKS
 from trainables.training import fit
 
@@ -57,9 +58,18 @@ def main() -> None:
             )  # fmt: skip
             label = f"{title}, {posed}"
             epochs[label] = max(step.metrics["epoch"] for step in progress)  # type: ignore[assignment]
-            methods.append(network_method(label, network, task, test, options.seconds))
+            filler = network_filler(network, task)
+            methods.append(
+                Method(
+                    label,
+                    "network",
+                    (filler,),
+                    parameters=count_parameters(network),
+                    train_seconds=options.seconds,
+                )
+            )
             print(f"{label}: {epochs[label]} epochs", file=sys.stderr)
-    scores = evaluate([*methods, *CLASSICAL], test).leaderboard
+    scores = measure([*methods, *CLASSICAL], test).leaderboard
     text = "\n".join([*_heading(options.seconds, len(test)), "", *_table(scores, epochs)]) + "\n"
     print(text)
     if options.output:

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from scattering.calibration import UNKNOWN, Calibration
 from scattering.detectors import Detector
 from scattering.errors import InputError
 from scattering.files import replacing
@@ -24,7 +25,7 @@ from scattering.windows import Windows, vertical_gaps, windows
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
-FORMAT = "gapsearch dataset 1"
+FORMAT = "gapsearch dataset 2"
 
 
 class RawFrame(NamedTuple):
@@ -44,6 +45,8 @@ class RawFrame(NamedTuple):
     """Counts of that exposure, where they differ from the truth (two exposures merged)."""
     clean: npt.NDArray[np.generic] | None = None
     """Noise-free counts, known to the simulator alone."""
+    calibration: Calibration = UNKNOWN
+    """Where the beam hits it, at its own size."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class Dataset:
     """(N, P, F, H, S)"""
     clean: Floats | None = None
     """(N, H, W), noise-free; simulated frames only."""
+    calibration: npt.NDArray[np.float64] | None = None
+    """(N, fields of `Calibration`), at the working size, NaN for a frame of unknown geometry; None where all are."""
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -84,6 +89,13 @@ class Dataset:
         return windows(self.gap)
 
     @property
+    def calibrations(self) -> list[Calibration | None]:
+        """Where the beam hits each frame, at the working size; None where it is not known."""
+        if self.calibration is None:
+            return [None] * len(self)
+        return [None if np.isnan(row).any() else Calibration(*row.tolist()) for row in self.calibration]
+
+    @property
     def full_scale(self) -> float:
         """Counts that map to intensity 1."""
         return float(self.settings["full_scale"])
@@ -93,7 +105,7 @@ class Dataset:
         chosen = list(frames)
         changes: dict[str, Any] = {name: getattr(self, name)[chosen] for name in ARRAYS}
         changes |= {name: tuple(getattr(self, name)[i] for i in chosen) for name in LABELS}
-        changes["clean"] = None if self.clean is None else self.clean[chosen]
+        changes |= {name: array[chosen] for name in EXTRAS if (array := getattr(self, name)) is not None}
         return replace(self, **changes)
 
     def fingerprint(self) -> str:
@@ -101,7 +113,7 @@ class Dataset:
         digest = hashlib.sha256(json.dumps([self.full_scale, self.strip_starts]).encode())
         for name in LABELS:
             digest.update(json.dumps(getattr(self, name)).encode())
-        for name in ("gap", *ARRAYS, "clean"):
+        for name in ("gap", *ARRAYS, *EXTRAS):
             array = getattr(self, name)
             if array is not None:
                 digest.update(f"{name} {array.shape}".encode())
@@ -110,6 +122,8 @@ class Dataset:
 
 
 ARRAYS = ("measured", "observed", "truth", "valid", "strips", "strips_observed")
+EXTRAS = ("clean", "calibration")
+"""Arrays that may be missing."""
 LABELS = ("names", "groups", "categories")
 
 
@@ -133,6 +147,7 @@ def build(
         raise InputError("a data set needs frames, got none")
     columns = {name: [row[name] for row in prepared] for name in prepared[0]}
     clean = None if columns["clean"][0] is None else np.stack(columns["clean"])
+    calibration = np.array(columns["calibration"], np.float64)
     return Dataset(
         settings={"full_scale": FULL_SCALE, **settings},
         gap=gap,
@@ -140,6 +155,7 @@ def build(
         groups=tuple(columns["groups"]),
         categories=tuple(columns["categories"]),
         clean=clean,
+        calibration=None if np.isnan(calibration).any(axis=1).all() else calibration,
         strip_starts=starts,
         **{name: np.stack(columns[name]) for name in ARRAYS},
     )
@@ -168,6 +184,7 @@ def _prepare(
         "strips": _intensity(strips),
         "strips_observed": strips_observed,
         "clean": clean,
+        "calibration": frame.calibration.resized(counts.shape, shape),
     }
 
 
@@ -248,7 +265,7 @@ def write(path: Path, data: Dataset) -> None:
 
     Raises InputError where the file cannot be written.
     """
-    arrays = {name: getattr(data, name) for name in (*ARRAYS, "clean") if getattr(data, name) is not None}
+    arrays = {name: getattr(data, name) for name in (*ARRAYS, *EXTRAS) if getattr(data, name) is not None}
     try:
         with replacing(path) as temporary:
             _reserve(temporary, sum(array.nbytes for array in arrays.values()))
@@ -287,11 +304,11 @@ def read(path: Path) -> Dataset:
                 raise InputError(f"{path} is not a data set of this version ({FORMAT!r}): prepare it again")
             columns: dict[str, Any] = {name: tuple(file[name].asstr()[()]) for name in LABELS}
             columns |= {name: file[name][()] for name in ARRAYS}
+            columns |= {name: file[name][()] for name in EXTRAS if name in file}
             data = Dataset(
                 settings=json.loads(file.attrs["settings"]),
                 gap=file["gap"][()],
                 strip_starts=tuple(int(start) for start in file["strip_starts"]),
-                clean=file["clean"][()] if "clean" in file else None,
                 **columns,
             )
             intact = bytes(file.attrs["fingerprint"]).decode() == data.fingerprint()

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from scattering.calibration import Calibration
+
 Array: TypeAlias = npt.NDArray[np.floating[Any]]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
@@ -66,6 +68,13 @@ class Geometry:
         """Standard deviation in q of an infinitely sharp ring: beam size and pixel size, nm^-1."""
         pixel_variance = self.panel.pixel_size[0] * self.panel.pixel_size[1] / 12
         return self.wavenumber * math.sqrt(self.spot**2 + pixel_variance) / self.distance
+
+    @property
+    def calibration(self) -> Calibration:
+        """The same without sample and beam size: what files say of real frames."""
+        height, width = self.panel.pixel_size
+        poni = (self.beam_center[0] + 0.5) * height, (self.beam_center[1] + 0.5) * width
+        return Calibration(self.distance, *poni, 0.0, 0.0, 0.0, height, width, self.wavelength)
 
     @cached_property
     def position(self) -> tuple[Array, Array]:

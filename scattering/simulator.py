@@ -22,7 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scattering.geometry import Array, Bools, Panel
+from scattering.calibration import Calibration
+from scattering.geometry import Array, Bools, Geometry, Panel
 from scattering.patterns import CATEGORY_WEIGHTS, PATTERNS, surroundings
 from scattering.patterns.cameras import log_uniform
 
@@ -60,6 +61,8 @@ class SimulatedFrame(NamedTuple):
     """The first exposure recorded it."""
     valid: Bools
     """Either exposure recorded it."""
+    calibration: Calibration
+    """Where the beam hits the frame."""
 
 
 def simulate_frame(
@@ -74,7 +77,7 @@ def simulate_frame(
     rng = np.random.default_rng([seed, index])
     category = str(rng.choice(list(PATTERNS), p=list(CATEGORY_WEIGHTS.values())))
     rows, cols = gap.shape
-    clean, hidden = expose(rng, category, Panel((rows, cols), pixel_size))
+    clean, hidden, geometry = expose(rng, category, Panel((rows, cols), pixel_size))
     seen_first, seen_second = ~gap & ~hidden, ~shifted(gap, shift_rows) & ~hidden
     counts = np.zeros_like(clean)
     counts[seen_first] = photons(rng, clean[seen_first], footprint)
@@ -82,11 +85,12 @@ def simulate_frame(
     scale = 1 + SCALE_MISMATCH * rng.standard_normal()
     truth[only_second] = photons(rng, clean[only_second] * np.float32(scale), footprint)
     valid = seen_first | seen_second
-    return SimulatedFrame(f"{category}_{index:06d}", category, counts, truth, clean, seen_first, valid)
+    name = f"{category}_{index:06d}"
+    return SimulatedFrame(name, category, counts, truth, clean, seen_first, valid, geometry.calibration)
 
 
-def expose(rng: np.random.Generator, category: str, panel: Panel) -> tuple[Array, Bools]:
-    """Expected counts (H, W), and where beamstop, arm and dead pixels hide the detector."""
+def expose(rng: np.random.Generator, category: str, panel: Panel) -> tuple[Array, Bools, Geometry]:
+    """Expected counts (H, W), where beamstop, arm and dead pixels hide the detector, and how it stands."""
     scene, setting, pixels = rng.spawn(3)
     pattern = PATTERNS[category](scene, panel)
     geometry = pattern.geometry
@@ -105,7 +109,7 @@ def expose(rng: np.random.Generator, category: str, panel: Panel) -> tuple[Array
     signal += np.float32(log_uniform(setting, 0.01, 2))
     dead = pixels.random((3, 2))[: pixels.integers(4)]
     hidden[tuple((dead * panel.shape).astype(np.int64).T)] = True
-    return np.minimum(signal, np.float32(FULL_SCALE)), hidden
+    return np.minimum(signal, np.float32(FULL_SCALE)), hidden, geometry
 
 
 def exceeded_by(values: Array, share: float) -> float:

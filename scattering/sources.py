@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scattering import dataset
+from scattering.calibration import UNKNOWN, Calibration, read_poni
 from scattering.dataset import Dataset, RawFrame
 from scattering.detectors import Detector
 from scattering.errors import InputError
@@ -21,9 +22,10 @@ from scattering.formats import find_files, frame_shapes, read_frames
 from scattering.preprocessing import footprint
 
 
-def from_files(patterns: Sequence[str], detector: Detector, size: int) -> Dataset:
+def from_files(patterns: Sequence[str], detector: Detector, size: int, poni: str | None = None) -> Dataset:
     """Prepare detector files at size x size, with the gaps of `detector` laid over every frame.
 
+    `poni` names a PONI file with the geometry of all frames.
     Raises InputError for files that cannot be used.
     """
     files = find_files(patterns)
@@ -35,7 +37,7 @@ def from_files(patterns: Sequence[str], detector: Detector, size: int) -> Datase
         "size": size,
         "files": [path.name for path in files],
     }
-    return dataset.build(_lay_gaps(files, detector), detector, (size, size), settings, narrowest)
+    return dataset.build(_lay_gaps(files, detector, poni), detector, (size, size), settings, narrowest)
 
 
 def simulated(detector: Detector, size: int, frames: int, seed: int) -> Dataset:
@@ -80,7 +82,10 @@ def _simulate(detector: Detector, size: int, frames: int, seed: int, settings: d
         shift_rows=2 * _tallest_gap(working.gap),
     )
     # Each simulated frame is a sample of its own.
-    raw = (RawFrame(f.name, f.name, f.category, f.truth, f.valid, f.observed, f.counts, f.clean) for f in exposures)
+    raw = (
+        RawFrame(f.name, f.name, f.category, f.truth, f.valid, f.observed, f.counts, f.clean, f.calibration)
+        for f in exposures
+    )
     return dataset.build(raw, working, (size, size), settings, narrowest=size)
 
 
@@ -90,11 +95,13 @@ def _tallest_gap(gap: npt.NDArray[np.bool_]) -> int:
     return int((np.flatnonzero(edges == -1) - np.flatnonzero(edges == 1)).max(initial=0))
 
 
-def _lay_gaps(files: Sequence[Path], detector: Detector) -> Iterator[RawFrame]:
+def _lay_gaps(files: Sequence[Path], detector: Detector, poni: str | None) -> Iterator[RawFrame]:
     stems = Counter(path.stem for path in files)
+    calibrations: dict[tuple[int, int], Calibration] = {}
     for path in files:
         for frame in read_frames(path, path.stem if stems[path.stem] == 1 else f"{path.parent.name}/{path.stem}"):
-            gap = detector.gap_for((frame.counts.shape[0], frame.counts.shape[1]))
+            shape = (frame.counts.shape[0], frame.counts.shape[1])
+            gap = detector.gap_for(shape)
             if not gap.any():
                 raise InputError(
                     f"the gaps of {detector.name} must cover pixels of every frame, got none in {frame.name!r} of "
@@ -102,7 +109,12 @@ def _lay_gaps(files: Sequence[Path], detector: Detector) -> Iterator[RawFrame]:
                 )
             # One constant in every gap pixel is a code, not a measurement: there is no truth.
             valid = frame.valid & ~gap if np.ptp(frame.counts[gap]) == 0 else frame.valid
-            yield RawFrame(frame.name, frame.group, frame.category, frame.counts, valid, frame.valid & ~gap)
+            if shape not in calibrations:
+                calibrations[shape] = read_poni(Path(poni), shape) if poni else UNKNOWN
+            yield RawFrame(
+                frame.name, frame.group, frame.category, frame.counts, valid, frame.valid & ~gap,
+                calibration=calibrations[shape],
+            )  # fmt: skip
 
 
 def _cache_folder() -> Path:

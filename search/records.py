@@ -221,7 +221,12 @@ class MethodScore:
     """Device-seconds: training time of one model times its devices (of an ensemble: of all its members)."""
     ms_per_frame: float | None
     iq_error: float | None = None
-    """Mean over test frames of the relative error of I(q) over the horizontal gaps; where the geometry is known."""
+    """Relative error of the azimuthal average I(q) over the horizontal gaps; where the geometry is known.
+
+    For each frame its scored pixels are sorted into 100 equal bins of q, from their smallest q to their largest, and
+    counts are averaged in each: of the fill, F, and of the truth, T. The frame's error is the mean of
+    |F - T| / ((F + T) / 2) over the bins in which the truth counts at least 100 in all pixels together, for below
+    photon noise decides. This is its mean over frames that have such bins (and over seeds)."""
     network: str = ""
     """Key of the network; "" for what is none."""
     task: str = ""

@@ -57,7 +57,8 @@ examples:
       go on with a run that has ended, up to 50 trials"""
 
 IDENTITY = (
-    "data", "detector", "size", "frames", "epochs", "points", "implementation", "task", "compare_at", "track", "seed",
+    "data", "poni", "detector", "size", "frames", "epochs", "points", "implementation", "task", "compare_at", "track",
+    "seed",
 )  # fmt: skip
 """What makes a run what it is: given once."""
 
@@ -94,6 +95,11 @@ def parser() -> Parser:
     data.add_argument(
         "--data", nargs="+", metavar="FILE",
         help="HDF5 files of detector frames, folders of them or globs (default: frames are simulated)",
+    )  # fmt: skip
+    data.add_argument(
+        "--poni", metavar="FILE",
+        help="where the beam hits the frames of --data, as pyFAI-calib2 saves it: methods that follow rings are "
+        "measured, too, and errors of I(q)",
     )  # fmt: skip
     data.add_argument(
         "--detector", metavar="NAME",

@@ -134,7 +134,7 @@ def load(settings: Settings) -> Dataset:
         )
     if settings.data:
         with status("preparing frames"):
-            return from_files(settings.data, chosen, settings.size)
+            return from_files(settings.data, chosen, settings.size, settings.poni)
     with status(f"simulating {settings.frames} frames of {chosen.name} (kept for later runs)"):
         return simulated(chosen, settings.size, settings.frames, settings.seed)
 

@@ -112,6 +112,7 @@ UNSET: dict[str, Any] = {
     "seed": 0,
     "detector": "Pilatus2M",
     "data": (),
+    "poni": None,
     "points": "search",
     "implementation": "gapsearch",
     "gpu_hours": None,
@@ -157,6 +158,8 @@ class Settings:
     preset: str
     data: tuple[str, ...]
     """Paths, folders or globs; empty: simulate."""
+    poni: str | None
+    """PONI file of the frames; None: their geometry is not known, or that of the simulator."""
     detector: str
     implementation: str
     points: str
@@ -274,6 +277,10 @@ def resolve(network: str, name: str, preset: str, given: dict[str, Any]) -> Sett
     if network not in (ALL, *known):
         names = " and ".join(known)
         raise InputError(f"--implementation {implementation} has {names}, got {network}: leave out --implementation")
+    if chosen["poni"] is not None and not chosen["data"]:
+        raise InputError(
+            f"simulated frames know their geometry, got --poni {chosen['poni']}: leave it out, or give --data"
+        )
     if chosen["points"] != "search":
         _check_points(network, chosen["points"], given)
     if chosen["points"] == "paper":

@@ -173,7 +173,7 @@ def test_peak_counts_follow_their_distribution():
     """Mean of 60 log10 peaks within 6 standard errors; flares and background shift it by less than 0.1."""
     peaks = []
     for index in range(60):
-        clean, hidden = simulator.expose(np.random.default_rng(index), "saxs", Panel((64, 64), (4.5e-3, 4e-3)))
+        clean, hidden, _ = simulator.expose(np.random.default_rng(index), "saxs", Panel((64, 64), (4.5e-3, 4e-3)))
         peaks.append(math.log10(simulator.exceeded_by(clean[~hidden], simulator.PEAK_SHARE)))
     mean, spread = simulator.PEAK
     assert np.mean(peaks) == pytest.approx(mean, abs=0.1 + 6 * spread / math.sqrt(60))

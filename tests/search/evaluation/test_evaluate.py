@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from search.evaluate import CLASSICAL, Floats, Method, evaluate, network_method
 
 from scattering.dataset import Dataset
 from scattering.preprocessing import to_counts, to_intensity
-from search.evaluate import CLASSICAL, Floats, Method, evaluate, network_method
 from trainables import NETWORKS
 from trainables.metrics import correlation
 from trainables.tasks import TASKS

@@ -1,0 +1,1 @@
+"""What the test set says: methods, scores, pictures."""

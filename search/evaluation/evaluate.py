@@ -1,0 +1,146 @@
+"""The held-out test set, touched once: every method on the same pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from scattering.dataset import Dataset
+from search.evaluation.images import Floats
+from search.evaluation.methods import CLASSICAL, FLOOR, FRIEDEL, NOISE_FLOOR, PYFAI, Method
+from search.evaluation.pictures import Failures, gallery
+from search.evaluation.scores import (
+    Targets,
+    distance_rows,
+    fill_gaps,
+    frame_rows,
+    row,
+    score,
+    targets,
+    with_recovered,
+)
+from search.evaluation.tuning import tuned_pyfai
+from search.evaluation.winners import ENSEMBLE, MEMBER_SHARE, retrained
+from search.following.display import status
+from search.records import (
+    DistanceScore,
+    Evaluation,
+    FrameScore,
+    Gallery,
+    MethodScore,
+    write_arrays,
+    write_json,
+    write_table,
+)
+from search.settings import Settings
+
+
+class Result(NamedTuple):
+    """Everything the test set says."""
+
+    test_set: Evaluation
+    leaderboard: list[MethodScore]
+    frames: list[FrameScore]
+    distances: list[DistanceScore]
+    gallery: Gallery
+    failures: Gallery
+
+
+def evaluate(settings: Settings, validation: Dataset, test: Dataset) -> None:
+    """Measure the retrained winners of a run, their ensemble and the classical methods; write what comes out."""
+    folder = settings.folder
+    models, members = retrained(folder)
+    with status(f"tuning pyFAI on {len(validation)} validation frames"):
+        classical, notes = classical_methods(validation, test)
+    if members:
+        trained = sum(method.seeds or 0 for method in models if method.kind == "network")
+        notes.append(
+            f"The {ENSEMBLE} averages {len(members)} of {trained} models: those whose validation error is within "
+            f"{MEMBER_SHARE:.0%} of the lowest."
+        )
+    with status(f"measuring on {len(test)} test frames"):
+        result = measure([*models, *classical], test, notes)
+    write_json(folder / "evaluation.json", result.test_set)
+    write_table(folder / "ensemble.csv", members)
+    write_table(folder / "scores.csv", result.frames)
+    write_table(folder / "distances.csv", result.distances)
+    write_arrays(folder / "gallery.npz", result.gallery)
+    write_arrays(folder / "failures.npz", result.failures)
+    # Last: its presence says that the evaluation is complete.
+    write_table(folder / "leaderboard.csv", result.leaderboard)
+
+
+def classical_methods(validation: Dataset, test: Dataset) -> tuple[list[Method], list[str]]:
+    """Return the methods that need no training, and sentences on what was tuned or left out."""
+    if None in [*validation.calibrations, *test.calibrations]:
+        note = (
+            "pyFAI's and Friedel-symmetric fills and errors of I(q) are not given: they need to know where the beam "
+            "hits the frames (--poni)."
+        )
+        return list(CLASSICAL), [note]
+    tuned, note = tuned_pyfai(validation)
+    law = "Friedel's law is that of transmission: frames at grazing incidence are not symmetric about the beam."
+    return [*CLASSICAL, PYFAI, tuned, FRIEDEL], [note, law]
+
+
+def measure(methods: Sequence[Method], test: Dataset, notes: Sequence[str] = ()) -> Result:
+    """Fill the gaps of every test frame by every method and score them.
+
+    Horizontal gaps are scored on whole frames, vertical ones on windows with an artificial gap, both where
+    the truth is known. The noise floor is the error of the simulator's noise-free intensity.
+    """
+    known = targets(test)
+    failures = Failures(known)
+    leaderboard: list[MethodScore] = []
+    frames: list[FrameScore] = []
+    distances: list[DistanceScore] = []
+    for method in [*methods, FLOOR] if test.clean is not None else methods:
+        seeds = []
+        for filler in method.fillers:
+            filled = fill_gaps(filler, known)
+            seeds.append(score(filled, known))
+            if method.kind != "limit" and filler is method.fillers[0]:
+                failures.add(filled.horizontal)
+        leaderboard.append(row(method, seeds))
+        frames += frame_rows(method, seeds, test)
+        distances += distance_rows(method, seeds, known)
+    return Result(
+        test_set=_describe(known, leaderboard, notes),
+        leaderboard=with_recovered(leaderboard),
+        frames=frames,
+        distances=distances,
+        gallery=gallery(test, methods, frames, _best(leaderboard)),
+        failures=failures.gallery(methods),
+    )
+
+
+def _describe(known: Targets, leaderboard: list[MethodScore], notes: Sequence[str]) -> Evaluation:
+    floor = next((row for row in leaderboard if row.method == NOISE_FLOOR), None)
+    horizontal, vertical = known.horizontal, known.vertical
+    return Evaluation(
+        frames=len(known.data),
+        groups=len(set(known.data.groups)),
+        horizontal_pixels=int(horizontal.scored.sum()),
+        vertical_pixels=int(vertical.scored.sum()),
+        horizontal_mean=_mean(horizontal.truth[horizontal.scored]),
+        vertical_mean=_mean(vertical.truth[vertical.scored]),
+        horizontal_floor_l1=floor.horizontal_l1 if floor else None,
+        vertical_floor_l1=floor.vertical_l1 if floor else None,
+        notes=list(notes),
+    )
+
+
+def _best(leaderboard: list[MethodScore]) -> str:
+    """Name of the best network, or of the best method without any."""
+
+    def key(row: MethodScore) -> tuple[bool, float]:
+        return row.kind != "network", math.prod(x for x in (row.horizontal_l1, row.vertical_l1) if x is not None)
+
+    return min((row for row in leaderboard if row.kind != "limit"), key=key).method
+
+
+def _mean(values: Floats) -> float | None:
+    return float(values.mean(dtype=np.float64)) if values.size else None

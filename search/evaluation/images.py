@@ -1,0 +1,133 @@
+"""What methods fill: whole test frames with their horizontal gaps, and windows with an artificial vertical one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage
+
+from scattering.dataset import Dataset
+from scattering.windows import cut
+from trainables.batches import NO_GAP, WindowSet
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+Integers = npt.NDArray[np.int64]
+
+
+class WholeFrame(NamedTuple):
+    """A frame with the gaps of some of the images that are part of it."""
+
+    frame: int
+    images: list[int]
+    """Numbers of these images."""
+    measured: Floats
+    observed: Bools
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images to fill, (K, H, W), and the pixels that are scored on them: frames of a data set, or parts of them."""
+
+    data: Dataset
+    measured: Floats
+    observed: Bools
+    truth: Floats
+    scored: Bools
+    frame: Integers
+    """(K,), the frame that each image is of."""
+    left: Integers
+    """(K,), its first column in that frame."""
+    clean: Floats | None
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.frame)
+
+    @cached_property
+    def distance(self) -> Integers:
+        """Pixels from each scored pixel to the nearest observed one, rounded, in the order of `truth[scored]`."""
+        far = [np.rint(ndimage.distance_transform_edt(~seen)).astype(np.int64) for seen in self.observed]
+        return np.stack(far)[self.scored] if far else np.zeros(0, np.int64)
+
+    def whole(self) -> Iterator[WholeFrame]:
+        """Frames with the gaps of their images laid in; images of a frame that do not overlap share one."""
+        width = self.measured.shape[2]
+        groups: list[list[int]] = []
+        for k in range(len(self)):
+            last = groups[-1][-1] if groups else None
+            if last is not None and self.frame[last] == self.frame[k] and self.left[k] >= self.left[last] + width:
+                groups[-1].append(k)
+            else:
+                groups.append([k])
+        for group in groups:
+            frame = int(self.frame[group[0]])
+            measured, observed = self.data.measured[frame].copy(), self.data.observed[frame].copy()
+            for k in group:
+                observed[:, self._touched(k)] = False
+            for k in group:
+                part = slice(self.left[k], self.left[k] + width)
+                measured[:, part], observed[:, part] = self.measured[k], self.observed[k]
+            yield WholeFrame(frame, group, np.where(observed, measured, 0), observed)
+
+    def parts(self, frame: WholeFrame, filled: Floats) -> Iterator[tuple[int, Floats]]:
+        """Cut the images out of their frame: (number, image)."""
+        for k in frame.images:
+            yield k, filled[:, self.left[k] : self.left[k] + self.measured.shape[2]]
+
+    def _touched(self, k: int) -> Bools:
+        """Columns of the frame that may carry, after the resize, some of what lies under the gap of an image."""
+        columns = self.data.windows.frame_shape[1]
+        if self.measured.shape[2] == columns:
+            return np.zeros(columns, bool)
+        gap = np.zeros(columns, bool)
+        gap[self.left[k] : self.left[k] + self.measured.shape[2]] = ~self.observed[k].any(axis=0)
+        # A frame without a single gap column in this image has nothing to hide.
+        return np.asarray(ndimage.distance_transform_edt(~gap) <= _margin(self.data)) if gap.any() else gap
+
+
+def _margin(data: Dataset) -> int:
+    """Columns beside an artificial gap that a resize lets it touch: `dataset.build` made the strips as wide."""
+    layout, strip = data.windows, data.strips.shape[-1]
+    widest = max(int(np.ptp(np.flatnonzero(layout.pattern(number)))) + 1 for number in layout.gapped)
+    return (strip - widest) // 2 if strip < layout.width else layout.width
+
+
+def whole_frames(data: Dataset) -> Images:
+    """Return every frame; scored in horizontal gaps whose truth is known."""
+    scored = data.valid & ~data.observed & ~data.windows.vertical
+    number = np.arange(len(data))
+    return Images(data, data.measured, data.observed, data.truth, scored, number, number * 0, data.clean)
+
+
+def gapped_windows(data: Dataset) -> Images:
+    """Return every window without a vertical gap, with its fixed artificial one; none where there are no patterns."""
+    windows = WindowSet(data, torch.device("cpu"))
+    layout, count = data.windows, len(data.windows.free)
+    chosen = torch.arange(len(windows) if windows.patterns else 0)
+    batch = windows.batch(chosen, windows.fixed_patterns()[chosen])
+    whole = windows.batch(chosen, torch.full_like(chosen, NO_GAP))
+    # What the artificial gap alone hides: where a horizontal gap crosses it, that one counts.
+    scored = batch.valid & whole.observed & ~batch.observed
+    clean = None
+    if data.clean is not None:
+        pieces = cut(torch.from_numpy(data.clean), layout)[:, list(layout.free)]
+        clean = pieces.reshape(-1, *pieces.shape[2:]).numpy()[chosen.numpy()]
+    numbers = chosen.numpy()
+    starts = np.array(layout.starts)[list(layout.free)]
+    return Images(
+        data=data,
+        measured=batch.measured[:, 0].numpy(),
+        observed=batch.observed[:, 0].numpy(),
+        truth=batch.truth[:, 0].numpy(),
+        scored=scored[:, 0].numpy(),
+        frame=numbers // count,
+        left=starts[numbers % count],
+        clean=clean,
+    )
