@@ -28,6 +28,8 @@ from tests.search.conftest import SHARED_FRAMES, Command
 
 pytestmark = pytest.mark.slow
 
+CLASSICAL = {"linear", "biharmonic", "pyFAI, default bins", "pyFAI, tuned bins", "Friedel symmetry"}
+
 SMALL = (
     "tunet",
     "--size",
