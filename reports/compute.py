@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from reports.drawing import LOWER, THOUSANDTHS, axis, color, draw, error, networks, title
+from reports.drawing import GREY, LOWER, THOUSANDTHS, Look, axis, color, draw, error, key, networks, title
 from reports.markup import duration, escape, known
 from search.records import Epoch, RetrainEpoch, Trial
 
@@ -76,14 +76,12 @@ def figure(gains: Sequence[Gain]) -> go.Figure:
                 y=[float(f"{y * 1e3:.5g}") for _, y in drawn],
                 mode="lines" if len(drawn) > 1 else "markers",
                 name=label,
-                legendgroup=label,
-                showlegend=dash == "solid",
                 line={"shape": "hv", "color": color(gain.network), "dash": dash, "width": 2.2},
                 hovertemplate=f"<b>{label}</b>, {what}<br>after %{{x:.3g}} {name}: %{{y:.3f}} × {THOUSANDTHS}"
                 "<extra></extra>",
             )
     low, high = min(y for _, y in points), max(y for _, y in points)
-    chart.update_layout(height=420, showlegend=True)
+    chart.update_layout(height=400)
     across = axis(min(x for x, _ in points) / unit, max(x for x, _ in points) / unit)
     chart.update_xaxes(across, title=f"training time of all trials and devices ({name})", showgrid=False)
     chart.update_yaxes(axis(low * 1e3, high * 1e3), title=f"best validation gap L1 so far ({THOUSANDTHS}), {LOWER}")
@@ -110,8 +108,8 @@ def caption(gains: Sequence[Gain]) -> str:
             spent, best = found[-1]
             reached = next(x for x, y in found if y <= 1.05 * best)
             sentences.append(
-                f"{title(gain.network)} came to {error(best)} in {duration(spent)} of search, and within 5 % of it "
-                f"after {duration(reached)}"
+                f"{title(gain.network)} came to {error(best)} in {duration(spent)} (within 5 % of it after "
+                f"{duration(reached)})"
             )
     again = " Dotted: retraining." if any(gain.retraining for gain in gains) else ""
     text = "; ".join(sentences) or "The search left no result"
@@ -122,4 +120,7 @@ def html(gains: Sequence[Gain], prefix: str = "") -> str:
     """Draw the gains of all networks; nothing without any."""
     if not any(x > 0 and y < math.inf for gain in gains for x, y in gain.search + gain.retraining):
         return ""
-    return "<h3>What the search gained for its time</h3>\n" + draw(figure(gains), f"{prefix}gain", caption(gains))
+    marks = [(title(gain.network), Look(color(gain.network), "", "solid")) for gain in gains]
+    marks += [("retraining", Look(GREY, "", "dot"))] * any(gain.retraining for gain in gains)
+    drawn = draw(figure(gains), f"{prefix}gain", caption(gains))
+    return "\n".join(["<h3>What the search gained for its time</h3>", key(marks), drawn])

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from reports.drawing import (
+    GREY,
     LOWER,
     THOUSANDTHS,
     WINNER,
@@ -39,8 +41,10 @@ FEW = 8
 FAN = 0.03
 SCALE = ("#d97400", "#a9727f", "#5b7fc0", "#8a919c")
 """From the lowest error to the highest; all between light and dark, to be seen on both."""
-STEP = 62
+STEP = 72
 """Pixels from one axis to the next."""
+BENDS = 10
+"""Pieces of a line from one axis to the next."""
 
 
 class Axis(NamedTuple):
@@ -116,7 +120,7 @@ def _axis(name: str, values: Sequence[float | str], fan: bool = True) -> Axis:
 
 
 def _apart(places: Sequence[float]) -> bool:
-    return all(after - before >= 0.11 for before, after in zip(places, places[1:], strict=False))
+    return all(after - before >= 0.11 for before, after in pairwise(places))
 
 
 def _fanned(places: list[float]) -> list[float]:
@@ -129,35 +133,44 @@ def figure(lines: Lines) -> go.Figure:
     """Draw one line a trial, from its settings at the top down to its error; hover text has all its settings."""
     chart = go.Figure()
     heights = [float(-place) for place in range(len(lines.axes))]
-    for axis, height in zip(lines.axes, heights, strict=True):
-        chart.add_shape(type="line", x0=-0.04, x1=1.04, y0=height, y1=height, line_width=1, line_color="#8a919c")
-        label = {"showarrow": False, "y": height, "font_size": 13}
-        chart.add_annotation(text=f"<b>{axis.name}</b>", x=-0.05, xanchor="left", yanchor="bottom", yshift=4, **label)
-        for place, text in axis.ticks:
-            chart.add_annotation(text=text, x=place, yanchor="top", yshift=-3, **{**label, "font_size": 12})
-            chart.add_shape(
-                type="line", x0=place, x1=place, y0=height, y1=height - 0.07, line_width=1, line_color="#8a919c"
-            )
     count = len(lines.trials)
     for index, (trial, winner) in enumerate(zip(lines.trials, lines.winner, strict=True)):
         share = 1 - index / (count - 1)
         color = WINNER if winner else sample_colorscale(list(SCALE), share)[0]
+        along, down = _bent([axis.places[index] for axis in lines.axes], heights)
         chart.add_scatter(
-            x=[round(axis.places[index], 4) for axis in lines.axes],
-            y=heights,
-            mode="lines+markers",
-            line={"color": color, "width": 3.5 if winner else 1.8 - share, "shape": "linear"},
-            marker={"size": 7 if winner else 4, "color": color},
-            opacity=1 if winner else 0.9 - 0.45 * share,
+            x=along,
+            y=down,
+            mode="lines",
+            line={"color": color, "width": 3.5 if winner else 1.8 - share},
+            opacity=1 if winner else 0.9 - 0.6 * share,
             text=f"<b>{named(trial)}</b>{', winner' if winner else ''}<br>{settings(trial.config)}"
             f"<br>gap L1 {value(trial) * 1e3:.3f} × {THOUSANDTHS}, {trial.epochs} epochs, {trial.state}",
             hovertemplate="%{text}<extra></extra>",
-            showlegend=False,
         )
-    chart.update_layout(height=30 + STEP * len(heights))
-    chart.update_xaxes(visible=False, range=[-0.09, 1.09])
+    for axis, height in zip(lines.axes, heights, strict=True):
+        line = {"type": "line", "line_width": 1, "line_color": GREY}
+        label = {"showarrow": False, "y": height, "borderpad": 1, "bgcolor": "rgba(128,128,128,0)"}
+        chart.add_shape(x0=-FAN, x1=1 + FAN, y0=height, y1=height, **line)
+        chart.add_annotation(text=f"<b>{axis.name}</b>", x=-FAN, xanchor="left", yanchor="bottom", yshift=1, **label)
+        for place, text in axis.ticks:
+            chart.add_annotation(text=text, x=place, yanchor="top", yshift=-2, font_size=12, **label)
+            chart.add_shape(x0=place, x1=place, y0=height - 0.06, y1=height + 0.06, **line)
+    chart.update_layout(height=20 + STEP * len(heights), margin={"l": 8, "r": 8, "t": 8, "b": 12})
+    chart.update_xaxes(visible=False, range=[-0.07, 1.07])
     chart.update_yaxes(visible=False, range=[heights[-1] - 0.5, 0.45])
     return chart
+
+
+def _bent(places: Sequence[float], heights: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Bend a line so that it crosses each axis at a right angle: lines that meet there can be followed."""
+    along, down = [round(places[0], 4)], [heights[0]]
+    for (x0, x1), (y0, y1) in zip(pairwise(places), pairwise(heights), strict=True):
+        for step in range(1, BENDS + 1):
+            share = step / BENDS
+            along.append(round(x0 + (x1 - x0) * share * share * (3 - 2 * share), 4))
+            down.append(round(y0 + (y1 - y0) * share, 4))
+    return along, down
 
 
 def caption(lines: Lines) -> str:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from reports.drawing import GREY, LOWER, THOUSANDTHS, Look, axis, draw, error, floor, leading, looks, side_by_side
+from reports.drawing import (
+    GREY,
+    LOWER,
+    THOUSANDTHS,
+    Look,
+    axis,
+    draw,
+    error,
+    key,
+    leading,
+    looks,
+    side_by_side,
+)
 from reports.markup import escape, known, number
 from search.records import MethodScore
 
@@ -28,7 +41,7 @@ class Point(NamedTuple):
 
 
 def rows(scores: Sequence[MethodScore], cost: str, kind: str) -> list[Point]:
-    """Place the methods that have a cost (a key of `COSTS`) and an L1 on that kind of gap, in the order of `scores`."""
+    """Place the methods that have a cost (a key of `COSTS`) and an L1, in the order of `scores`."""
     shown, first = looks(scores), set(leading(scores))
     found: list[tuple[MethodScore, float, float]] = []
     for score in scores:
@@ -66,19 +79,15 @@ def figure(points: Sequence[Point], cost: str, limit: float | None = None) -> go
         x=[best[0][0], *(x for x, _ in best), max(costs) * 10],
         y=[max(errors) * 10, *(y for _, y in best), best[-1][1]],
         mode="lines",
-        name="front: no other method is both cheaper and better",
-        legendrank=2000,
         line={"shape": "hv", "color": GREY, "width": 1.2},
         hoverinfo="skip",
     )
-    for place, point in reversed(list(enumerate(points))):
+    for point in reversed(points):
         chart.add_scatter(
             x=[point.cost],
             y=[float(f"{point.l1 * 1e3:.5g}")],
             mode="markers",
             name=escape(point.method),
-            legendrank=place,
-            showlegend=point.leads,
             marker={
                 "color": point.look.color,
                 "symbol": point.look.symbol,
@@ -90,8 +99,11 @@ def figure(points: Sequence[Point], cost: str, limit: float | None = None) -> go
             f"<br>{escape(_spent(point.cost, cost))}<extra></extra>",
         )
     if limit is not None:
-        floor(chart, limit * 1e3, "noise floor")
-    chart.update_layout(height=430, showlegend=True)
+        chart.add_hline(limit * 1e3, line_dash=LIMIT.dash, line_color=LIMIT.color, line_width=1.5)
+        # Plotly takes the logarithm of an annotation's place on a logarithmic axis, and the value of a line's.
+        place = {"xref": "paper", "x": 0, "xanchor": "left", "y": math.log10(limit * 1e3), "yanchor": "bottom"}
+        chart.add_annotation(text="noise floor", showarrow=False, font_size=12, **place)
+    chart.update_layout(height=360)
     chart.update_xaxes(across, title=COSTS[cost], showgrid=False)
     chart.update_yaxes(up, title=f"L1 ({THOUSANDTHS}), {LOWER}")
     return chart
@@ -109,14 +121,19 @@ def caption(points: Sequence[Point], cost: str, kind: str) -> str:
         f"Error in {kind} gaps against {COSTS[cost]}: {best.method} errs least, {error(best.l1)} "
         f"with {_spent(best.cost, cost)}"
     )
+    small = " Small: further trials of a network." * any(not point.leads for point in points)
     if cheapest.method == best.method:
-        return f"{text}, and no method is cheaper." if len(points) > 1 else f"{text}."
-    return f"{text}; the cheapest, {cheapest.method}, {error(cheapest.l1)} with {_spent(cheapest.cost, cost)}."
+        return f"{text}, and no method is cheaper.{small}"
+    return (
+        f"{text}; the cheapest, {cheapest.method}, {error(cheapest.l1)} with {_spent(cheapest.cost, cost)}. "
+        f"On the line lie the methods that no other one beats in both.{small}"
+    )
 
 
 def html(scores: Sequence[MethodScore], prefix: str = "") -> str:
     """Draw each kind of gap against each cost, where two methods or more have both; nothing without."""
-    drawn = []
+    drawn: list[tuple[str, str]] = []
+    marks: dict[str, Look] = {}
     for kind in ("horizontal", "vertical"):
         limits: Iterable[float | None] = (getattr(s, f"{kind}_l1") for s in scores if s.kind == "limit")
         limit = next((value for value in limits if known(value)), None)
@@ -124,6 +141,9 @@ def html(scores: Sequence[MethodScore], prefix: str = "") -> str:
             points = rows(scores, cost, kind)
             if len(points) > 1:
                 chart = figure(points, cost, limit)
+                marks |= {point.method: point.look._replace(dash="") for point in points if point.leads}
                 name = f"{prefix}cost-{cost.replace('_', '-')}-{kind}"
                 drawn.append((f"{kind.capitalize()} gaps, {label}", draw(chart, name, caption(points, cost, kind))))
-    return "<h3>What a low error costs</h3>\n" + side_by_side(drawn) if drawn else ""
+    if not drawn:
+        return ""
+    return "\n".join(["<h3>What a low error costs</h3>", key(list(marks.items())), side_by_side(drawn)])

@@ -12,9 +12,11 @@ from reports.drawing import (
     LOWER,
     THOUSANDTHS,
     WINNER,
+    Look,
     axis,
     draw,
     error,
+    key,
     named,
     networks,
     settings,
@@ -36,6 +38,8 @@ LINES = {
 }
 """Name in the legend, colour, width and opacity of a curve; later ones are drawn on top."""
 DASHES = {"": "dot", "failed": "dash", "stopped": "solid", "interrupted": "dashdot"}
+
+RUNG = "ASHA compares trials"
 
 
 class Curve(NamedTuple):
@@ -72,36 +76,28 @@ def figure(curves: Sequence[Curve], rungs: Sequence[int], span: tuple[float, flo
     Both axes are logarithmic: so ASHA's rungs lie evenly.
     """
     chart = go.Figure()
-    seen: set[str] = set()
     for curve in curves:
         name, color, width, opacity = LINES[curve.look]
-        single = len(curve.epochs) == 1
         chart.add_scatter(
             x=curve.epochs,
             y=[float(f"{value * 1e3:.5g}") for value in curve.val_gap_l1],
-            mode="lines+markers" if curve.look == "winner" or single else "lines",
+            mode="lines" if len(curve.epochs) > 1 else "markers",
             name=name,
-            legendgroup=name,
-            legendrank=len(LINES) - list(LINES).index(curve.look),
-            showlegend=name not in seen,
             line={"color": color, "width": width, "dash": DASHES.get(curve.look, "solid")},
-            marker={"size": 6 if curve.look == "winner" else 4, "color": color},
+            marker={"size": 5, "color": color},
             opacity=opacity,
             text=f"<b>{named(curve.trial)}</b> ({name})<br>{settings(curve.trial.config)}",
             hovertemplate=f"%{{text}}<br>epoch %{{x}}: L1 %{{y:.3f}} × {THOUSANDTHS}<extra></extra>",
         )
-        seen.add(name)
     last = max(curve.epochs[-1] for curve in curves)
     low, high = span[0] * 1e3, span[1] * 1e3
     reached = [rung for rung in rungs if rung < last]
-    for place, rung in enumerate(reached):
+    for rung in reached:
         chart.add_scatter(
             x=[rung, rung],
             y=[low / 2, high * 2],
             mode="lines",
-            name="ASHA compares",
-            legendgroup="rungs",
-            showlegend=place == 0,
+            name=RUNG,
             line={"color": GREY, "width": 1, "dash": "dot"},
             hoverinfo="skip",
         )
@@ -142,10 +138,13 @@ def html(curves: Sequence[Curve], rungs: Sequence[int], prefix: str = "") -> str
     values = [value for curve in curves for value in curve.val_gap_l1]
     if not values:
         return ""
-    drawn = []
+    drawn: list[tuple[str, str]] = []
     for network in networks(curve.trial.network for curve in curves):
         own = [curve for curve in curves if curve.trial.network == network]
         chart = figure(own, rungs, (min(values), max(values)))
         name = f"{prefix}learning-curves-{len(drawn)}"
         drawn.append((title(network), draw(chart, name, caption(own, rungs))))
-    return "<h3>Learning curves of the search</h3>\n" + side_by_side(drawn)
+    looks = {curve.look for curve in curves}
+    marks = [(LINES[look][0], Look(LINES[look][1], "", DASHES.get(look, "solid"))) for look in LINES if look in looks]
+    marks = marks[::-1] + [(RUNG, Look(GREY, "", "dot"))] * bool(rungs)
+    return "\n".join(["<h3>Learning curves of the search</h3>", key(marks), side_by_side(drawn)])

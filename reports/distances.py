@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from reports.drawing import GREY, LOWER, THOUSANDTHS, Look, draw, error, leading, looks, side_by_side
+from reports.drawing import GREY, LOWER, THOUSANDTHS, Look, draw, error, key, leading, looks, side_by_side
 from reports.markup import escape, known, number
 from search.records import DistanceScore, MethodScore
 
@@ -43,7 +43,7 @@ def rows(distances: Sequence[DistanceScore], scores: Sequence[MethodScore], kind
 def figure(lines: Sequence[Line]) -> go.Figure:
     """Draw one line a method; thin, without a name in the legend, those that another stands for."""
     chart = go.Figure()
-    for place, line in reversed(list(enumerate(lines))):
+    for line in reversed(lines):
         limit = line.kind == "limit"
         color, symbol, dash = line.look
         chart.add_scatter(
@@ -52,8 +52,6 @@ def figure(lines: Sequence[Line]) -> go.Figure:
             customdata=[number(pixels) for pixels in line.pixels],
             mode="lines" if limit and len(line.distances) > 1 else "lines+markers",
             name=escape(line.method),
-            showlegend=line.leads or limit,
-            legendrank=place,
             line={"color": color, "dash": dash, "width": 2.4 if line.leads and color != GREY else 1.3},
             marker={"symbol": symbol, "size": 9 if line.leads else 5},
             opacity=1 if line.leads or limit else 0.45,
@@ -61,7 +59,7 @@ def figure(lines: Sequence[Line]) -> go.Figure:
             "<br>%{customdata} pixels<extra></extra>",
         )
     furthest = max(distance for line in lines for distance in line.distances)
-    chart.update_layout(height=420, showlegend=True)
+    chart.update_layout(height=400)
     chart.update_xaxes(
         title="distance to the nearest measured pixel (px)",
         range=[0.7, furthest + 0.3],
@@ -90,10 +88,14 @@ def caption(lines: Sequence[Line], kind: str) -> str:
 
 def html(distances: Sequence[DistanceScore], scores: Sequence[MethodScore], prefix: str = "") -> str:
     """Draw both kinds of gap; nothing without any."""
-    drawn = []
+    drawn: list[tuple[str, str]] = []
+    marks: dict[str, Look] = {}
     for kind in ("horizontal", "vertical"):
         lines = rows(distances, scores, kind)
         if lines:
             chart = draw(figure(lines), f"{prefix}distance-{kind}", caption(lines, kind))
             drawn.append((f"{kind.capitalize()} gaps", chart))
-    return "<h3>How far from the edge of a gap</h3>\n" + side_by_side(drawn) if drawn else ""
+            marks |= {line.method: line.look for line in lines if line.leads or line.kind == "limit"}
+    if not drawn:
+        return ""
+    return "\n".join(["<h3>How far from the edge of a gap</h3>", key(list(marks.items())), side_by_side(drawn)])

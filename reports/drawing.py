@@ -18,12 +18,6 @@ WINNER = "#d97400"
 LOWER = "lower is better"
 THOUSANDTHS = "10<sup>−3</sup>"
 
-STYLE = """
-.chart { margin: 1rem 0 1.5rem; min-width: 0; }
-.chart figcaption { max-width: 46rem; font-size: .875rem; color: var(--muted); }
-.charts .chart { margin-top: 0; }
-"""
-
 
 class Look(NamedTuple):
     """How something is drawn, never by its colour alone."""
@@ -53,6 +47,26 @@ CLASSICAL = tuple(
         ("diamond-open", "8px,3px,2px,3px,2px,3px"),
     )
 )
+
+SYMBOLS = {
+    "circle": "M-5 0A5 5 0 1 1 5 0A5 5 0 1 1 -5 0Z",
+    "square": "M-4.5 -4.5H4.5V4.5H-4.5Z",
+    "diamond": "M0 -6L6 0L0 6L-6 0Z",
+    "triangle-up": "M0 -5L5.5 4.5H-5.5Z",
+    "pentagon": "M0 -5.5L5.2 -1.7L3.2 4.4H-3.2L-5.2 -1.7Z",
+    "star": "M0 -6L1.8 -1.9L6 -1.9L2.6 .9L3.8 5.2L0 2.6L-3.8 5.2L-2.6 .9L-6 -1.9L-1.8 -1.9Z",
+    "x": "M-4 -4L4 4M-4 4L4 -4",
+    "cross": "M-5 0H5M0 -5V5",
+}
+"""Plotly's symbols as SVG paths about (0, 0), for the key."""
+SVG_DASHES = {
+    "solid": "none",
+    "dot": "2 3",
+    "dash": "6 4",
+    "longdash": "10 4",
+    "dashdot": "6 3 2 3",
+    "longdashdot": "10 3 2 3",
+}
 
 
 def title(network: str) -> str:
@@ -138,7 +152,7 @@ def error(value: float) -> str:
     return f"{number(value, 2, 1e3)} × 10⁻³"
 
 
-def axis(low: float, high: float, log: bool = True, most: int = 5) -> dict[str, object]:
+def axis(low: float, high: float, log: bool = True, most: int = 6) -> dict[str, object]:
     """Range and ticks of an axis that holds `low` to `high` with a little room; its values are as drawn."""
     if log:
         room = max(high / low, 1.1) ** 0.06
@@ -172,12 +186,6 @@ def named(trial: Trial) -> str:
     return f"trial {trial.trial}" + (f", the paper’s model {trial.point}" if trial.point is not None else "")
 
 
-def floor(chart: go.Figure, value: float, label: str) -> None:
-    """Draw the noise floor, in thousandths, as a dotted line with its name."""
-    place = {"annotation_text": label, "annotation_position": "bottom left", "annotation_font_size": 12}
-    chart.add_hline(value, line_dash="dot", line_color=GREY, **place)
-
-
 def draw(chart: go.Figure, name: str, caption: str) -> str:
     """Turn a figure into HTML with its caption, which screen readers read in its place.
 
@@ -191,10 +199,10 @@ def draw(chart: go.Figure, name: str, caption: str) -> str:
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 13, "color": INK},
-        margin={"l": 56, "r": 14, "t": 12, "b": 52},
+        margin=chart.layout.margin.to_plotly_json() or {"l": 56, "r": 14, "t": 12, "b": 52},
         hovermode="closest",
         hoverlabel={"align": "left"},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
+        showlegend=False,
     )
     look = {"fixedrange": True, "gridcolor": "rgba(128,134,144,0.25)", "zeroline": False, "title_font_size": 13}
     chart.update_xaxes(look).update_yaxes(look)
@@ -204,6 +212,27 @@ def draw(chart: go.Figure, name: str, caption: str) -> str:
     return (
         f'<figure class="chart"><div role="img" aria-label="{text}">{drawn}</div>'
         f"<figcaption>{text}</figcaption></figure>"
+    )
+
+
+def key(marks: Sequence[tuple[str, Look]]) -> str:
+    """Draw what lines and symbols mean, for all figures beside each other at once; names are no HTML."""
+    items = "".join(f"<li>{_mark(look)}{escape(name)}</li>" for name, look in marks)
+    return f'<ul class="marks">{items}</ul>'
+
+
+def _mark(look: Look) -> str:
+    drawn = ""
+    if look.dash:
+        dashes = SVG_DASHES.get(look.dash, look.dash.replace("px", ""))
+        drawn = f'<path d="M0 8H32" stroke-width="{2 if look.color != GREY else 1.5}" stroke-dasharray="{dashes}"/>'
+    shape = SYMBOLS.get(look.symbol.removesuffix("-open"))
+    if shape:
+        fill = "none" if look.symbol.endswith("-open") else "currentColor"
+        drawn += f'<path d="{shape}" transform="translate(16 8)" fill="{fill}" stroke-width="1.5"/>'
+    return (
+        f'<svg viewBox="0 0 32 16" aria-hidden="true" style="color: {look.color}" fill="none" stroke="currentColor">'
+        f"{drawn}</svg>"
     )
 
 

@@ -37,8 +37,8 @@ def figure(items: Sequence[Importance]) -> go.Figure:
         )
     )
     largest = max(item.importance for item in items) * 100
-    chart.update_layout(height=80 + 34 * len(items), bargap=0.4, showlegend=False)
-    chart.update_xaxes(title="share of the variation of gap L1 (%)", range=[0, max(1.2 * largest, 1)], nticks=6)
+    chart.update_layout(height=80 + 34 * len(items), bargap=0.4)
+    chart.update_xaxes(title="share of the variation (%)", range=[0, max(1.2 * largest, 1)], nticks=6)
     chart.update_yaxes(type="category", automargin=True, ticksuffix=" ", showgrid=False)
     return chart
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from reports.drawing import LOWER, THOUSANDTHS, axis, color, draw, error, networks, title
+from reports.drawing import LOWER, THOUSANDTHS, Look, axis, color, draw, error, key, networks, title
 from reports.markup import escape, known
 from search.records import RetrainEpoch, Trial
 
@@ -52,7 +52,6 @@ def rows(epochs: Iterable[RetrainEpoch], winners: Sequence[Trial]) -> list[Curve
 def figure(curves: Sequence[Curve]) -> go.Figure:
     """Draw validation gap L1 against epoch: networks by colour, their trials by dashes, seeds alike."""
     chart = go.Figure()
-    seen: set[str] = set()
     for curve in reversed(curves):
         name = escape(title(curve.network))
         chart.add_scatter(
@@ -60,9 +59,6 @@ def figure(curves: Sequence[Curve]) -> go.Figure:
             y=[float(f"{value * 1e3:.5g}") for value in curve.val_gap_l1],
             mode="lines" if len(curve.epochs) > 1 else "markers",
             name=name,
-            legendgroup=name,
-            showlegend=curve.place == 0 and name not in seen,
-            legendrank=networks(c.network for c in curves).index(curve.network),
             line={
                 "color": color(curve.network),
                 "width": 2.2 if curve.place == 0 else 1.4,
@@ -72,11 +68,9 @@ def figure(curves: Sequence[Curve]) -> go.Figure:
             text=f"<b>{name}</b>, trial {curve.trial}, seed {curve.seed}",
             hovertemplate=f"%{{text}}<br>epoch %{{x}}: L1 %{{y:.3f}} × {THOUSANDTHS}<extra></extra>",
         )
-        if curve.place == 0:
-            seen.add(name)
     values = [value * 1e3 for curve in curves for value in curve.val_gap_l1]
     last = max(curve.epochs[-1] for curve in curves)
-    chart.update_layout(height=420, showlegend=True)
+    chart.update_layout(height=400)
     chart.update_xaxes(axis(0, last, log=False), title="epoch", showgrid=False)
     chart.update_yaxes(axis(min(values), max(values)), title=f"validation gap L1 ({THOUSANDTHS}), {LOWER}")
     return chart
@@ -102,4 +96,5 @@ def html(curves: Sequence[Curve], prefix: str = "") -> str:
     if not curves:
         return ""
     drawn = draw(figure(curves), f"{prefix}retraining", caption(curves))
-    return f"<h3>Retraining, at full length</h3>\n{drawn}"
+    marks = [(title(name), Look(color(name), "", "solid")) for name in networks(curve.network for curve in curves)]
+    return "\n".join(["<h3>Retraining, at full length</h3>", key(marks), drawn])
