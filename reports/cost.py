@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from reports.drawing import (
     GREY,
+    LIMIT,
     LOWER,
     THOUSANDTHS,
     Look,

@@ -229,7 +229,7 @@ def _mark(look: Look) -> str:
     shape = SYMBOLS.get(look.symbol.removesuffix("-open"))
     if shape:
         fill = "none" if look.symbol.endswith("-open") else "currentColor"
-        drawn += f'<path d="{shape}" transform="translate(16 8)" fill="{fill}" stroke-width="1.5"/>'
+        drawn += f'<path d="{shape}" transform="translate(16 8)" fill="{fill}" stroke-width="2"/>'
     return (
         f'<svg viewBox="0 0 32 16" aria-hidden="true" style="color: {look.color}" fill="none" stroke="currentColor">'
         f"{drawn}</svg>"
