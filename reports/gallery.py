@@ -29,6 +29,8 @@ from search.records import Gallery, MethodScore
 
 CLOSEST = 4
 """Methods shown where every method fails."""
+EDGE = 3
+"""Rows shown about the scored ones in a difference picture."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,11 @@ class Frame:
     reason: str
     input: Array
     truth: Array
-    low: float
-    high: float
-    """Ends of the intensity scale that all pictures of this frame share."""
+    scale: tuple[float, float]
+    """Ends of the intensity scale that all whole pictures of this frame share."""
     crop: tuple[slice, slice]
+    close: tuple[float, float]
+    """Likewise of its close-ups."""
     fills: list[Fill]
 
 
@@ -78,6 +81,7 @@ def rows(gallery: Gallery, scores: Sequence[MethodScore] = (), first: int = 0) -
             difference = np.where(held_out, np.abs(image - truth), np.float32(np.nan))
             fills.append(Fill(method, method in first_ones, image, difference))
         top, bottom, left, right = map(int, gallery.crops[k])
+        crop = slice(top, bottom), slice(left, right)
         letter = ascii_uppercase[(first + k) % len(ascii_uppercase)]
         frames.append(
             Frame(
@@ -87,9 +91,9 @@ def rows(gallery: Gallery, scores: Sequence[MethodScore] = (), first: int = 0) -
                 reason=gallery.reasons[k],
                 input=seen,
                 truth=truth,
-                low=scale(seen, truth)[0],
-                high=scale(seen, truth)[1],
-                crop=(slice(top, bottom), slice(left, right)),
+                scale=scale(seen, truth),
+                crop=crop,
+                close=scale(seen[crop], truth[crop]),
                 fills=fills,
             )
         )
@@ -100,6 +104,17 @@ def mean(difference: Array) -> float | None:
     """Mean over scored pixels; None without any."""
     scored = difference[np.isfinite(difference)]
     return float(scored.mean(dtype=np.float64)) if scored.size else None
+
+
+def strip(frame: Frame) -> tuple[slice, slice]:
+    """The part of a close-up that differences are drawn of: its rows with a scored pixel, and `EDGE` about them."""
+    down, across = frame.crop
+    scored = np.isfinite(frame.truth[frame.crop]) & np.isnan(frame.input[frame.crop])
+    found = np.flatnonzero(scored.any(axis=1))
+    if not found.size:
+        return frame.crop
+    first, last = down.start + int(found[0]), down.start + int(found[-1]) + 1
+    return slice(max(first - EDGE, down.start), min(last + EDGE, down.stop)), across
 
 
 def closest(frame: Frame) -> list[Fill]:
@@ -118,7 +133,7 @@ def html(frames: Sequence[Frame]) -> str:
             f"<h3>Test frames {letters}, filled by each method</h3>",
             "<p>The frames were chosen by the error of the best network: its best, its worst, and evenly between. "
             "Numbers are the mean error over the held-out pixels of a frame, in 10<sup>−3</sup>; dashed squares show "
-            "where the close-ups below lie. All pictures of a frame share one intensity scale.</p>",
+            "where the close-ups below lie. Pictures of a frame share one intensity scale, its close-ups another.</p>",
             _whole(frames),
             "<h3>Close-ups</h3>",
             "<p>Where the hidden truth varies most: each fill, and under it how far it is from the truth. All "
@@ -156,13 +171,13 @@ def _thousandths(error: float | None) -> str:
 
 
 def _whole(frames: Sequence[Frame]) -> str:
-    inputs = [levels(frame.input, frame.low, frame.high) for frame in frames]
+    inputs = [levels(frame.input, *frame.scale) for frame in frames]
     under = [f"--frame-{frame.letter}" for frame in frames]
     variables = "; ".join(f"{u}: url({png(e, INTENSITY)})" for u, e in zip(under, inputs, strict=True))
 
     def cell(k: int, image: Array, name: str, caption: str, inside: str = "") -> str:
         frame = frames[k]
-        uri = png(overlay(levels(image, frame.low, frame.high), inputs[k]), INTENSITY)
+        uri = png(overlay(levels(image, *frame.scale), inputs[k]), INTENSITY)
         shown = picture(uri, f"frame {frame.letter}, {frame.name}: {name}", inside, under[k])
         return f"<figure>{shown}<figcaption>{caption}</figcaption></figure>"
 
@@ -220,7 +235,7 @@ def _close_up(frame: Frame) -> str:
 
 
 def _failure(frame: Frame) -> str:
-    entries = levels(frame.truth, frame.low, frame.high)
+    entries = levels(frame.truth, *frame.scale)
     alt = f"frame {frame.letter}, {frame.name}: truth; the dashed square is the close-up"
     whole = (
         f"<figure>{picture(png(entries, INTENSITY), alt, _box(frame))}<figcaption>truth, whole</figcaption></figure>"
@@ -232,7 +247,7 @@ def _failure(frame: Frame) -> str:
 
 def _given(frame: Frame) -> list[str]:
     """Input and truth of a close-up, with the colour scales under them."""
-    low, high = f"≤ {frame.low:.2f}", f"≥ {frame.high:.2f}"
+    low, high = f"≤ {frame.close[0]:.2f}", f"≥ {frame.close[1]:.2f}"
     scales = (
         ramp("intensity", low, high, INTENSITY, "grey: not measured"),
         ramp("|fill − truth|", "0", f"≥ {CAP}", DIFFERENCE, "colours follow the square root; grey: not scored"),
@@ -249,21 +264,21 @@ def _cards(frame: Frame, fills: Sequence[Fill], before: Sequence[str] = ()) -> s
 
 
 def _card(frame: Frame, fill: Fill) -> str:
-    cut = fill.difference[frame.crop]
-    error = _thousandths(mean(cut))
+    part = strip(frame)
+    error = _thousandths(mean(fill.difference[part]))
     alt = f"frame {frame.letter}, close-up: difference between {fill.method} and truth, mean {error} × 10⁻³"
     return (
         f"<figure>{_intensity(frame, fill.image, f'filled by {fill.method}')}"
-        f"{picture(png(errors(cut), DIFFERENCE), alt, _edges(frame))}"
+        f"{picture(png(errors(fill.difference[part]), DIFFERENCE), alt, _edges(frame, part))}"
         f"<figcaption>{escape(fill.method)} <b>{error}</b></figcaption></figure>"
     )
 
 
 def _intensity(frame: Frame, image: Array, name: str) -> str:
-    entries = levels(image[frame.crop], frame.low, frame.high)
-    return picture(png(entries, INTENSITY), f"frame {frame.letter}, close-up: {name}", _edges(frame))
+    entries = levels(image[frame.crop], *frame.close)
+    return picture(png(entries, INTENSITY), f"frame {frame.letter}, close-up: {name}", _edges(frame, frame.crop))
 
 
-def _edges(frame: Frame) -> str:
-    hidden: npt.NDArray[np.bool_] = ~np.isfinite(frame.input[frame.crop])
+def _edges(frame: Frame, part: tuple[slice, slice]) -> str:
+    hidden: npt.NDArray[np.bool_] = ~np.isfinite(frame.input[part])
     return outline(hidden)
