@@ -152,13 +152,15 @@ def figure(lines: Lines) -> go.Figure:
         line = {"type": "line", "line_width": 1, "line_color": GREY}
         label = {"showarrow": False, "y": height, "borderpad": 1, "bgcolor": "rgba(128,128,128,0)"}
         chart.add_shape(x0=-FAN, x1=1 + FAN, y0=height, y1=height, **line)
-        chart.add_annotation(text=f"<b>{axis.name}</b>", x=-FAN, xanchor="left", yanchor="bottom", yshift=1, **label)
+        # Lines run together at the low end of the last axis: its name lies below.
+        side = {"yanchor": "bottom", "yshift": 1} if height > heights[-1] else {"yanchor": "top", "yshift": -20}
+        chart.add_annotation(text=f"<b>{axis.name}</b>", x=-FAN, xanchor="left", **side, **label)
         for place, text in axis.ticks:
             chart.add_annotation(text=text, x=place, yanchor="top", yshift=-2, font_size=12, **label)
             chart.add_shape(x0=place, x1=place, y0=height - 0.06, y1=height + 0.06, **line)
-    chart.update_layout(height=20 + STEP * len(heights), margin={"l": 8, "r": 8, "t": 8, "b": 12})
+    chart.update_layout(height=20 + STEP * len(heights), margin={"l": 8, "r": 8, "t": 8, "b": 8})
     chart.update_xaxes(visible=False, range=[-0.07, 1.07])
-    chart.update_yaxes(visible=False, range=[heights[-1] - 0.5, 0.45])
+    chart.update_yaxes(visible=False, range=[heights[-1] - 0.62, 0.4])
     return chart
 
 

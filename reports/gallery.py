@@ -133,7 +133,7 @@ def html(frames: Sequence[Frame]) -> str:
             f"<h3>Test frames {letters}, filled by each method</h3>",
             "<p>The frames were chosen by the error of the best network: its best, its worst, and evenly between. "
             "Numbers are the mean error over the held-out pixels of a frame, in 10<sup>−3</sup>; dashed squares show "
-            "where the close-ups below lie. Pictures of a frame share one intensity scale, its close-ups another.</p>",
+            "where the close-ups below lie. Pictures of one frame share their scale, and so do its close-ups.</p>",
             _whole(frames),
             "<h3>Close-ups</h3>",
             "<p>Where the hidden truth varies most: each fill, and under it how far it is from the truth. All "
