@@ -40,8 +40,8 @@ LIMIT = Look(GREY, "line-ew-open", "dot")
 CLASSICAL = tuple(
     Look(GREY, symbol, dash)
     for symbol, dash in (
-        ("x", "dash"),
-        ("cross", "longdash"),
+        ("x-thin-open", "dash"),
+        ("cross-thin-open", "longdash"),
         ("circle-open", "dashdot"),
         ("square-open", "longdashdot"),
         ("diamond-open", "8px,3px,2px,3px,2px,3px"),
@@ -55,8 +55,8 @@ SYMBOLS = {
     "triangle-up": "M0 -5L5.5 4.5H-5.5Z",
     "pentagon": "M0 -5.5L5.2 -1.7L3.2 4.4H-3.2L-5.2 -1.7Z",
     "star": "M0 -6L1.8 -1.9L6 -1.9L2.6 .9L3.8 5.2L0 2.6L-3.8 5.2L-2.6 .9L-6 -1.9L-1.8 -1.9Z",
-    "x": "M-4 -4L4 4M-4 4L4 -4",
-    "cross": "M-5 0H5M0 -5V5",
+    "x-thin": "M-4 -4L4 4M-4 4L4 -4",
+    "cross-thin": "M-5 0H5M0 -5V5",
 }
 """Plotly's symbols as SVG paths about (0, 0), for the key."""
 SVG_DASHES = {

@@ -80,8 +80,8 @@ def html(rows: Sequence[Row]) -> str:
 
 def _table(rows: Sequence[Row]) -> str:
     keys = list(dict.fromkeys(key for row in rows for key in row.trial.config))
-    columns = ["trial", "rank", "gap L1 (10<sup>−3</sup>)", "gap CC"]
-    columns += [f"{part} loss (10<sup>−3</sup>)" for part in ("training", "validation")]
+    unit = "<small>(10<sup>−3</sup>)</small>"
+    columns = ["trial", "rank", f"gap L1 {unit}", "gap CC", f"training loss {unit}", f"validation loss {unit}"]
     columns += ["parameters", *(escape(key.replace("_", " ")) for key in keys), "epochs", "time"]
     groups = []
     for state in dict.fromkeys(row.trial.state for row in rows):
