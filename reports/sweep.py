@@ -1,116 +1,119 @@
-"""The trials of the search: their table and their learning curves."""
+"""The trials of the search, as the paper's Tables 2 and 3: one table a network."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import plotly.graph_objects as go
-
-from reports.markup import DASH, duration, escape, known, number, table
-from search.records import Config, Epoch, Trial
+from reports.drawing import networks, setting, title
+from reports.markup import DASH, duration, escape, number, table
+from search.records import Trial
 
 STATES = {
     "running": "Not over yet: measured at their last epoch so far",
     "finished": "Finished: trained for all its epochs",
     "stopped": "Stopped early by ASHA: measured at its last epoch",
     "interrupted": "Interrupted by the time limit or by hand: measured at its last epoch",
+    "infeasible": "Infeasible: too large for the memory",
     "failed": "Failed: no result to compare",
 }
-LINES = {
-    "winner": ("winner", "#e07b00", 3.0, 1.0),
-    "finished": ("finished", "#2f81d4", 1.5, 0.9),
-    "stopped": ("stopped early", "#8a919c", 1.2, 0.7),
-    "interrupted": ("interrupted", "#1a9c8c", 1.2, 0.7),
-    "failed": ("failed", "#cf4a4a", 1.2, 0.7),
-    "": ("not over yet", "#8a919c", 1.2, 0.9),
-}
-"""Name in the legend, colour, width and opacity of a curve."""
-COLORS = ("#e07b00", "#2f81d4", "#1a9c8c", "#8e5bd0")
-"""Of curves that differ by their network."""
+RESULTS = ("finished", "stopped", "interrupted")
+"""Ends of a trial that leave a result: the winner is the best of these."""
 
 
 class Row(NamedTuple):
     """One trial in its place."""
 
     trial: Trial
-    winner: bool
+    rank: int | None
+    """From 1, among the trials of its network that have a result, however they ended; None without one."""
+    role: str
+    """winner, retrained (as a further one of the best) or nothing."""
 
-
-class Curve(NamedTuple):
-    """The learning curve of one trial."""
-
-    trial: int
-    look: str
-    """A key of `LINES`."""
-    network: str
-    epochs: list[int]
-    val_gap_l1: list[float]
-    config: Config
+    @property
+    def winner(self) -> bool:
+        """Whether it is the best of its network."""
+        return self.role == "winner"
 
 
 def rows(trials: Sequence[Trial], chosen: Sequence[Trial] = ()) -> list[Row]:
-    """Sort trials by state, then validation gap L1, then number; a trial without a value comes last.
+    """Sort trials by network, state, validation gap L1 and number; a trial without a value comes last.
 
-    The winners are those that were chosen to be retrained; before that, the best of the finished ones, if all trials
-    are over.
+    The winner of a network is the best of those that were chosen to be retrained; before that, the best however it
+    ended, if all trials are over.
     """
     states = list(STATES)
 
-    def key(trial: Trial) -> tuple[int, str, float, int]:
+    def key(trial: Trial) -> tuple[int, int, str, float, int]:
         place = states.index(trial.state) if trial.state in STATES else len(states)
-        return place, trial.state, _value(trial), trial.trial
+        return order.index(trial.network), place, trial.state, value(trial), trial.trial
 
-    ordered = sorted(trials, key=key)
-    winners = {trial.trial for trial in chosen}
-    if not winners and not any(trial.state == "running" for trial in trials):
-        winners = {t.trial for t in ordered[:1] if t.state == "finished" and _value(t) < math.inf}
-    return [Row(trial, trial.trial in winners) for trial in ordered]
+    order = networks(trial.network for trial in trials)
+    ranks: dict[int, int] = {}
+    roles = {trial.trial: "retrained" for trial in chosen}
+    over = not any(trial.state == "running" for trial in trials)
+    for network in order:
+        own = [trial for trial in trials if trial.network == network]
+        ended = [t for t in own if t.state in RESULTS and value(t) < math.inf]
+        ended.sort(key=lambda trial: (value(trial), trial.trial))
+        ranks |= {trial.trial: rank for rank, trial in enumerate(ended, 1)}
+        best = [trial for trial in ended if trial.trial in roles] if chosen else ended if over else []
+        roles |= {trial.trial: "winner" for trial in best[:1]}
+    return [Row(trial, ranks.get(trial.trial), roles.get(trial.trial, "")) for trial in sorted(trials, key=key)]
 
 
-def _value(trial: Trial) -> float:
-    value = trial.val_gap_l1
-    return math.inf if value is None or math.isnan(value) else value
+def value(trial: Trial) -> float:
+    """Validation gap L1 of a trial, infinite without one."""
+    known = trial.val_gap_l1
+    return math.inf if known is None or math.isnan(known) else known
 
 
 def html(rows: Sequence[Row]) -> str:
-    """Draw the table of trials, one group for each state."""
+    """Draw the table of each network, one group for each way a trial ends."""
+    parts = []
+    for network in networks(row.trial.network for row in rows):
+        own = [row for row in rows if row.trial.network == network]
+        parts += [f"<h3>{escape(title(network))}: hyperparameter sweep</h3>", _table(own)]
+    return "\n".join(parts)
+
+
+def _table(rows: Sequence[Row]) -> str:
     keys = list(dict.fromkeys(key for row in rows for key in row.trial.config))
-    many = len({row.trial.network for row in rows}) > 1
-    columns = ["trial", "gap L1 (10<sup>−3</sup>)", "gap CC", "epochs", "time", "parameters"]
-    columns += ["network"] * many + [escape(key.replace("_", " ")) for key in keys]
-    states = dict.fromkeys(row.trial.state for row in rows)
+    unit = "<small>(10<sup>−3</sup>)</small>"
+    columns = ["trial", "rank", f"gap L1 {unit}", "gap CC", f"training loss {unit}", f"validation loss {unit}"]
+    columns += ["parameters", *(escape(key.replace("_", " ")) for key in keys), "epochs", "time"]
     groups = []
-    for state in states:
+    for state in dict.fromkeys(row.trial.state for row in rows):
         members = [row for row in rows if row.trial.state == state]
-        title = f"{escape(STATES.get(state, state))} <small>{len(members)}</small>"
-        groups.append((title, [_cells(row, keys, many) for row in members]))
+        heading = f"{escape(STATES.get(state, state))} <small>{len(members)}</small>"
+        groups.append((heading, [_cells(row, keys) for row in members]))
     caption = (
-        "Validation frames, lowest L1 first within each group. A trial that was stopped early had fewer epochs "
-        "than a finished one: compare only within a group."
+        "Lowest gap L1 on the validation frames first within each group. The rank counts all trials with a result, "
+        "however they ended, and decides who is retrained; a trial that was stopped early had fewer epochs."
     )
     return table(caption, columns, groups, "trials") + _errors(rows)
 
 
-def _cells(row: Row, keys: Sequence[str], many: bool) -> list[str]:
+def _cells(row: Row, keys: Sequence[str]) -> list[str]:
     trial = row.trial
-    name = f"{trial.trial} <strong class='winner'>winner</strong>" if row.winner else str(trial.trial)
-    cells = [
+    name = str(trial.trial)
+    if row.role:
+        name += f" <strong class='winner'>{row.role}</strong>"
+    if trial.point is not None:
+        name += f" <small>paper’s model {trial.point}</small>"
+    return [
         name,
+        number(row.rank),
         number(trial.val_gap_l1, 3, 1e3),
         number(trial.val_gap_cc, 4),
+        number(trial.train_loss, 2, 1e3),
+        number(trial.val_loss, 2, 1e3),
+        number(trial.parameters),
+        *(setting(trial.config[key]) if key in trial.config else DASH for key in keys),
         number(trial.epochs or None),
         duration(trial.seconds if trial.epochs else None),
-        number(trial.parameters),
     ]
-    cells += [escape(trial.network) or DASH] * many
-    return cells + [setting(trial.config[key]) if key in trial.config else DASH for key in keys]
-
-
-def setting(value: float | str) -> str:
-    """Write a value of a config: three significant digits for a real number."""
-    return f"{value:.3g}" if isinstance(value, float) else escape(value)
 
 
 def _errors(rows: Sequence[Row]) -> str:
@@ -118,55 +121,4 @@ def _errors(rows: Sequence[Row]) -> str:
     if not failed:
         return ""
     items = "".join(f"<dt>Trial {t.trial}</dt><dd><pre>{escape(t.error)}</pre></dd>" for t in failed)
-    return f"<details><summary>Why trials failed ({len(failed)})</summary><dl>{items}</dl></details>"
-
-
-def curves(epochs: Iterable[Epoch], rows: Sequence[Row]) -> list[Curve]:
-    """Gather the epochs of each trial; the winner comes last, so that it is drawn on top."""
-    known_trials = {row.trial.trial: row for row in rows}
-    by_trial: dict[int, dict[int, float]] = {}
-    for epoch in epochs:
-        if known(epoch.val_gap_l1):
-            by_trial.setdefault(epoch.trial, {})[epoch.epoch] = epoch.val_gap_l1
-    found = []
-    for number_, values in sorted(by_trial.items()):
-        row = known_trials.get(number_)
-        look = "" if row is None else "winner" if row.winner else row.trial.state
-        steps = sorted(values)
-        config, network = (row.trial.config, row.trial.network) if row else ({}, "")
-        look = look if look in LINES else ""
-        found.append(Curve(number_, look, network, steps, [values[s] for s in steps], config))
-    return sorted(found, key=lambda curve: curve.look == "winner")
-
-
-def figure(curves: Sequence[Curve], *, by_network: bool = False) -> go.Figure:
-    """Draw validation gap L1 against epoch, one line a trial, the config in the hover text."""
-    chart = go.Figure()
-    seen: set[str] = set()
-    networks = sorted({curve.network for curve in curves})
-    for curve in curves:
-        name, color, width, opacity = LINES[curve.look]
-        if by_network:
-            name, color = escape(curve.network), COLORS[networks.index(curve.network) % len(COLORS)]
-        settings = "<br>".join(f"{escape(key)} {setting(value)}" for key, value in curve.config.items())
-        chart.add_scatter(
-            x=curve.epochs,
-            y=[value * 1e3 for value in curve.val_gap_l1],
-            mode="lines+markers",
-            name=name,
-            legendgroup=name,
-            legendrank=1 if curve.look == "winner" else 2,
-            showlegend=name not in seen,
-            line={"color": color, "width": width},
-            marker={"size": 3 + width},
-            opacity=opacity,
-            text=[f"<b>trial {curve.trial}</b> ({name})<br>{escape(curve.network)}<br>{settings}"]
-            * len(curve.epochs),
-            hovertemplate="%{text}<br>epoch %{x}: L1 %{y:.3f} × 10<sup>−3</sup><extra></extra>",
-        )
-        seen.add(name)
-    chart.update_layout(template="none", height=440, hovermode="closest", showlegend=True)
-    chart.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"})
-    chart.update_xaxes(title="epoch", showgrid=False)
-    chart.update_yaxes(title="validation gap L1 (10<sup>−3</sup>), lower is better", type="log")
-    return chart
+    return f"<details><summary>Why trials have no result ({len(failed)})</summary><dl>{items}</dl></details>"

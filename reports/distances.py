@@ -1,0 +1,101 @@
+"""Error against the distance from the edge of a gap: how far into a gap a method can be believed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import plotly.graph_objects as go
+
+from reports.drawing import GREY, LOWER, THOUSANDTHS, Look, draw, error, key, leading, looks, side_by_side
+from reports.markup import escape, known, number
+from search.records import DistanceScore, MethodScore
+
+
+class Line(NamedTuple):
+    """One method on one kind of gap."""
+
+    method: str
+    kind: str
+    """As in `MethodScore`."""
+    look: Look
+    leads: bool
+    """Whether it stands for others: see `leading`."""
+    distances: list[int]
+    l1: list[float]
+    pixels: list[int]
+
+
+def rows(distances: Sequence[DistanceScore], scores: Sequence[MethodScore], kind: str) -> list[Line]:
+    """Gather the methods on one kind of gap (horizontal or vertical), in the order of `scores`: best first."""
+    shown, first = looks(scores), set(leading(scores))
+    found = []
+    for score in scores:
+        own = [d for d in distances if d.method == score.method and d.kind == kind and known(d.l1) and d.pixels]
+        own.sort(key=lambda item: item.distance)
+        if own:
+            columns = [item.distance for item in own], [item.l1 for item in own], [item.pixels for item in own]
+            found.append(Line(score.method, score.kind, shown[score.method], score.method in first, *columns))
+    return found
+
+
+def figure(lines: Sequence[Line]) -> go.Figure:
+    """Draw one line a method; thin, without a name in the legend, those that another stands for."""
+    chart = go.Figure()
+    for line in reversed(lines):
+        limit = line.kind == "limit"
+        color, symbol, dash = line.look
+        chart.add_scatter(
+            x=line.distances,
+            y=[float(f"{value * 1e3:.5g}") for value in line.l1],
+            customdata=[number(pixels) for pixels in line.pixels],
+            mode="lines" if limit and len(line.distances) > 1 else "lines+markers",
+            name=escape(line.method),
+            line={"color": color, "dash": dash, "width": 2.4 if line.leads and color != GREY else 1.3},
+            marker={"symbol": symbol, "size": 9 if line.leads else 5},
+            opacity=1 if line.leads or limit else 0.45,
+            hovertemplate=f"<b>{escape(line.method)}</b><br>%{{x}} px from the edge: %{{y:.2f}} × {THOUSANDTHS}"
+            "<br>%{customdata} pixels<extra></extra>",
+        )
+    furthest = max(distance for line in lines for distance in line.distances)
+    chart.update_layout(height=400)
+    chart.update_xaxes(
+        title="distance to the nearest measured pixel (px)",
+        range=[0.7, furthest + 0.3],
+        tick0=1,
+        dtick=math.ceil(furthest / 8),
+        showgrid=False,
+    )
+    chart.update_yaxes(title=f"L1 ({THOUSANDTHS}), {LOWER}", rangemode="tozero", nticks=7)
+    return chart
+
+
+def caption(lines: Sequence[Line], kind: str) -> str:
+    """Say what the lines of one kind of gap show."""
+    best = next((line for line in lines if line.kind != "limit"), lines[0])
+    near, far = best.l1[0], best.l1[-1]
+    if len(best.l1) == 1:
+        change = f"{best.method} errs by {error(near)}; no pixel lies deeper"
+    else:
+        change = (
+            f"{best.method} errs by {error(near)} beside the edge and by {error(far)} {best.distances[-1]} pixels "
+            f"from it, where {number(best.pixels[-1])} pixels were scored"
+        )
+    floor = " Dotted: the noise floor, below which no method can come." * any(line.kind == "limit" for line in lines)
+    return f"Error in {kind} gaps by the distance to the nearest measured pixel: {change}.{floor}"
+
+
+def html(distances: Sequence[DistanceScore], scores: Sequence[MethodScore], prefix: str = "") -> str:
+    """Draw both kinds of gap; nothing without any."""
+    drawn: list[tuple[str, str]] = []
+    marks: dict[str, Look] = {}
+    for kind in ("horizontal", "vertical"):
+        lines = rows(distances, scores, kind)
+        if lines:
+            chart = draw(figure(lines), f"{prefix}distance-{kind}", caption(lines, kind))
+            drawn.append((f"{kind.capitalize()} gaps", chart))
+            marks |= {line.method: line.look for line in lines if line.leads or line.kind == "limit"}
+    if not drawn:
+        return ""
+    return "\n".join(["<h3>How far from the edge of a gap</h3>", key(list(marks.items())), side_by_side(drawn)])

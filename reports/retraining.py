@@ -1,0 +1,100 @@
+"""Learning curves of the winners, trained again at full length with several seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import plotly.graph_objects as go
+
+from reports.drawing import LOWER, THOUSANDTHS, Look, axis, color, draw, error, key, networks, title
+from reports.markup import escape, known
+from search.records import RetrainEpoch, Trial
+
+DASHES = ("solid", "dash", "dot", "dashdot")
+"""Of the best trial of a network, the next, and so on."""
+
+
+class Curve(NamedTuple):
+    """One training."""
+
+    network: str
+    trial: int
+    seed: int
+    place: int
+    """Of its trial among the retrained ones of its network, from 0, best first."""
+    epochs: list[int]
+    val_gap_l1: list[float]
+
+
+def rows(epochs: Iterable[RetrainEpoch], winners: Sequence[Trial]) -> list[Curve]:
+    """Gather the epochs of each training, by network, trial and seed; trials in the order of `winners`."""
+    found = {winner.trial: winner for winner in winners}
+    order = [winner.trial for winner in winners]
+    trainings: dict[tuple[int, int], dict[int, float]] = {}
+    for epoch in epochs:
+        if known(epoch.val_gap_l1) and epoch.val_gap_l1 > 0:
+            trainings.setdefault((epoch.trial, epoch.seed), {})[epoch.epoch] = epoch.val_gap_l1
+    order += sorted({trial for trial, _ in trainings} - set(order))
+
+    def network(trial: int) -> str:
+        return found[trial].network if trial in found else ""
+
+    ranked = networks(map(network, order))
+    places = {trial: [t for t in order if network(t) == network(trial)].index(trial) for trial in order}
+    curves = []
+    for (trial, seed), values in trainings.items():
+        steps = sorted(values)
+        curves.append(Curve(network(trial), trial, seed, places[trial], steps, [values[step] for step in steps]))
+    return sorted(curves, key=lambda c: (ranked.index(c.network), c.place, c.seed))
+
+
+def figure(curves: Sequence[Curve]) -> go.Figure:
+    """Draw validation gap L1 against epoch: networks by colour, their trials by dashes, seeds alike."""
+    chart = go.Figure()
+    for curve in reversed(curves):
+        name = escape(title(curve.network))
+        chart.add_scatter(
+            x=curve.epochs,
+            y=[float(f"{value * 1e3:.5g}") for value in curve.val_gap_l1],
+            mode="lines" if len(curve.epochs) > 1 else "markers",
+            name=name,
+            line={
+                "color": color(curve.network),
+                "width": 2.2 if curve.place == 0 else 1.4,
+                "dash": DASHES[min(curve.place, len(DASHES) - 1)],
+            },
+            opacity=0.9 if curve.place == 0 else 0.7,
+            text=f"<b>{name}</b>, trial {curve.trial}, seed {curve.seed}",
+            hovertemplate=f"%{{text}}<br>epoch %{{x}}: L1 %{{y:.3f}} × {THOUSANDTHS}<extra></extra>",
+        )
+    values = [value * 1e3 for curve in curves for value in curve.val_gap_l1]
+    last = max(curve.epochs[-1] for curve in curves)
+    chart.update_layout(height=400)
+    chart.update_xaxes(axis(0, last, log=False), title="epoch", showgrid=False)
+    chart.update_yaxes(axis(min(values), max(values)), title=f"validation gap L1 ({THOUSANDTHS}), {LOWER}")
+    return chart
+
+
+def caption(curves: Sequence[Curve]) -> str:
+    """Say what the curves show."""
+    ends = sorted((curve.val_gap_l1[-1], place) for place, curve in enumerate(curves))
+    best = curves[ends[0][1]]
+    trials = len({curve.trial for curve in curves})
+    what = "one trial" if trials == 1 else f"{trials} trials"
+    seeds = len({curve.seed for curve in curves})
+    lines = [f"Error on the validation frames while the winners are trained again: {what}"]
+    lines[0] += f", each with {seeds} seeds (lines that look alike)" if seeds > 1 else ""
+    if max(curve.place for curve in curves):
+        lines[0] += "; solid: the best trial of a network, dashed and dotted: the next ones"
+    lines.append(f"Lowest at its end: {title(best.network)}, trial {best.trial}, {error(best.val_gap_l1[-1])}")
+    return ". ".join(lines) + "."
+
+
+def html(curves: Sequence[Curve], prefix: str = "") -> str:
+    """Draw the curves; nothing without any."""
+    if not curves:
+        return ""
+    drawn = draw(figure(curves), f"{prefix}retraining", caption(curves))
+    marks = [(title(name), Look(color(name), "", "solid")) for name in networks(curve.network for curve in curves)]
+    return "\n".join(["<h3>Retraining, at full length</h3>", key(marks), drawn])
