@@ -54,8 +54,8 @@ def html(rows: Sequence[Category], name: str) -> str:
         lines = [[escape(m), *(_cell(by_name.get(name), m) for name in names)] for m in methods]
         groups.append((f"{kind.capitalize()} gaps", lines))
     caption = (
-        "L1 (10<sup>−3</sup>) by category of frame: the mean per frame, <strong>bold</strong>: lowest of its category."
-        f" A 95 % interval beneath it where there are at least {MIN_GROUPS} samples or series."
+        "L1 (10<sup>−3</sup>) by category of frame: the mean per frame, <strong>bold</strong>: lowest of its "
+        f"category. A 95 % interval beneath it where there are at least {MIN_GROUPS} samples or series."
     )
     return table(caption, ["method", *heads], groups, f"categories {name}")
 

@@ -1,8 +1,9 @@
-"""Paired tests on the test frames: each method against the best classical one, and against the next in the ranking."""
+"""Paired tests on the test frames: each method against the best classical one and the next in the ranking."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from reports.markup import DASH, Number, escape, known, number, table
@@ -55,7 +56,7 @@ def rows(ranked: Sequence[MethodScore], frames: Sequence[FrameScore]) -> list[Co
         scored = [score.method for score in ranked if known(getattr(score, f"{kind}_l1"))]
         classical = best_classical(ranked, kind)
         pairs = [(method, classical.method) for method in scored if classical and method != classical.method]
-        neighbours = list(zip(scored, scored[1:], strict=False))
+        neighbours = list(pairwise(scored))
         pairs += [pair for pair in neighbours if pair not in pairs and pair[::-1] not in pairs]
         errors = _errors(frames, kind)
         for method, rival in pairs:
@@ -117,11 +118,11 @@ def html(ranked: Sequence[MethodScore], comparisons: Sequence[Comparison], name:
     ]
     columns += [f"against the next in the ranking<small>{kind}</small>" for kind in kinds]
     lines = []
-    for score, following in zip(ranked, [*ranked[1:], None], strict=True):
+    for score, below in zip(ranked, [*(other.method for other in ranked[1:]), ""], strict=True):
         cells = [
             _cell(find(comparisons, kind, score.method, rival.method)) for kind in kinds if (rival := classical[kind])
         ]
-        cells += [_cell(following and find(comparisons, kind, score.method, following.method)) for kind in kinds]
+        cells += [_cell(find(comparisons, kind, score.method, below) if below else None) for kind in kinds]
         lines.append([escape(score.method), *cells])
     return table(_caption(comparisons), columns, [("", lines)], f"tests {name}")
 
@@ -147,9 +148,10 @@ def _caption(comparisons: Sequence[Comparison]) -> str:
 
 
 def _cell(comparison: Comparison | None) -> Number:
-    if comparison is None or comparison.difference.change is None:
+    change = comparison.difference.change if comparison else None
+    if comparison is None or change is None:
         return Number(DASH, None)
-    change, interval, *_ = comparison.difference
+    interval = comparison.difference.interval
     ends = f"[{_signed(interval.low)}, {_signed(interval.high)}]" if interval else ""
     p = f"p {_p(comparison.p)}" if comparison.p is not None else ""
     word = {"untested": "too few to test"}.get(comparison.verdict, comparison.verdict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 from reports.comparisons import KINDS, Comparison, told_apart
@@ -93,6 +94,10 @@ class Row:
     """L1 per frame, by kind of gap."""
 
 
+Pick = Callable[[Row], str]
+"""The cell of a column."""
+
+
 def rows(scores: Sequence[MethodScore]) -> list[Row]:
     """Rank methods by the product of their horizontal and vertical L1, limits last and unranked.
 
@@ -118,7 +123,7 @@ def judged(rows: Sequence[Row], frames: Sequence[FrameScore], comparisons: Seque
         of_method.setdefault(frame.method, []).append(frame)
     ranked = [row.score.method for row in rows if row.rank is not None]
     ties: dict[str, list[str]] = {}
-    for above, below in zip(ranked, ranked[1:], strict=False):
+    for above, below in pairwise(ranked):
         if told_apart(comparisons, above, below) is False:
             ties.setdefault(above, []).append(below)
             ties.setdefault(below, []).append(above)
@@ -170,13 +175,16 @@ def html(rows: Sequence[Row], name: str) -> str:
         rows: As `rows` and `judged` give them.
         name: Of the run; saved tables bear it.
     """
-    columns, picks = ["method", "rank"], [_method, _rank]
+    columns = ["method", "rank"]
+    picks: list[Pick] = [_method, _rank]
     for kind in KINDS:
         if any(known(getattr(row.score, f"{kind}_l1")) for row in rows):
             for label, note, pick in _error_columns(rows, kind):
                 columns.append(_head(label, note))
                 picks.append(pick)
-    errors = table(_caption(rows), columns, [("", [[pick(row) for pick in picks] for row in rows])], f"ranking {name}")
+    errors = table(
+        _caption(rows), columns, [("", [[pick(row) for pick in picks] for row in rows])], f"ranking {name}"
+    )
     shown = [m for m in COSTS if any(known(getattr(row.score, m.field)) for row in rows)]
     if not shown:
         return errors
@@ -184,9 +192,6 @@ def html(rows: Sequence[Row], name: str) -> str:
     lines = [[_method(row), _rank(row), *(_cell(row, measure) for measure in shown)] for row in rows]
     caption = "What the errors mean, and what the methods cost. <strong>Bold</strong>: best of the column."
     return errors + table(caption, heads, [("", lines)], f"costs {name}")
-
-
-Pick = Callable[[Row], str]
 
 
 def _error_columns(rows: Sequence[Row], kind: str) -> list[tuple[str, str, Pick]]:

@@ -43,7 +43,8 @@ def duration(seconds: float | None) -> Number:
 def section(anchor: str, heading: str, *parts: str) -> str:
     """Wrap parts in a section with a heading; `heading` is HTML."""
     body = "\n".join(parts)
-    return f'<section id="{anchor}" aria-labelledby="{anchor}-title">\n<h2 id="{anchor}-title">{heading}</h2>\n{body}\n</section>'
+    title = f"{anchor}-title"
+    return f'<section id="{anchor}" aria-labelledby="{title}">\n<h2 id="{title}">{heading}</h2>\n{body}\n</section>'
 
 
 def table(

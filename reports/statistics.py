@@ -47,8 +47,8 @@ class Difference(NamedTuple):
     """One method against another on the same frames."""
 
     change: float | None
-    """exp(mean over groups of the mean log ratio of errors) - 1: -0.02 where the first one's error is 2 % lower in the
-    typical group; None without a frame that both have."""
+    """exp(mean over groups of the mean log ratio of errors) - 1: -0.02 where the first one's error is 2 % lower in
+    the typical group; None without a frame that both have."""
     interval: Interval | None
     p: float | None
     """Two-sided, of the hypothesis that neither is better; None with fewer than two groups."""
@@ -62,7 +62,8 @@ def mean(values: Sequence[Value], groups: Sequence[str]) -> Mean:
     if not numbers.size:
         return Mean(None, None, 0, 0)
     counts = np.bincount(members).astype(np.float64)
-    interval = bootstrap(np.bincount(members, numbers), counts, positive=bool((numbers > 0).all()))
+    sums = np.bincount(members, numbers).astype(np.float64)
+    interval = bootstrap(sums, counts, positive=bool((numbers > 0).all()))
     return Mean(float(numbers.mean()), interval, numbers.size, counts.size)
 
 
@@ -132,10 +133,10 @@ def sign_flip(values: Floats) -> float:
 
 @lru_cache(maxsize=2)
 def _signs(count: int) -> Floats:
-    """Patterns of signs, the one that was measured first; of each pattern and its opposite, which say the same, one."""
+    """Patterns of signs, first the one that was measured; of opposite patterns, which say the same, only one."""
     if 2 ** (count - 1) <= FLIPS + 1:
         bits = np.arange(2 ** (count - 1))[:, None] >> np.arange(count)
-        return 1.0 - 2 * (bits & 1)
+        return np.where(bits & 1, -1.0, 1.0)
     signs = np.random.default_rng(0).choice((-1.0, 1.0), (FLIPS + 1, count))
     signs[0] = 1
     return signs
@@ -147,7 +148,7 @@ def smallest_p(groups: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p of several tests for their number (Holm 1979): below 0.05 for any true tie in 5 % of pages at most."""
+    """Correct p of several tests for their number (Holm 1979): chance brings one below 0.05 in 5 % of pages at most."""
     corrected = [1.0] * len(p_values)
     largest = 0.0
     for place, number in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
