@@ -199,9 +199,9 @@ def _error_columns(rows: Sequence[Row], kind: str) -> list[tuple[str, str, Pick]
     l1, cc = (measure for measure in ERRORS if measure.note == kind)
     columns: list[tuple[str, str, Pick]] = [(l1.label, kind, lambda row: _pooled(row, l1))]
     if any(getattr(row, f"{kind}_ratio") is not None for row in rows):
-        columns.append(("ratio", f"{kind}, to {REFERENCE}", lambda row: _ratio(getattr(row, f"{kind}_ratio"))))
+        columns.append(("ratio", kind, lambda row: _ratio(getattr(row, f"{kind}_ratio"))))
     if any(row.means and row.means[kind].value is not None for row in rows):
-        columns.append(("L1 per frame", f"{kind}, 95 % interval", lambda row: interval(row.means[kind])))
+        columns.append(("L1 per frame", kind, lambda row: interval(row.means[kind])))
     if any(known(getattr(row.score, cc.field)) for row in rows):
         columns.append((cc.label, kind, lambda row: _cell(row, cc)))
     return columns
@@ -209,18 +209,16 @@ def _error_columns(rows: Sequence[Row], kind: str) -> list[tuple[str, str, Pick]
 
 def _caption(rows: Sequence[Row]) -> str:
     groups = max((mean.groups for row in rows for mean in row.means.values()), default=0)
-    few = (
-        f" There are {groups} samples or series: too few groups for intervals, which take {MIN_GROUPS}."
-        if 0 < groups < MIN_GROUPS
-        else ""
-    )
     seeds = max((row.score.seeds or 1 for row in rows if row.score.kind == "network"), default=1)
-    spread = f" ±: standard deviation over {seeds} trainings with other seeds." if seeds > 1 else ""
-    ties = " “=”: the tests below do not tell a method from its neighbour." if any(row.ties for row in rows) else ""
-    return (
-        "Ranking. All methods on the same test pixels, best first; <strong>bold</strong>: best of the column."
-        f"{spread}{ties}{few}"
-    )
+    sentences = [
+        "Ranking. All methods on the same test pixels, best first; <strong>bold</strong>: best of the column.",
+        f"±: standard deviation over {seeds} trainings with other seeds." if seeds > 1 else "",
+        f"Ratio: how many times smaller the L1 is than that of the {REFERENCE} fill.",
+        "Beneath L1 per frame: its 95 % interval." if groups >= MIN_GROUPS else "",
+        f"There are {groups} samples or series: too few groups for intervals." if 0 < groups < MIN_GROUPS else "",
+        "“=”: the tests below do not tell a method from its neighbour." if any(row.ties for row in rows) else "",
+    ]
+    return " ".join(filter(None, sentences))
 
 
 def _head(label: str, note: str) -> str:
@@ -236,7 +234,7 @@ def _rank(row: Row) -> Number:
     if row.rank is None:
         return Number(DASH, None)
     ties = f"<span class='hidden'> (ties with {escape(' and '.join(row.ties))})</span>" if row.ties else ""
-    return Number(f"{row.rank}{' =' if row.ties else ''}{ties}", row.rank)
+    return Number(f"{row.rank} <span class='equal'>{'=' if row.ties else ''}</span>{ties}", row.rank)
 
 
 def _cell(row: Row, measure: Measure) -> Number:

@@ -43,8 +43,7 @@ def duration(seconds: float | None) -> Number:
 def section(anchor: str, heading: str, *parts: str) -> str:
     """Wrap parts in a section with a heading; `heading` is HTML."""
     body = "\n".join(parts)
-    title = f"{anchor}-title"
-    return f'<section id="{anchor}" aria-labelledby="{title}">\n<h2 id="{title}">{heading}</h2>\n{body}\n</section>'
+    return f'<section id="{anchor}">\n<h2>{heading}</h2>\n{body}\n</section>'
 
 
 def table(

@@ -43,7 +43,10 @@ def rows(runs: Sequence[Run], names: Sequence[str]) -> list[Data]:
 
 
 def _data(runs: Sequence[Run], names: Sequence[str], places: list[int]) -> Data:
-    title = str(runs[places[0]].info.data.get("title", "detector frames"))
+    first = runs[places[0]]
+    known = first.info.data
+    fingerprint = str(known.get("fingerprint", "unknown")).rpartition(":")[2][:8]
+    title = f"{known.get('title', 'detector frames')}, data {fingerprint}, split by seed {first.info.seed}"
     scores: dict[str, MethodScore] = {}
     frames: list[FrameScore] = []
     for place in places:

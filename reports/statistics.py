@@ -148,7 +148,7 @@ def smallest_p(groups: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p of several tests for their number (Holm 1979): chance brings one below 0.05 in 5 % of pages at most."""
+    """Correct p of several tests for their number (Holm 1979): chance brings one below 0.05 in 5 % of cases."""
     corrected = [1.0] * len(p_values)
     largest = 0.0
     for place, number in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):

@@ -157,6 +157,7 @@ def _draw(sentence: str, basis: list[str], tiles: list[str], simulated: bool) ->
     if simulated:
         basis = [*basis, "All frames are simulated; on measured frames the figures will differ."]
     grid = f'<div class="tiles">{"".join(tiles)}</div>' if tiles else ""
+    sentence = sentence[:1].upper() + sentence[1:]
     return f'<p class="headline">{escape(sentence)}</p>\n<p class="basis">{" ".join(basis)}</p>\n{grid}'
 
 

@@ -110,6 +110,7 @@ def frame_scores(scores: list[MethodScore], groups: int = 12, per_group: int = 2
     """L1 of every frame: frames spread over a decade, methods keep their ratio but for 3 %."""
     random = np.random.default_rng(3)
     bright = np.exp(random.normal(0, 0.5, groups * per_group))
+    bright /= bright.mean()
     found = []
     for score in scores:
         for k, factor in enumerate(bright * np.exp(random.normal(0, 0.03, bright.size))):
