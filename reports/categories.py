@@ -41,7 +41,7 @@ def _mean(frames: Sequence[FrameScore], kind: str) -> Mean:
     return mean([getattr(frame, f"{kind}_l1") for frame in frames], [frame.group for frame in frames])
 
 
-def html(rows: Sequence[Category], name: str) -> str:
+def html(rows: Sequence[Category]) -> str:
     """Draw one table, categories as columns; nothing where all frames are of one category."""
     names = list(dict.fromkeys(row.name for row in rows))
     if len(names) < 2:
@@ -57,7 +57,7 @@ def html(rows: Sequence[Category], name: str) -> str:
         "L1 (10<sup>−3</sup>) by category of frame: the mean per frame, <strong>bold</strong>: lowest of its "
         f"category. A 95 % interval beneath it where there are at least {MIN_GROUPS} samples or series."
     )
-    return table(caption, ["method", *heads], groups, f"categories {name}")
+    return table(caption, ["method", *heads], groups, "categories")
 
 
 def _size(name: str, rows: Sequence[Category]) -> str:

@@ -104,7 +104,7 @@ def told_apart(comparisons: Sequence[Comparison], method: str, rival: str) -> bo
     return bool(verdicts & {"better", "worse"})
 
 
-def html(ranked: Sequence[MethodScore], comparisons: Sequence[Comparison], name: str) -> str:
+def html(ranked: Sequence[MethodScore], comparisons: Sequence[Comparison]) -> str:
     """Draw the tests, methods as rows; nothing where there is no pair with a frame in common."""
     if not any(comparison.difference.frames for comparison in comparisons):
         return ""
@@ -124,7 +124,7 @@ def html(ranked: Sequence[MethodScore], comparisons: Sequence[Comparison], name:
         ]
         cells += [_cell(find(comparisons, kind, score.method, below) if below else None) for kind in kinds]
         lines.append([escape(score.method), *cells])
-    return table(_caption(comparisons), columns, [("", lines)], f"tests {name}")
+    return table(_caption(comparisons), columns, [("", lines)], "tests")
 
 
 def _caption(comparisons: Sequence[Comparison]) -> str:

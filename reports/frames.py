@@ -46,7 +46,7 @@ def rows(ranked: Sequence[MethodScore], frames: Sequence[FrameScore]) -> list[Ro
     return found
 
 
-def html(rows: Sequence[Row], ranked: Sequence[MethodScore], name: str) -> str:
+def html(rows: Sequence[Row], ranked: Sequence[MethodScore]) -> str:
     """Draw the frames, one group for each kind of gap; nothing without any."""
     if not rows:
         return ""
@@ -62,7 +62,7 @@ def html(rows: Sequence[Row], ranked: Sequence[MethodScore], name: str) -> str:
         "L1 in 10<sup>−3</sup>; a difference below zero: the network’s is lower."
     )
     columns = ["frame", "category", "place", "L1, network", "L1, classical", "difference"]
-    return table(caption, columns, groups, f"frames {name}")
+    return table(caption, columns, groups, "frames")
 
 
 def _cells(row: Row) -> list[str]:

@@ -168,13 +168,8 @@ def _with_ratios(row: Row, reference: MethodScore | None) -> Row:
     return replace(row, horizontal_ratio=ratio("horizontal_l1"), vertical_ratio=ratio("vertical_l1"))
 
 
-def html(rows: Sequence[Row], name: str) -> str:
-    """Draw the ranking in two tables, methods as rows: their errors; what these mean, and what they cost.
-
-    Args:
-        rows: As `rows` and `judged` give them.
-        name: Of the run; saved tables bear it.
-    """
+def html(rows: Sequence[Row]) -> str:
+    """Draw the ranking in two tables, methods as rows: their errors; what these mean, and what they cost."""
     columns = ["method", "rank"]
     picks: list[Pick] = [_method, _rank]
     for kind in KINDS:
@@ -182,16 +177,14 @@ def html(rows: Sequence[Row], name: str) -> str:
             for label, note, pick in _error_columns(rows, kind):
                 columns.append(_head(label, note))
                 picks.append(pick)
-    errors = table(
-        _caption(rows), columns, [("", [[pick(row) for pick in picks] for row in rows])], f"ranking {name}"
-    )
+    errors = table(_caption(rows), columns, [("", [[pick(row) for pick in picks] for row in rows])], "ranking")
     shown = [m for m in COSTS if any(known(getattr(row.score, m.field)) for row in rows)]
     if not shown:
         return errors
     heads = ["method", "rank", *(_head(m.label, m.note) for m in shown)]
     lines = [[_method(row), _rank(row), *(_cell(row, measure) for measure in shown)] for row in rows]
     caption = "What the errors mean, and what the methods cost. <strong>Bold</strong>: best of the column."
-    return errors + table(caption, heads, [("", lines)], f"costs {name}")
+    return errors + table(caption, heads, [("", lines)], "costs")
 
 
 def _error_columns(rows: Sequence[Row], kind: str) -> list[tuple[str, str, Pick]]:

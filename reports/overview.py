@@ -78,9 +78,9 @@ def sections(runs: Sequence[Run], names: Sequence[str]) -> list[tuple[str, str, 
     for number_, data in enumerate(shared, 1):
         anchor = f"same-frames-{number_}"
         heading = "Ranking on the same test frames" + (f": {escape(data.title)}" if len(shared) > 1 else "")
-        tests = comparisons.html(data.ranking.methods, data.ranking.comparisons, anchor)
+        tests = comparisons.html(data.ranking.methods, data.ranking.comparisons)
         tested = f"<h3>Paired tests</h3>\n{tests}" if tests else ""
-        parts.append((anchor, heading, leaderboard.html(data.ranking.rows, anchor) + tested))
+        parts.append((anchor, heading, leaderboard.html(data.ranking.rows) + tested))
     return parts
 
 

@@ -92,7 +92,7 @@ def _sections(run: Run, prefix: str) -> list[Section]:
     parts = (
         ("summary", "Summary", _summary(run, ranking)),
         ("comparison", "Ranking", _comparison(run, ranking, prefix)),
-        ("tests", "Paired tests", comparisons.html(ranking.methods, ranking.comparisons, run.info.name)),
+        ("tests", "Paired tests", comparisons.html(ranking.methods, ranking.comparisons)),
         ("frames", "Frame by frame", _frames(run, ranking)),
         ("gallery", "Gallery", _gallery(run, ranking)),
         ("trials", "Trials", _trials(run, prefix)),
@@ -110,7 +110,7 @@ def _summary(run: Run, ranking: Ranking) -> str:
 
 
 def _comparison(run: Run, ranking: Ranking, prefix: str) -> str:
-    return leaderboard.html(ranking.rows, run.info.name) + _bars(ranking, prefix) if ranking.rows else ""
+    return leaderboard.html(ranking.rows) + _bars(ranking, prefix) if ranking.rows else ""
 
 
 def _bars(ranking: Ranking, prefix: str) -> str:
@@ -127,8 +127,8 @@ def _bars(ranking: Ranking, prefix: str) -> str:
 
 def _frames(run: Run, ranking: Ranking) -> str:
     names = [score.method for score in ranking.methods]
-    by_category = categories.html(categories.rows(names, run.frame_scores), run.info.name)
-    by_name = frames.html(frames.rows(ranking.methods, run.frame_scores), ranking.methods, run.info.name)
+    by_category = categories.html(categories.rows(names, run.frame_scores))
+    by_name = frames.html(frames.rows(ranking.methods, run.frame_scores), ranking.methods)
     parts = (("By category", by_category), ("By name", by_name))
     return "\n".join(f"<h3>{heading}</h3>\n{body}" for heading, body in parts if body)
 

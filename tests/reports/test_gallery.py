@@ -22,7 +22,16 @@ def pictures() -> Gallery:
     truth[ROW, 5] = np.nan
     filled[ROW : ROW + 4] = 0.4
     filled[ROW, 1:3] = 0.4 + np.array([0.15, 0.3])
-    return Gallery(["a"], ["rings"], ["far", "near"], seen[None], truth[None], np.stack([filled, truth])[None])
+    return Gallery(
+        ["a"],
+        ["rings"],
+        ["best"],
+        ["far", "near"],
+        np.zeros((1, 4), int),
+        seen[None],
+        truth[None],
+        np.stack([filled, truth])[None],
+    )
 
 
 def decode(uri: str) -> np.ndarray:
