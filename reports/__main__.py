@@ -1,4 +1,4 @@
-"""`python -m reports RUN`: write the HTML leaderboard of a run folder."""
+"""`python -m reports RUN [RUN...]`: write the HTML leaderboard of one run, or one that compares several."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ from scattering.errors import InputError
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write the page, print its path; 2 when the folder cannot be used."""
+    """Write the page, print its path; 2 when a folder cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m reports", description=__doc__)
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder, runs/<name>")
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run folder, runs/<name>")
+    parser.add_argument(
+        "-o",
+        type=Path,
+        metavar="FILE",
+        help="the page to write (RUN/report/index.html; of several runs report.html beside the first)",
+    )
+    options = parser.parse_args(argv)
     try:
-        print(write(parser.parse_args(argv).run))
+        print(write(*options.runs, path=options.o))
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

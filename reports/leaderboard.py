@@ -1,65 +1,79 @@
-"""The comparison of methods on the test set, in the shape of the paper's Table 1."""
+"""The ranking of the methods on the test set, with the measures of the paper's Table 1 and what they cost."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import NamedTuple
 
-import plotly.graph_objects as go
-
-from reports.markup import DASH, duration, escape, known, number, table
-from search.records import MethodScore
+from reports.comparisons import KINDS, Comparison, told_apart
+from reports.markup import DASH, Number, escape, known, number, percent, table
+from reports.statistics import MIN_GROUPS, Mean, mean
+from search.records import FrameScore, MethodScore
 
 REFERENCE = "biharmonic"
-COLORS = {"network": "#e07b00", "classical": "#8a919c"}
+LEARNED = ("network", "ensemble")
 
 
 class Measure(NamedTuple):
-    """One line of the comparison: a field of `MethodScore` and how it is written."""
+    """One column: a field of `MethodScore` and how it is written."""
 
-    group: str
     field: str
     label: str
-    write: Callable[[float | None], str]
+    note: str
+    write: Callable[[float | None], Number]
     better: Callable[[list[float]], float] | None
     """min or max; None for what is a cost to know, not a score."""
 
 
-def _thousandths(value: float | None) -> str:
+def _thousandths(value: float | None) -> Number:
     return number(value, 4, 1e3)
 
 
-def _percent(value: float | None) -> str:
-    return DASH if not known(value) else number(value, 0, 100) + " %"
-
-
-def _four(value: float | None) -> str:
+def _four(value: float | None) -> Number:
     return number(value, 4)
 
 
-def _two(value: float | None) -> str:
+def _two(value: float | None) -> Number:
     return number(value, 2)
 
 
-def _one(value: float | None) -> str:
+def _one(value: float | None) -> Number:
     return number(value, 1)
 
 
-MEASURES = (
-    Measure("Horizontal gaps", "horizontal_l1", "L1 (10<sup>−3</sup>), lower is better", _thousandths, min),
-    Measure("Horizontal gaps", "horizontal_cc", "CC, higher is better", _four, max),
-    Measure("Vertical gaps", "vertical_l1", "L1 (10<sup>−3</sup>), lower is better", _thousandths, min),
-    Measure("Vertical gaps", "vertical_cc", "CC, higher is better", _four, max),
-    Measure("Recovered, of what the noise allows", "horizontal_recovered", "horizontal gaps", _percent, max),
-    Measure("Recovered, of what the noise allows", "vertical_recovered", "vertical gaps", _percent, max),
-    Measure("L1 in counts", "horizontal_l1_counts", "horizontal gaps", _two, min),
-    Measure("L1 in counts", "vertical_l1_counts", "vertical gaps", _two, min),
-    Measure("Cost", "parameters", "parameters", number, None),
-    Measure("Cost", "train_seconds", "training time", duration, None),
-    Measure("Cost", "ms_per_frame", "ms per frame", _one, min),
+def _tenths(value: float | None) -> Number:
+    return percent(value, 1)
+
+
+def hours(seconds: float | None) -> Number:
+    """Write device-seconds as device-hours, two digits of them however few."""
+    if seconds is None or not known(seconds):
+        return Number(DASH, None)
+    value = seconds / 3600
+    return number(value, 2 if value >= 0.1 or value == 0 else 3)
+
+
+L1 = "L1 (10<sup>−3</sup>)"
+ERRORS = (
+    Measure("horizontal_l1", L1, "horizontal", _thousandths, min),
+    Measure("horizontal_cc", "CC", "horizontal", _four, max),
+    Measure("vertical_l1", L1, "vertical", _thousandths, min),
+    Measure("vertical_cc", "CC", "vertical", _four, max),
 )
+COSTS = (
+    Measure("horizontal_recovered", "recovered", "horizontal", percent, max),
+    Measure("vertical_recovered", "recovered", "vertical", percent, max),
+    Measure("iq_error", "I(q) error", "horizontal", _tenths, min),
+    Measure("horizontal_l1_counts", "L1 in counts", "horizontal", _two, min),
+    Measure("vertical_l1_counts", "L1 in counts", "vertical", _two, min),
+    Measure("parameters", "parameters", "", number, None),
+    Measure("train_seconds", "training", "device-hours", hours, None),
+    Measure("ms_per_frame", "ms per frame", "", _one, min),
+)
+MEASURES = ERRORS + COSTS
 
 
 @dataclass(frozen=True)
@@ -74,6 +88,14 @@ class Row:
     horizontal_ratio: float | None = None
     """L1 of the biharmonic fill / L1 of this method."""
     vertical_ratio: float | None = None
+    ties: tuple[str, ...] = ()
+    """Neighbours in the ranking that no test tells it apart from."""
+    means: Mapping[str, Mean] = field(default_factory=dict)
+    """L1 per frame, by kind of gap."""
+
+
+Pick = Callable[[Row], str]
+"""The cell of a column."""
 
 
 def rows(scores: Sequence[MethodScore]) -> list[Row]:
@@ -94,6 +116,31 @@ def rows(scores: Sequence[MethodScore]) -> list[Row]:
     return [_with_ratios(row, reference) for row in ranked + limits]
 
 
+def judged(rows: Sequence[Row], frames: Sequence[FrameScore], comparisons: Sequence[Comparison]) -> list[Row]:
+    """Add to each row its mean per frame, and the neighbours that it ties with."""
+    of_method: dict[str, list[FrameScore]] = {}
+    for frame in frames:
+        of_method.setdefault(frame.method, []).append(frame)
+    ranked = [row.score.method for row in rows if row.rank is not None]
+    ties: dict[str, list[str]] = {}
+    for above, below in pairwise(ranked):
+        if told_apart(comparisons, above, below) is False:
+            ties.setdefault(above, []).append(below)
+            ties.setdefault(below, []).append(above)
+    return [
+        replace(
+            row,
+            ties=tuple(ties.get(row.score.method, [])),
+            means={kind: _mean(of_method.get(row.score.method, []), kind) for kind in KINDS},
+        )
+        for row in rows
+    ]
+
+
+def _mean(frames: Sequence[FrameScore], kind: str) -> Mean:
+    return mean([getattr(frame, f"{kind}_l1") for frame in frames], [frame.group for frame in frames])
+
+
 def _key(method: MethodScore, kinds: list[str]) -> float:
     values = [getattr(method, kind) for kind in kinds]
     return math.prod(values) if values and all(map(known, values)) else math.inf
@@ -101,7 +148,7 @@ def _key(method: MethodScore, kinds: list[str]) -> float:
 
 def _best(methods: list[MethodScore]) -> dict[str, str]:
     """The best value of each field, as printed; none where all print the same."""
-    best = {}
+    best: dict[str, str] = {}
     for measure in MEASURES:
         values = [value for method in methods if known(value := getattr(method, measure.field))]
         if measure.better and len({measure.write(value) for value in values}) > 1:
@@ -121,76 +168,109 @@ def _with_ratios(row: Row, reference: MethodScore | None) -> Row:
     return replace(row, horizontal_ratio=ratio("horizontal_l1"), vertical_ratio=ratio("vertical_l1"))
 
 
-def html(rows: list[Row]) -> str:
-    """Draw the comparison: methods are columns, best first, a limit apart at the right."""
-    columns = ["<span class='hidden'>measure</span>", *map(_heading, rows)]
-    shown = [m for m in MEASURES if any(known(getattr(row.score, m.field)) for row in rows)]
-    groups = [
-        (group, [[m.label, *(_cell(row, m) for row in rows)] for m in shown if m.group == group])
-        for group in dict.fromkeys(measure.group for measure in shown)
+def html(rows: Sequence[Row]) -> str:
+    """Draw the ranking in two tables, methods as rows: their errors; what these mean, and what they cost."""
+    columns = ["method", "rank"]
+    picks: list[Pick] = [_method, _rank]
+    for kind in KINDS:
+        if any(known(getattr(row.score, f"{kind}_l1")) for row in rows):
+            for label, note, pick in _error_columns(rows, kind):
+                columns.append(_head(label, note))
+                picks.append(pick)
+    errors = table(_caption(rows), columns, [("", [[pick(row) for pick in picks] for row in rows])], "ranking")
+    shown = [m for m in COSTS if any(known(getattr(row.score, m.field)) for row in rows)]
+    if not shown:
+        return errors
+    heads = ["method", "rank", *(_head(m.label, m.note) for m in shown)]
+    lines = [[_method(row), _rank(row), *(_cell(row, measure) for measure in shown)] for row in rows]
+    caption = "What the errors mean, and what the methods cost. <strong>Bold</strong>: best of the column."
+    return errors + table(caption, heads, [("", lines)], "costs")
+
+
+def _error_columns(rows: Sequence[Row], kind: str) -> list[tuple[str, str, Pick]]:
+    """Head, note and cell of each column on one kind of gap."""
+    l1, cc = (measure for measure in ERRORS if measure.note == kind)
+    columns: list[tuple[str, str, Pick]] = [(l1.label, kind, lambda row: _pooled(row, l1))]
+    if any(getattr(row, f"{kind}_ratio") is not None for row in rows):
+        columns.append(("ratio", kind, lambda row: _ratio(getattr(row, f"{kind}_ratio"))))
+    if any(row.means and row.means[kind].value is not None for row in rows):
+        columns.append(("L1 per frame", kind, lambda row: interval(row.means[kind])))
+    if any(known(getattr(row.score, cc.field)) for row in rows):
+        columns.append((cc.label, kind, lambda row: _cell(row, cc)))
+    return columns
+
+
+def _caption(rows: Sequence[Row]) -> str:
+    groups = max((mean.groups for row in rows for mean in row.means.values()), default=0)
+    seeds = max((row.score.seeds or 1 for row in rows if row.score.kind == "network"), default=1)
+    sentences = [
+        "Ranking. All methods on the same test pixels, best first; <strong>bold</strong>: best of the column.",
+        f"±: standard deviation over {seeds} trainings with other seeds." if seeds > 1 else "",
+        f"Ratio: how many times smaller the L1 is than that of the {REFERENCE} fill.",
+        "Beneath L1 per frame: its 95 % interval." if groups >= MIN_GROUPS else "",
+        f"There are {groups} samples or series: too few groups for intervals." if 0 < groups < MIN_GROUPS else "",
+        "“=”: the tests below do not tell a method from its neighbour." if any(row.ties for row in rows) else "",
     ]
-    caption = (
-        "All methods on the same test pixels, best first. <strong>Bold</strong>: best of the line. "
-        f"The factor under an L1 says how many times smaller it is than that of the {REFERENCE} fill."
-    )
-    limits = sum(row.rank is None for row in rows)
-    return table(caption, columns, groups, "comparison apart" if limits else "comparison")
+    return " ".join(filter(None, sentences))
 
 
-def _heading(row: Row) -> str:
-    kind = "limit, not ranked" if row.rank is None else f"{row.score.kind}, rank {row.rank}"
-    return f"{escape(row.score.method)}<small>{escape(kind)}</small>"
+def _head(label: str, note: str) -> str:
+    return f"{label}<small>{note}</small>" if note else label
 
 
-def _cell(row: Row, measure: Measure) -> str:
-    text = measure.write(getattr(row.score, measure.field))
-    if measure.field in row.best:
-        text = f"<strong>{text}</strong><span class='hidden'> (best)</span>"
-    ratios = {"horizontal_l1": row.horizontal_ratio, "vertical_l1": row.vertical_ratio}
-    ratio = ratios.get(measure.field)
-    return text if ratio is None else f"{text}<small>{ratio:.2f}×</small>"
+def _method(row: Row) -> str:
+    kind = "limit, not ranked" if row.rank is None else row.score.kind
+    return f"{escape(row.score.method)} <small>{escape(kind)}</small>"
 
 
-def figure(rows: list[Row], kind: str) -> go.Figure:
-    """Draw the L1 of each method on one kind of gap (horizontal or vertical), the limit as a line."""
-    drawn = [row.score for row in reversed(rows) if known(getattr(row.score, f"{kind}_l1"))]
-    methods = [score for score in drawn if score.kind != "limit"]
-    values = [getattr(score, f"{kind}_l1") * 1e3 for score in methods]
-    chart = go.Figure(
-        go.Bar(
-            x=values,
-            y=[escape(score.method) for score in methods],
-            orientation="h",
-            text=[f"{value:.2f}" for value in values],
-            textposition="outside",
-            cliponaxis=False,
-            marker_color=[COLORS.get(score.kind, COLORS["classical"]) for score in methods],
-            hovertemplate="%{y}: %{x:.4f}<extra></extra>",
-        )
-    )
-    for score in drawn:
-        if score.kind == "limit":
-            value = getattr(score, f"{kind}_l1") * 1e3
-            label = {"annotation_text": escape(score.method), "annotation_position": "top"}
-            chart.add_vline(value, line_dash="dot", line_color=COLORS["classical"], **label)
-    chart.update_layout(template="none", height=90 + 38 * len(methods), bargap=0.35, showlegend=False)
-    chart.update_xaxes(title="L1 (10<sup>−3</sup>), lower is better", range=[0, 1.18 * max(values, default=1)])
-    chart.update_yaxes(type="category", automargin=True, ticksuffix=" ", showgrid=False)
-    return chart
+def _rank(row: Row) -> Number:
+    if row.rank is None:
+        return Number(DASH, None)
+    ties = f"<span class='hidden'> (ties with {escape(' and '.join(row.ties))})</span>" if row.ties else ""
+    return Number(f"{row.rank} <span class='equal'>{'=' if row.ties else ''}</span>{ties}", row.rank)
 
 
-def text(rows: list[Row]) -> str:
-    """Write the comparison for a terminal: one method a line, at most 100 columns, `*` marks the best."""
+def _cell(row: Row, measure: Measure) -> Number:
+    cell = measure.write(getattr(row.score, measure.field))
+    if measure.field not in row.best:
+        return cell
+    return Number(f"<strong>{cell}</strong><span class='hidden'> (best)</span>", cell.value, cell.unit)
+
+
+def _pooled(row: Row, measure: Measure) -> Number:
+    cell = _cell(row, measure)
+    sd = getattr(row.score, f"{measure.field}_sd")
+    if not known(sd):
+        return Number(cell, cell.value, sd=None)
+    return Number(f"{cell}<small>± {number(sd, 4, 1e3)}</small>", cell.value, sd=sd * 1e3)
+
+
+def _ratio(value: float | None) -> Number:
+    return Number(DASH, None) if value is None else Number(f"{value:.2f}×", value)
+
+
+def interval(mean: Mean) -> Number:
+    """Write a mean L1 and its interval, in thousandths."""
+    cell = number(mean.value, 3, 1e3)
+    low, high = mean.interval or (None, None)
+    ends = f"<small>{number(low, 2, 1e3)} to {number(high, 2, 1e3)}</small>" if mean.interval else ""
+    return Number(cell + ends, cell.value, low=low and 1e3 * low, high=high and 1e3 * high)
+
+
+def text(rows: Sequence[Row]) -> str:
+    """Write the ranking for a terminal: one method a line, at most 100 columns, `*` marks the best."""
     fields = ("horizontal_l1", "horizontal_cc", "vertical_l1", "vertical_cc", "parameters", "ms_per_frame")
     measures = [m for m in MEASURES if m.field in fields]
     lines = [
-        f"{'':24}{'horizontal gaps':>24}{'vertical gaps':>24}{'parameters':>14}{'ms/frame':>12}",
-        f"{'':24}" + f"{'L1 (1e-3)':>14}{'CC':>10}" * 2,
+        f"{'':28}{'horizontal gaps':>22}{'vertical gaps':>22}{'parameters':>14}{'ms/frame':>12}",
+        f"{'':28}" + f"{'L1 (1e-3)':>12}{'CC':>10}" * 2,
     ]
     for row in rows:
+        place = "" if row.rank is None else f"{row.rank}{'=' if row.ties else ''}"
         name = "".join(c if c.isprintable() else "?" for c in row.score.method)
         cells = [m.write(getattr(row.score, m.field)) + " *"[m.field in row.best] for m in measures]
         lines.append(
-            f"{name[:23]:24}" + "".join(f"{c:>{w}}" for c, w in zip(cells, (14, 10, 14, 10, 14, 12), strict=True))
+            f"{place:>3} {name[:23]:24}"
+            + "".join(f"{c:>{w}}" for c, w in zip(cells, (12, 10, 12, 10, 14, 12), strict=True))
         )
     return "\n".join(line.rstrip() for line in lines) + "\n"

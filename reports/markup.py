@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
-import html
-import math
 from collections.abc import Iterable, Sequence
 
-DASH = "–"
+import plotly.graph_objects as go
+
+from reports.cells import DASH, Number, escape, known, places, plain
+from reports.downloads import links
+
+__all__ = ["DASH", "Number", "duration", "escape", "known", "number", "pairs", "percent", "plot", "section", "table"]
+
 THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
 
 
-def escape(value: object) -> str:
-    """Make text from a run folder safe to stand in HTML, between tags or in an attribute."""
-    return html.escape(str(value))
-
-
-def known(value: float | None) -> bool:
-    """Tell whether a measure has a value: neither None nor NaN."""
-    return value is not None and not math.isnan(value)
-
-
-def number(value: float | None, digits: int = 0, scale: float = 1.0) -> str:
+def number(value: float | None, digits: int = 0, scale: float = 1.0) -> Number:
     """Write `value * scale` with grouped thousands; an en dash stands for a value that is not known."""
-    if value is None or math.isnan(value):
-        return DASH
-    return f"{value * scale:,.{digits}f}".replace(",", THIN_SPACE).replace("-", "−")
+    if value is None or not known(value):
+        return Number(DASH, None)
+    return Number(f"{value * scale:,.{digits}f}".replace(",", THIN_SPACE).replace("-", "−"), value * scale)
 
 
-def duration(seconds: float | None) -> str:
+def percent(value: float | None, digits: int = 0) -> Number:
+    """Write a share in percent."""
+    if value is None or not known(value):
+        return Number(DASH, None)
+    return Number(f"{number(value, digits, 100)} %", 100 * value, "%")
+
+
+def duration(seconds: float | None) -> Number:
     """Write a time in its two largest units."""
-    if seconds is None or math.isnan(seconds):
-        return DASH
+    if seconds is None or not known(seconds):
+        return Number(DASH, None)
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return Number(f"{seconds:.1f} s", seconds, "s")
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+        return Number(f"{minutes} min {rest:02d} s", seconds, "s")
+    return Number(f"{minutes // 60} h {minutes % 60:02d} min", seconds, "s")
 
 
 def section(anchor: str, heading: str, *parts: str) -> str:
@@ -51,26 +52,57 @@ def table(
     groups: Iterable[tuple[str, Sequence[Sequence[str]]]],
     css: str = "",
 ) -> str:
-    """Draw a table that scrolls inside its own box; the first cell of a row is its header.
+    """Draw a table that scrolls inside its own box, sorts by its heads and can be saved.
 
     Args:
-        caption: HTML above the table.
-        columns: HTML of the column headers; the first stands over the row headers.
-        groups: A heading ("" for none) and the rows under it; all cells are HTML.
-        css: Class of the table.
+        caption: HTML above the table; its first sentence names it.
+        columns: HTML of the heads; the first stands over the row headers.
+        groups: A heading ("" for none) and the rows under it; all cells are HTML, and those that are a `Number` sort
+            by it. The first cell of a row is its header. Rows sort within their group.
+        css: Classes of the table; the first names the saved files.
     """
-    head = "".join(f'<th scope="col">{column}</th>' for column in columns)
-    bodies = "\n".join(_body(heading, lines, len(columns)) for heading, lines in groups)
+    listed = list(groups)
+    rows = [row for _, lines in listed for row in lines]
+    head = "".join(_head(column, [row[place] for row in rows]) for place, column in enumerate(columns))
+    bodies = "\n".join(_body(heading, lines, len(columns)) for heading, lines in listed)
+    title = escape(plain(caption).partition(".")[0])
     return (
-        f'<div class="scroll" tabindex="0"><table class="{css}">\n'
-        f"<caption><span>{caption}</span></caption>\n<thead><tr>{head}</tr></thead>\n{bodies}\n</table></div>"
+        f'<div class="scroll" role="group" aria-label="{title}" tabindex="0"><table class="{css}">\n'
+        f"<caption><span>{caption}</span></caption>\n<thead><tr>{head}</tr></thead>\n{bodies}\n</table></div>\n"
+        + links(css.partition(" ")[0] or "table", caption, columns, listed)
     )
 
 
-def pairs(caption: str, items: Iterable[tuple[str, str]]) -> str:
-    """Draw names and values (HTML) as a table of two columns."""
-    lines = "\n".join(f'<tr><th scope="row">{name}</th><td>{value}</td></tr>' for name, value in items)
-    return f'<table class="pairs">\n<caption><span>{caption}</span></caption>\n<tbody>{lines}</tbody>\n</table>'
+def pairs(heading: str, items: Iterable[tuple[str, str]]) -> str:
+    """Draw names and values (HTML) under a heading."""
+    lines = "\n".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in items)
+    return f'<div><h3>{heading}</h3>\n<dl class="pairs">\n{lines}\n</dl></div>'
+
+
+def plot(chart: go.Figure, name: str, says: str) -> str:
+    """Draw a figure of plotly in the colours of the page.
+
+    Args:
+        chart: What to draw.
+        name: Unique on the page.
+        says: What is seen, in words, for those who do not see it.
+    """
+    chart.update_layout(
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "system-ui, sans-serif", "size": 13, "color": "#767d87"},
+        margin={"l": 60, "r": 16, "t": 36, "b": 52},
+    )
+    axis = {"fixedrange": True, "gridcolor": "rgba(128,134,144,0.25)", "zeroline": False, "title_font_size": 13}
+    chart.update_xaxes(axis).update_yaxes(axis)
+    config = {"responsive": True, "displayModeBar": False}
+    drawn = chart.to_html(config, include_plotlyjs=False, full_html=False, div_id=name)
+    return f'<div class="plot" role="img" aria-label="{escape(says)}">{drawn}</div>'
+
+
+def _head(column: str, cells: Sequence[str]) -> str:
+    order = ",".join("" if place is None else str(place) for place in places(cells))
+    return f'<th scope="col"><button type="button" data-places="{order}">{column}</button></th>'
 
 
 def _body(heading: str, lines: Sequence[Sequence[str]], width: int) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.markup import escape, number, pairs, table
-from search.records import Evaluation, RunInfo
+from reports.leaderboard import Row
+from reports.markup import escape, known, number, pairs, table
+from reports.statistics import MIN_GROUPS
+from search.records import Evaluation, Member, RunInfo
 
 TERMS = (
     (
@@ -46,6 +48,45 @@ TERMS = (
         "100 % is as good as the noise allows.",
     ),
     (
+        "Samples, series",
+        "groups of frames that resemble each other, so that a group counts as one piece of evidence: its frames are "
+        "drawn together for intervals, and a test sees one number of it.",
+    ),
+    (
+        "95 % interval",
+        "where the mean error on other samples of the same kind would lie: the ends come from drawing the groups "
+        "of the test set anew, with replacement, some thousand times (the bootstrap). With fewer than "
+        f"{MIN_GROUPS} groups there is none.",
+    ),
+    (
+        "Paired test",
+        "two methods on the same frames. If neither were better, the sign of their difference in a group would be "
+        "chance; p is how often random signs give a mean difference (of the logarithm of L1) as large as the one "
+        "that was measured. Many tests find something by chance, so p is corrected for their number (Holm). Above "
+        "0.05 it is a tie.",
+    ),
+    (
+        "I(q) error",
+        "how far off the azimuthal average over the pixels of the gaps is, as a share of it: the mean over the bins "
+        "in q and over test frames. Only where the beam centre is known.",
+    ),
+    (
+        "Ratio",
+        "L1 of the biharmonic fill divided by that of the method: 1.5 means an error 1.5 times smaller. It is what "
+        "compares between data sets.",
+    ),
+    (
+        "Seeds",
+        "a network is trained several times from other random weights; its row is the mean of these trainings, "
+        "± their standard deviation.",
+    ),
+    ("Ensemble", "the mean of the fills of several trained networks, chosen by the validation frames."),
+    (
+        "Device-hours",
+        "time of training times the number of GPUs (a machine without one counts as one device); of an ensemble, of "
+        "all its members together.",
+    ),
+    (
         "Test frames",
         "frames of samples or series that no trial and no choice of winner has used; they are read once, "
         "after the winner was retrained.",
@@ -58,10 +99,31 @@ TERMS = (
 )
 
 
-def measured(test: Evaluation | None) -> str:
-    """Define the terms of the page and describe the test set."""
-    terms = "".join(f"<dt>{term}</dt><dd>{meaning}</dd>" for term, meaning in TERMS)
-    return f'<dl class="terms">{terms}</dl>' + (_test_table(test) if test else "")
+def measured(test: Evaluation | None, members: Sequence[Member], rows: Sequence[Row]) -> str:
+    """Define the terms of the page, describe the test set and say what was not measured."""
+    absent = [] if any(known(row.score.iq_error) for row in rows) else ["I(q) error"]
+    absent += [] if any(row.score.kind == "ensemble" for row in rows) else ["Ensemble"]
+    absent += [] if any((row.score.seeds or 1) > 1 for row in rows if row.score.kind == "network") else ["Seeds"]
+    terms = "".join(f"<dt>{term}</dt><dd>{meaning}</dd>" for term, meaning in TERMS if term not in absent)
+    parts = [f'<dl class="terms">{terms}</dl>']
+    if test:
+        parts += [_notes(test), _test_table(test)]
+    if members:
+        parts.append(_ensemble(members))
+    return "\n".join(part for part in parts if part)
+
+
+def _notes(test: Evaluation) -> str:
+    return "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in test.notes) + "</ul>" if test.notes else ""
+
+
+def _ensemble(members: Sequence[Member]) -> str:
+    lines = [
+        [escape(member.network), number(member.trial), number(member.seed), number(member.val_gap_l1, 4, 1e3)]
+        for member in members
+    ]
+    heads = ["network", "trial", "seed", "validation gap L1 (10<sup>−3</sup>)"]
+    return table("The models of the ensemble. Chosen by their validation frames.", heads, [("", lines)], "ensemble")
 
 
 def _test_table(test: Evaluation) -> str:
@@ -74,9 +136,9 @@ def _test_table(test: Evaluation) -> str:
             number(test.vertical_floor_l1, 4, 1e3),
         ],
     ]
-    caption = f"The test set: {number(test.frames)} frames of {number(test.groups)} samples or series."
+    caption = f"The test set. {number(test.frames)} frames of {number(test.groups)} samples or series."
     shown = [line for line in lines if line[1:] != ["–", "–"]]
-    heads = ["<span class='hidden'>quantity</span>", "horizontal gaps", "vertical gaps"]
+    heads = ["quantity", "horizontal gaps", "vertical gaps"]
     return table(caption, heads, [("", shown)], "test-set")
 
 

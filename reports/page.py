@@ -1,129 +1,197 @@
-"""Everything that a run has so far, as one HTML file that needs no network."""
+"""Everything that one or many runs have so far, as one HTML file that needs no network."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import NamedTuple
 
-import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from reports import gallery, leaderboard, method, summary, sweep
-from reports.markup import escape, known, section
-from scattering.errors import InputError, one_line
-from search.records import (
-    Epoch,
-    Evaluation,
-    FrameScore,
-    Gallery,
-    MethodScore,
-    RunInfo,
-    Trial,
-    read_gallery,
-    read_json,
-    read_lines,
-    read_table,
-    trials_so_far,
-    write_text,
-)
+from reports import bars, categories, comparisons, frames, gallery, leaderboard, method, overview, summary, sweep
+from reports.folder import Run, read
+from reports.markup import escape, plot, section
+from reports.ranking import Ranking, rank
+from search.records import write_text
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 """The browser itself refuses any request that the page might make."""
 
-PAPER = """
-const figures = document.getElementsByClassName("plotly-graph-div");
-const resize = change => { for (const figure of figures) Plotly.relayout(figure, change); };
-addEventListener("beforeprint", () => resize({width: 640}));
-addEventListener("afterprint", () => resize({width: null, autosize: true}));
-"""
-"""Draws the figures as wide as a sheet of paper while the page is printed: plotly sizes them for the screen."""
+
+class Section(NamedTuple):
+    """One part of the page, with a line in its table of contents."""
+
+    anchor: str
+    heading: str
+    """HTML."""
+    body: str
+    """HTML; an empty section is left out."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a run folder holds; a part that does not exist yet is empty or None."""
+def write(*folders: Path, path: Path | None = None) -> Path:
+    """Write the page of run folders and return its path.
 
-    info: RunInfo
-    progress: list[Epoch]
-    trials: list[Trial]
-    winners: list[Trial]
-    retraining: list[Epoch]
-    test: Evaluation | None
-    frame_scores: list[FrameScore]
-    scores: list[MethodScore]
-    gallery: Gallery | None
-    written: datetime
-    """When a file of it was last written, UTC."""
-
-
-def read(run: Path) -> Run:
-    """Read a run folder.
+    Without a path, that is `report/index.html` in the folder of a single run, and `report.html` beside the first of
+    several.
 
     Raises:
-        InputError: If it is no run folder, or a file in it cannot be read.
+        InputError: If one is no run folder, or a file in it cannot be read.
     """
-    if not (run / "run.json").is_file():
-        raise InputError(
-            f"a run folder holds run.json, {run} does not; give a folder that a search made, runs/<name>"
-        )
-    test, pictures = run / "evaluation.json", run / "gallery.npz"
-    try:
-        return Run(
-            info=read_json(run / "run.json", RunInfo),
-            progress=read_lines(run / "progress.jsonl"),
-            trials=trials_so_far(run),
-            winners=read_table(run / "winners.csv", Trial),
-            retraining=read_lines(run / "retraining.jsonl"),
-            test=read_json(test, Evaluation) if test.exists() else None,
-            frame_scores=read_table(run / "scores.csv", FrameScore),
-            scores=read_table(run / "leaderboard.csv", MethodScore),
-            gallery=read_gallery(pictures) if pictures.exists() else None,
-            written=datetime.fromtimestamp(max(p.stat().st_mtime for p in run.iterdir() if p.is_file()), UTC),
-        )
-    except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
-        raise InputError(
-            f"a run folder holds only what the search wrote, {run} does not ({one_line(error)}); run it anew"
-        ) from error
-
-
-def write(run: Path) -> Path:
-    """Write `report/index.html` of a run folder and return its path.
-
-    Raises:
-        InputError: If it is no run folder, or a file in it cannot be read.
-    """
-    path = run / "report" / "index.html"
-    write_text(path, html(read(run)))
+    if path is None:
+        path = folders[0] / "report" / "index.html" if len(folders) == 1 else folders[0].parent / "report.html"
+    write_text(path, html(*map(read, folders)))
     return path
 
 
-def html(run: Run) -> str:
-    """Build the page: the same run gives the same bytes."""
-    ranked = leaderboard.rows(run.scores)
+def html(*runs: Run) -> str:
+    """Build the page: the same runs give the same bytes."""
+    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+    if len(runs) == 1:
+        (run,) = runs
+        badges = _badges(run)
+        sections = _sections(run, "")
+        head = _header(
+            "gapsearch leaderboard",
+            f"{escape(run.info.name)}{_badge(badges)}",
+            f"Which method best fills the gaps between detector modules: {_data(run)}",
+        )
+        body = _contents(sections, "Contents") + _drawn(sections)
+        return _document(run.info.name, badges, style + _pictures(run, ""), head, body)
+    names = overview.names(runs)
+    prefixes = [f"run-{number}-" for number, _ in enumerate(runs, 1)]
+    shared = overview.sections(runs, names)
+    compared = [Section(*part) for part in shared]
+    anchors = [Section(prefix[:-1], escape(name), "run") for prefix, name in zip(prefixes, names, strict=True)]
+    articles = [_article(*entry) for entry in zip(runs, names, prefixes, strict=True)]
+    simulated = {run.simulated for run in runs}
+    badges = ["simulated frames" if simulated == {True} else "simulated and measured frames"] * (True in simulated)
+    title = f"{len(runs)} runs compared"
+    head = _header(
+        "gapsearch leaderboard",
+        f"{title}{_badge(badges)}",
+        "Which method best fills the gaps between detector modules",
+    )
+    style += "".join(_pictures(run, prefix) for run, prefix in zip(runs, prefixes, strict=True))
+    body = _contents([*compared, *anchors], "Contents") + _drawn(compared) + "\n".join(articles)
+    return _document(title, badges, style, head, body)
+
+
+def _article(run: Run, name: str, prefix: str) -> str:
+    """Draw one run of several."""
+    sections = _sections(run, prefix)
+    heading = f'<h1 id="{prefix}title">{escape(name)}{_badge(_badges(run))}</h1>'
+    return (
+        f'<article id="{prefix[:-1]}" class="run" aria-labelledby="{prefix}title">\n{heading}\n<p>{_data(run)}</p>\n'
+        f"{_contents(sections, f'Contents of {name}')}{_drawn(sections)}\n</article>"
+    )
+
+
+def _sections(run: Run, prefix: str) -> list[Section]:
+    """All sections of a run, in the order of the page; ids begin with the prefix."""
+    ranking = rank(run.scores, run.frame_scores)
+    parts = (
+        ("summary", "Summary", _summary(run, ranking)),
+        ("comparison", "Ranking", _comparison(run, ranking, prefix)),
+        ("tests", "Paired tests", comparisons.html(ranking.methods, ranking.comparisons)),
+        ("frames", "Frame by frame", _frames(run, ranking)),
+        ("gallery", "Gallery", _gallery(run, ranking)),
+        ("trials", "Trials", _trials(run, prefix)),
+        ("measured", "How it was measured", method.measured(run.test, run.members, ranking.rows)),
+        ("provenance", "Provenance", method.provenance(run.info)),
+    )
+    return [Section(prefix + anchor, heading, body) for anchor, heading, body in parts if body]
+
+
+def _summary(run: Run, ranking: Ranking) -> str:
+    if not ranking.rows:
+        return summary.unfinished(run.trials, run.winners, run.retraining, run.written, run.simulated)
+    found = summary.duels(ranking.rows, run.frame_scores, ranking.comparisons)
+    return summary.html(ranking.rows, found, run.test, run.trials, run.simulated)
+
+
+def _comparison(run: Run, ranking: Ranking, prefix: str) -> str:
+    return leaderboard.html(ranking.rows) + _bars(ranking, prefix) if ranking.rows else ""
+
+
+def _bars(ranking: Ranking, prefix: str) -> str:
+    """Draw the L1 of all methods on each kind of gap that is scored."""
+    drawn = []
+    for kind in comparisons.KINDS:
+        scores = bars.rows(ranking.rows, kind)
+        if scores:
+            chart = plot(bars.figure(scores, kind), f"{prefix}l1-{kind}", bars.caption(scores, kind))
+            drawn.append(f"<div><h3>{kind.capitalize()} gaps</h3>{chart}</div>")
+    key = '<p class="key">Orange: networks. Red: the ensemble. Grey: classical methods. Dotted: the noise floor.</p>'
+    return f'<div class="charts">{"".join(drawn)}</div>{key}' if drawn else ""
+
+
+def _frames(run: Run, ranking: Ranking) -> str:
+    names = [score.method for score in ranking.methods]
+    by_category = categories.html(categories.rows(names, run.frame_scores))
+    by_name = frames.html(frames.rows(ranking.methods, run.frame_scores), ranking.methods)
+    parts = (("By category", by_category), ("By name", by_name))
+    return "\n".join(f"<h3>{heading}</h3>\n{body}" for heading, body in parts if body)
+
+
+def _gallery(run: Run, ranking: Ranking) -> str:
+    if run.gallery is None:
+        return ""
+    shown = gallery.rows(run.gallery, [row.score.method for row in ranking.rows])
+    intro = (
+        "<p>Test frames, filled by each method. All pictures of a frame share one intensity scale; all difference "
+        f"pictures of the page share one scale that ends at {gallery.CAP}. Close-ups lie where the hidden truth "
+        "varies most.</p>"
+    )
+    return "\n".join([intro, *(gallery.html(frame, index) for index, frame in enumerate(shown))])
+
+
+def _trials(run: Run, prefix: str) -> str:
     trials = sweep.rows(run.trials, run.winners)
-    frames = gallery.rows(run.gallery, [row.score.method for row in ranked]) if run.gallery else []
-    simulated = bool(run.info.data.get("simulated"))
-    found = summary.duels(ranked, run.frame_scores)
-    sections = [
-        summary.html(ranked, found, run.test, run.trials, simulated)
-        if ranked
-        else summary.unfinished(run.trials, run.winners, run.retraining, run.written, simulated),
-        *_comparison(ranked),
-        *_gallery(frames),
-        *_search(run, trials),
-        section("measured", "How it was measured", method.measured(run.test)),
-        section("provenance", "Provenance", method.provenance(run.info)),
-    ]
-    css = Path(__file__).with_name("page.css").read_text(encoding="utf-8") + gallery.style(frames)
-    badges = ["simulated frames"] * simulated + ["not finished"] * (not ranked)
-    return _document(run.info, badges, css, "\n".join(sections))
+    parts = [sweep.html(trials)] if trials else []
+    for heading, epochs, name, by_network in (
+        ("Learning curves", run.progress, "learning-curves", False),
+        ("Retraining, at full length", run.retraining, "retraining", True),
+    ):
+        curves = sweep.curves(epochs, trials)
+        if curves:
+            chart = plot(sweep.figure(curves, by_network=by_network), prefix + name, f"{heading}: L1 by epoch.")
+            parts += [f"<h3>{heading}</h3>", chart]
+    return "\n".join(parts)
 
 
-def _document(info: RunInfo, badges: list[str], css: str, body: str) -> str:
-    name, data = escape(info.name), escape(info.data.get("title", "detector frames"))
-    badge = "".join(f' <span class="badge">{text}</span>' for text in badges)
+def _pictures(run: Run, prefix: str) -> str:
+    """CSS of the gallery, of one run alone."""
+    css = gallery.style(gallery.rows(run.gallery)) if run.gallery else ""
+    return f"#{prefix[:-1]} {{ {css} }}\n" if prefix and css else css
+
+
+def _badges(run: Run) -> list[str]:
+    return ["simulated frames"] * run.simulated + ["not finished"] * (not run.scores)
+
+
+def _badge(texts: Sequence[str]) -> str:
+    return "".join(f' <span class="badge">{text}</span>' for text in texts)
+
+
+def _data(run: Run) -> str:
+    return escape(run.info.data.get("title", "detector frames"))
+
+
+def _contents(sections: Sequence[Section], label: str) -> str:
+    links = "".join(f'<li><a href="#{part.anchor}">{part.heading}</a></li>' for part in sections)
+    return f'<nav class="contents" aria-label="{escape(label)}"><ul>{links}</ul></nav>\n'
+
+
+def _drawn(sections: Sequence[Section]) -> str:
+    return "\n".join(section(*part) for part in sections)
+
+
+def _header(product: str, title: str, subtitle: str) -> str:
+    return f'<p class="product">{product}</p>\n<h1>{title}</h1>\n<p>{subtitle}</p>'
+
+
+def _document(title: str, badges: Sequence[str], style: str, header: str, body: str) -> str:
+    script = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -131,73 +199,22 @@ def _document(info: RunInfo, badges: list[str], css: str, body: str) -> str:
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{name}{f" ({', '.join(badges)})" if badges else ""} · gapsearch</title>
+<title>{escape(title)}{f" ({', '.join(badges)})" if badges else ""} · gapsearch</title>
 <style>
-{css}
+{style}
 </style>
 <script>{get_plotlyjs()}</script>
 </head>
 <body>
+<a class="skip" href="#main">Skip to the content</a>
 <header>
-<p class="product">gapsearch leaderboard</p>
-<h1>{name}{badge}</h1>
-<p>Which method best fills the gaps between detector modules: {data}</p>
+{header}
 </header>
-<main>
+<main id="main" tabindex="-1">
 {body}
 </main>
-<script>{PAPER}</script>
+<script>
+{script}</script>
 </body>
 </html>
 """
-
-
-def _comparison(ranked: list[leaderboard.Row]) -> list[str]:
-    if not ranked:
-        return []
-    kinds = [k for k in ("horizontal", "vertical") if any(known(getattr(r.score, f"{k}_l1")) for r in ranked)]
-    charts = "".join(
-        f"<div><h3>{kind.capitalize()} gaps</h3>{_plot(leaderboard.figure(ranked, kind), f'l1-{kind}')}</div>"
-        for kind in kinds
-    )
-    key = '<p class="key">Orange: networks. Grey: classical methods. Dotted: the noise floor, where it is known.</p>'
-    return [section("comparison", "Comparison", leaderboard.html(ranked), key, f'<div class="charts">{charts}</div>')]
-
-
-def _gallery(frames: list[gallery.Frame]) -> list[str]:
-    if not frames:
-        return []
-    intro = (
-        "<p>Test frames, filled by each method. All pictures of a frame share one intensity scale; all difference "
-        f"pictures of the page share one scale that ends at {gallery.CAP}. Close-ups lie where the hidden truth "
-        "varies most.</p>"
-    )
-    drawn = [gallery.html(frame, index) for index, frame in enumerate(frames)]
-    return [section("gallery", "Gallery", intro, *drawn)]
-
-
-def _search(run: Run, trials: list[sweep.Row]) -> list[str]:
-    parts = [sweep.html(trials)] if trials else []
-    curves = sweep.curves(run.progress, trials)
-    if curves:
-        parts += ["<h3>Learning curves</h3>", _plot(sweep.figure(curves), "learning-curves")]
-    retrained = sweep.curves(run.retraining, trials)
-    if retrained:
-        parts += [
-            "<h3>Retraining, at full length</h3>",
-            _plot(sweep.figure(retrained, by_network=True), "retraining"),
-        ]
-    return [section("trials", "Trials", *parts)] if parts else []
-
-
-def _plot(chart: go.Figure, name: str) -> str:
-    chart.update_layout(
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 13, "color": "#767d87"},
-        margin={"l": 60, "r": 16, "t": 36, "b": 52},
-    )
-    axis = {"fixedrange": True, "gridcolor": "rgba(128,134,144,0.25)", "zeroline": False, "title_font_size": 13}
-    chart.update_xaxes(axis).update_yaxes(axis)
-    config = {"responsive": True, "displayModeBar": False}
-    return str(chart.to_html(config, include_plotlyjs=False, full_html=False, div_id=name))

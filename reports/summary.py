@@ -1,4 +1,4 @@
-"""What a reader learns in ten seconds: who won, by how much, on what."""
+"""What a reader learns in ten seconds: who won, by how much, on what, and whether that could be chance."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from reports.leaderboard import Row
-from reports.markup import escape, known, number
+from reports.comparisons import KINDS, Comparison, best_classical, find
+from reports.leaderboard import LEARNED, Row
+from reports.markup import escape, known, number, percent
 from search.records import Epoch, Evaluation, FrameScore, Trial
 
 
 class Duel(NamedTuple):
-    """The best network against the best classical method, on one kind of gap."""
+    """The best network (or ensemble) against the best classical method, on one kind of gap."""
 
     kind: str
     """horizontal or vertical"""
@@ -24,6 +25,7 @@ class Duel(NamedTuple):
     frames_won: int
     """Test frames on which the network's L1 is the lower one."""
     frames: int
+    test: Comparison | None
 
     @property
     def change(self) -> float:
@@ -31,24 +33,28 @@ class Duel(NamedTuple):
         return self.network_l1 / self.classical_l1 - 1 if self.classical_l1 > 0 else 0.0
 
     @property
-    def won(self) -> bool:
-        """Whether the network's error is the lower one."""
-        return self.network_l1 < self.classical_l1
+    def outcome(self) -> str:
+        """won, lost, tie, untested, or unclear where the test and the pooled L1 point to different sides."""
+        verdict = self.test.verdict if self.test else "untested"
+        sides = {("better", True): "won", ("worse", False): "lost"}
+        return verdict if verdict in ("tie", "untested") else sides.get((verdict, self.change < 0), "unclear")
 
 
-def duels(rows: Sequence[Row], frame_scores: Sequence[FrameScore]) -> list[Duel]:
+def duels(
+    rows: Sequence[Row], frame_scores: Sequence[FrameScore], comparisons: Sequence[Comparison] = ()
+) -> list[Duel]:
     """Pair the network that ranks first with the classical method that is best on each kind of gap."""
-    network = next((row.score for row in rows if row.score.kind == "network"), None)
+    network = next((row.score for row in rows if row.score.kind in LEARNED), None)
     pairs = []
-    for kind in ("horizontal", "vertical"):
+    for kind in KINDS:
         field = f"{kind}_l1"
-        rivals = [r.score for r in rows if r.score.kind == "classical" and known(getattr(r.score, field))]
-        if network is None or not rivals or not known(getattr(network, field)):
+        rival = best_classical([row.score for row in rows], kind)
+        if network is None or rival is None or not known(getattr(network, field)):
             continue
-        rival = min(rivals, key=lambda score: getattr(score, field))
         won, frames = _frames_won(frame_scores, network.method, rival.method, field)
         values = getattr(network, field), rival.method, getattr(rival, field)
-        pairs.append(Duel(kind, network.method, *values, won, frames))
+        test = find(comparisons, kind, network.method, rival.method)
+        pairs.append(Duel(kind, network.method, *values, won, frames, test))
     return pairs
 
 
@@ -62,24 +68,37 @@ def _frames_won(scores: Sequence[FrameScore], network: str, rival: str, field: s
 
 
 def headline(rows: Sequence[Row], found: Sequence[Duel]) -> str:
-    """Say in one plain sentence (no HTML) who won, also when that is not the network."""
+    """Say in one plain sentence (no HTML) who won, also when that is not the network, or nobody."""
     if not any(row.rank for row in rows):
         return "No method has been measured on the test frames yet."
     if not found:
         return f"{rows[0].score.method} ranks first; networks and classical methods cannot be compared yet."
+    network = found[0].network
     kinds = " and ".join(duel.kind for duel in found)
-    won = [duel for duel in found if duel.won]
-    if len(won) == len(found):
-        sizes = " and ".join(f"{_size(duel.change)} on {duel.kind} gaps" for duel in found)
-        return f"{found[0].network} fills the gaps best: its error is {sizes} than the best classical method’s."
-    if not won:
-        rivals = " and ".join(dict.fromkeys(duel.classical for duel in found))
-        return f"The network did not win: {rivals} did as well as {found[0].network} or better on {kinds} gaps."
-    lost = next(duel for duel in found if not duel.won)
-    return (
-        f"A split result: {won[0].network} is best on {won[0].kind} gaps ({_size(won[0].change)}), "
-        f"but {lost.classical} is on {lost.kind} gaps, where the network’s error is {_size(lost.change)}."
-    )
+    rivals = " and ".join(dict.fromkeys(duel.classical for duel in found))
+    sizes = " and ".join(f"{_size(duel.change)} on {duel.kind} gaps" for duel in found)
+    outcomes = {duel.outcome for duel in found}
+    if outcomes == {"won"}:
+        return f"{network} fills the gaps best: its error is {sizes} than the best classical method’s."
+    if outcomes == {"lost"}:
+        return f"The network did not win: the error of {network} is {sizes} than that of {rivals}."
+    if outcomes == {"tie"}:
+        return f"{network} ties with {rivals} on {kinds} gaps: chance could bring about the difference."
+    if outcomes == {"untested"}:
+        return (
+            f"The error of {network}, the best network, is {sizes} than the best classical method’s; "
+            "too few samples or series to tell that from chance."
+        )
+    return f"A split result: the error of {network} {', but '.join(map(_clause, found))}."
+
+
+def _clause(duel: Duel) -> str:
+    says = {
+        "tie": f"ties with that of {duel.classical}",
+        "unclear": f"is neither clearly lower nor clearly higher than that of {duel.classical}",
+        "untested": f"is {_size(duel.change)} than that of {duel.classical} (untested)",
+    }
+    return f"{says.get(duel.outcome, f'is {_size(duel.change)} than that of {duel.classical}')} on {duel.kind} gaps"
 
 
 def under_way(trials: Sequence[Trial], winners: Sequence[Trial], retraining: Sequence[Epoch]) -> str:
@@ -112,9 +131,8 @@ def unfinished(
         f"As it stood on {written:%Y-%m-%d at %H:%M} UTC. All figures so far are of validation frames, by which "
         "trials are compared: the test frames are measured once, at the end."
     ]
-    return _section(
-        under_way(trials, winners, retraining), basis, [*_best_tile(trials), *_trials_tile(trials)], simulated
-    )
+    tiles = [*_best_tile(trials), *_trials_tile(trials)]
+    return _draw(under_way(trials, winners, retraining), basis, tiles, simulated)
 
 
 def html(
@@ -122,22 +140,25 @@ def html(
 ) -> str:
     """Draw the summary: the sentence, what it rests on, and a tile for each number."""
     tiles = [*map(_tile, found), *_recovered_tile(rows), *_trials_tile(trials)]
-    basis = []
+    basis = [_neighbours(rows)] if any(row.ties for row in rows[:1]) else []
     if test and rows:
         groups = _counted(test.groups, "sample or series", "samples or series")
         frames = _counted(test.frames, "test frame")
         basis.append(f"Measured on {frames} from {groups} that the search never saw.")
-    return _section(headline(rows, found), basis, tiles, simulated)
+    return _draw(headline(rows, found), basis, tiles, simulated)
 
 
-def _section(sentence: str, basis: list[str], tiles: list[str], simulated: bool) -> str:
+def _neighbours(rows: Sequence[Row]) -> str:
+    first = rows[0]
+    return f"{escape(first.score.method)} ranks first and ties with {escape(' and '.join(first.ties))}."
+
+
+def _draw(sentence: str, basis: list[str], tiles: list[str], simulated: bool) -> str:
     if simulated:
         basis = [*basis, "All frames are simulated; on measured frames the figures will differ."]
     grid = f'<div class="tiles">{"".join(tiles)}</div>' if tiles else ""
-    return (
-        f'<section id="summary" aria-label="Summary">\n<p class="headline">{escape(sentence)}</p>\n'
-        f'<p class="basis">{" ".join(basis)}</p>\n{grid}\n</section>'
-    )
+    sentence = sentence[:1].upper() + sentence[1:]
+    return f'<p class="headline">{escape(sentence)}</p>\n<p class="basis">{" ".join(basis)}</p>\n{grid}'
 
 
 def _size(change: float) -> str:
@@ -151,21 +172,24 @@ def _counted(count: int, noun: str, plural: str = "") -> str:
 
 
 def _tile(duel: Duel) -> str:
-    sign = "−" if duel.won else "+"
-    percent = abs(duel.change) * 100
-    big = f"{sign}{percent:.0f} %" if percent >= 1 else f"{sign}{percent:.1f} %"
+    share = abs(duel.change)
+    change = f"{'−' if duel.change < 0 else '+'}{percent(share, 0 if share >= 0.01 else 1)}"
     frames = f"Lower on {duel.frames_won} of {_counted(duel.frames, 'frame')}." if duel.frames else ""
+    doubt = {"tie": "A tie.", "untested": "Not tested.", "unclear": "Not clear: higher on some, lower on others."}
     detail = (
-        f"L1 {number(duel.network_l1, 2, 1e3)} against {number(duel.classical_l1, 2, 1e3)} × 10<sup>−3</sup> "
+        f"{doubt.get(duel.outcome, '')} "
+        f"L1 {number(duel.network_l1, 2, 1e3)} against "
+        f"{number(duel.classical_l1, 2, 1e3)} × 10<sup>−3</sup> "
         f"({escape(duel.classical)}, the best classical method). {frames}"
     )
-    return _draw_tile(f"Error on {duel.kind} gaps", big, detail, "good" if duel.won else "bad")
+    css = {"won": "good", "lost": "bad"}.get(duel.outcome, "")
+    return _draw_tile(f"Error on {duel.kind} gaps", change, detail, css)
 
 
 def _recovered_tile(rows: Sequence[Row]) -> list[str]:
-    network = next((row.score for row in rows if row.score.kind == "network"), None)
+    network = next((row.score for row in rows if row.score.kind in LEARNED), None)
     values = [network.horizontal_recovered, network.vertical_recovered] if network else []
-    shares = [f"{value:.0%}".replace("%", " %") for value in values if value is not None and known(value)]
+    shares = [percent(value) for value in values if known(value)]
     if not shares:
         return []
     detail = "Of the step from the biharmonic fill down to the noise floor, horizontal then vertical gaps."
@@ -187,7 +211,7 @@ def _trials_tile(trials: Sequence[Trial]) -> list[str]:
     if not trials:
         return []
     words = {"running": "not over yet", "stopped": "stopped early"}
-    order = ("finished", "stopped", "interrupted", "failed")
+    order = ("finished", "stopped", "interrupted", "infeasible", "failed")
     counts = Counter(trial.state for trial in trials)
     states = [*(state for state in order if counts[state]), *(state for state in counts if state not in order)]
     detail = ", ".join(f"{counts[state]} {escape(words.get(state, state))}" for state in states)
@@ -195,4 +219,4 @@ def _trials_tile(trials: Sequence[Trial]) -> list[str]:
 
 
 def _draw_tile(label: str, big: str, detail: str, css: str = "") -> str:
-    return f'<div class="tile {css}"><h2>{label}</h2><p class="big">{big}</p><p>{detail}</p></div>'
+    return f'<div class="tile {css}"><h3>{label}</h3><p class="big">{big}</p><p>{detail}</p></div>'

@@ -1,28 +1,52 @@
-"""A synthetic run folder, written with the functions that a search writes with."""
+"""Synthetic run folders, written with the functions that a search writes with."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from search.records import (
+    DistanceScore,
     Epoch,
     Evaluation,
     FrameScore,
     Gallery,
+    Importance,
+    Latent,
+    Member,
     MethodScore,
+    RetrainEpoch,
     RunInfo,
     Trial,
     append_line,
-    write_gallery,
+    write_arrays,
     write_json,
     write_table,
 )
 
+NETWORKS = ("tunet", "msdnet", "autoencoder", "pconv")
+CATEGORIES = ("powder rings", "lamellar", "fibre", "GISAXS")
+METHODS = {
+    # kind, network, L1 against biharmonic's, parameters, device-seconds, ms per frame
+    "ensemble": ("ensemble", "", 0.62, 4_371_000, 9000.0, 410.0),
+    "TUNet": ("network", "tunet", 0.66, 2_140_097, 2400.0, 61.0),
+    "TUNet 2": ("network", "tunet", 0.661, 535_521, 1900.0, 34.0),
+    "MSDNet": ("network", "msdnet", 0.70, 45_652, 3100.0, 250.0),
+    "partial convolution": ("network", "pconv", 0.94, 901_000, 700.0, 41.0),
+    "autoencoder": ("network", "autoencoder", 0.97, 301_000, 500.0, 22.0),
+    "pyFAI, tuned": ("classical", "", 0.98, None, None, 310.0),
+    "biharmonic": ("classical", "", 1.0, None, None, 412.0),
+    "pyFAI": ("classical", "", 1.31, None, None, 230.0),
+    "linear": ("classical", "", 1.1, None, None, 3.1),
+    "noise floor": ("limit", "", 0.45, None, None, None),
+}
+"""TUNet and TUNet 2 are equally good; the other networks differ by more than their frames scatter."""
 
-def score(method: str, kind: str = "network", l1: float | None = 5e-3, **others: float | None) -> MethodScore:
+
+def score(method: str, kind: str = "network", l1: float | None = 5e-3, **others: object) -> MethodScore:
     """A row of the leaderboard; the vertical L1 is nine tenths of the horizontal one."""
-    values: dict[str, float | None] = {
+    values: dict[str, object] = {
         "horizontal_l1": l1,
         "horizontal_cc": 0.998,
         "vertical_l1": None if l1 is None else 0.9 * l1,
@@ -68,65 +92,135 @@ def gallery(methods: list[str], size: int, count: int) -> Gallery:
     gap = ~np.isfinite(seen)
     for place, _ in enumerate(methods):
         filled[:, place][gap] += random.normal(0, 0.03 / (1 + place), gap.sum())
-    names = [f"frame {k:03d}" for k in range(count)]
+    side = min(48, size // 2)
+    reasons = ["best", "better than three quarters", "median", "worse than three quarters", "worst"]
     return Gallery(
-        names, ["powder rings", "lamellar"] * (count // 2) + ["fibre"] * (count % 2), methods, seen, truth, filled
+        names=[f"frame {k:03d}" for k in range(count)],
+        categories=[CATEGORIES[k % len(CATEGORIES)] for k in range(count)],
+        reasons=[reasons[k % len(reasons)] for k in range(count)],
+        methods=methods,
+        crops=np.array([[size // 8, size // 8 + side, 4, 4 + side]] * count),
+        input=seen,
+        truth=truth,
+        filled=filled,
     )
 
 
-def write_run(folder: Path, name: str = "tunet-demo", size: int = 64, count: int = 2) -> Path:
-    """Write a run that has all its parts."""
+def frame_scores(scores: list[MethodScore], groups: int = 12, per_group: int = 2) -> list[FrameScore]:
+    """L1 of every frame: frames spread over a decade, methods keep their ratio but for 3 %."""
+    random = np.random.default_rng(3)
+    bright = np.exp(random.normal(0, 0.5, groups * per_group))
+    bright /= bright.mean()
+    found = []
+    for score in scores:
+        for k, factor in enumerate(bright * np.exp(random.normal(0, 0.03, bright.size))):
+            l1 = [None if v is None else float(v * factor) for v in (score.horizontal_l1, score.vertical_l1)]
+            category = CATEGORIES[(k // per_group) % 2 + 2 * (k < 8)]
+            iq = 0.02 * float(factor)
+            group = f"sample {k // per_group}"
+            found.append(FrameScore(score.method, f"frame {k:03d}", group, category, l1[0], 0.99, l1[1], 0.99, iq))
+    return found
+
+
+def write_run(
+    folder: Path,
+    name: str = "demo",
+    size: int = 64,
+    count: int = 5,
+    groups: int = 12,
+    seed: int = 7,
+    better: float = 1.0,
+) -> Path:
+    """Write a run that has all its parts; the L1 of its networks is `better` times the usual."""
     random = np.random.default_rng(0)
-    write_json(folder / "run.json", _info(name))
-    states = ["finished"] * 4 + ["stopped"] * 14 + ["interrupted", "failed"]
+    write_json(folder / "run.json", _info(name, seed))
+    states = ["finished"] * 4 + ["stopped"] * 12 + ["interrupted", "infeasible", "failed"]
     trials = []
-    for number, state in enumerate(states):
-        end = random.uniform(5.2e-3, 9e-3)
-        value = None
-        for epoch in range(1, {"finished": 16, "failed": 0}.get(state, 2 ** (1 + number % 3)) + 1):
+    for number in range(2 * len(states)):
+        state, network = states[number % len(states)], NETWORKS[number // len(states)]
+        end, value = random.uniform(5.2e-3, 9e-3), None
+        last = {"finished": 16, "failed": 0, "infeasible": 0}.get(state, 2 ** (1 + number % 3))
+        for epoch in range(1, last + 1):
             value = end * (1 + 2 * np.exp(-epoch / 4)) * random.uniform(0.98, 1.02)
             append_line(folder / "progress.jsonl", Epoch(number, epoch, 0.02, 0.02, value, 0.99, 1e-3, 9.0 * epoch))
-        error = "RuntimeError: out of memory" if state == "failed" else ""
-        trials.append(trial(number, state, value, error))
+        error = {"failed": "RuntimeError: out of memory", "infeasible": "takes 40 GB, 16 GB are free"}.get(state, "")
+        trials.append(replace(trial(number, state, value, error), network=network))
     write_table(folder / "trials.csv", trials)
-    write_table(folder / "winners.csv", [min(trials[:4], key=lambda t: t.val_gap_l1 or 1)])
-    write_json(folder / "evaluation.json", Evaluation(24, 8, 368_640, 92_160, 0.2496, 0.2394, 3.22e-3, 3.9e-3))
-    scores = [
-        score("tunet", l1=4.4746e-3, parameters=2_140_097, train_seconds=754.0, horizontal_recovered=0.63),
-        score(
-            "biharmonic", "classical", 6.6225e-3, horizontal_cc=0.9958, horizontal_recovered=0.0, ms_per_frame=412.0
-        ),
-        score("linear", "classical", 7.3e-3, horizontal_cc=0.995, horizontal_recovered=-0.2, ms_per_frame=3.1),
-        score("noise floor", "limit", 3.22e-3, horizontal_recovered=1.0, vertical_recovered=1.0, ms_per_frame=None),
-    ]
+    winners = [trials[0], trials[1], trials[len(states)]]
+    write_table(folder / "winners.csv", winners)
+    for winner in winners:
+        for own in (0, 1, 2):
+            for epoch in range(1, 7):
+                l1 = 9e-3 * random.uniform(0.9, 1.1) / epoch**0.3
+                line = RetrainEpoch(winner.trial, epoch, 0.02, 0.02, l1, 0.99, 1e-3, 9.0 * epoch, own, 1)
+                append_line(folder / "retraining.jsonl", line)
+    write_table(
+        folder / "importances.csv",
+        [Importance(n, p, share, 18) for n in NETWORKS[:2] for p, share in (("depth", 0.7), ("learning_rate", 0.3))],
+    )
+    frames = groups * 2
+    notes = ["The bins of pyFAI, tuned: 1024 in radius, 360 in azimuth, by 12 validation frames."]
+    test = Evaluation(frames, groups, 368_640, 92_160, 0.2496, 0.2394, 3.22e-3, 3.9e-3, notes)
+    write_json(folder / "evaluation.json", test)
+    write_table(folder / "ensemble.csv", [Member("tunet", 0, k, 5e-3 + 1e-5 * k) for k in range(3)])
+    scores = [_score(method, better) for method in METHODS]
     write_table(folder / "leaderboard.csv", scores)
-    frames = [
-        FrameScore(
-            s.method,
-            f"frame {k:03d}",
-            "a",
-            "powder rings",
-            s.horizontal_l1 * random.uniform(0.7, 1.3),
-            0.9,
-            s.vertical_l1,
-            0.9,
-        )
-        for s in scores[:3]
-        for k in range(24)
-        if s.horizontal_l1
-    ]
-    write_table(folder / "scores.csv", frames)
-    write_gallery(folder / "gallery.npz", gallery(["biharmonic", "linear", "tunet"], size, count))
+    write_table(folder / "scores.csv", frame_scores(scores, groups))
+    write_table(
+        folder / "distances.csv",
+        [
+            DistanceScore(m, kind, d, 1e-3 * d, 99)
+            for m in METHODS
+            for kind in ("horizontal", "vertical")
+            for d in (1, 2)
+        ],
+    )
+    shown = ["biharmonic", "linear", "TUNet"]
+    write_arrays(folder / "gallery.npz", gallery(shown, size, count))
+    write_arrays(folder / "failures.npz", gallery(shown, size, 2))
+    spaces = ["truth", "masked", "inpainted", "truth, another seed"]
+    write_arrays(
+        folder / "latent.npz",
+        Latent("TUNet", 10, 200, spaces, random.uniform(0.5, 1, (4, 23)), random.uniform(0, 1, (4, frames))),
+    )
     return folder
 
 
-def _info(name: str) -> RunInfo:
+def _score(method: str, better: float) -> MethodScore:
+    kind, network, share, parameters, seconds, ms = METHODS[method]
+    learned = kind in ("network", "ensemble")
+    l1 = 6.6225e-3 * share * (better if learned else 1)
+    recovered = (1 - l1 / 6.6225e-3) / (1 - 0.45)
+    seeds = 3 if learned else None
+    return score(
+        method,
+        kind,
+        l1,
+        horizontal_cc=1 - 0.6 * l1,
+        horizontal_recovered=recovered,
+        vertical_recovered=recovered,
+        horizontal_l1_counts=2500 * l1,
+        vertical_l1_counts=2300 * l1,
+        parameters=parameters,
+        train_seconds=seconds,
+        ms_per_frame=ms,
+        iq_error=4 * l1,
+        network=network,
+        task="residual" if network else "",
+        trial=0 if network else None,
+        seeds=seeds,
+        horizontal_l1_sd=4.1e-5 if kind == "network" else None,
+        vertical_l1_sd=3.1e-5 if kind == "network" else None,
+    )
+
+
+def _info(name: str, seed: int = 7) -> RunInfo:
     return RunInfo(
         name=name,
-        command="python -m search.run tunet --minutes 20 --seed 7",
+        command=f"python -m search.run tunet --minutes 20 --seed {seed}",
         network="tunet",
         preset="quick",
-        seed=7,
+        seed=seed,
         created="2026-05-04T12:30:00+00:00",
         settings={"minutes": 20, "trials": 20, "max_epochs": 16, "workers": 2, "task": "residual", "resume": False},
         data={
@@ -135,12 +229,21 @@ def _info(name: str) -> RunInfo:
             "detector": "Pilatus 2M",
             "frame_shape": [512, 512],
             "frames": 160,
-            "train": 112,
-            "val": 24,
-            "test": 24,
+            "train_frames": 112,
+            "validation_frames": 24,
+            "test_frames": 24,
+            "groups": 80,
             "fingerprint": "sha256:" + "0123456789abcdef" * 4,
         },
-        versions={"gapsearch": "0.1.0", "python": "3.11.9", "torch": "2.14.1", "ray": "2.60.0", "optuna": "5.0.0"},
+        versions={
+            "gapsearch": "0.1.0",
+            "python": "3.11.9",
+            "torch": "2.14.1",
+            "ray": "2.60.0",
+            "optuna": "5.0.0",
+            "commit": "0a1b2c3d4e5f",
+        },
+        rungs=[2, 4, 8],
         machine={"processor": "2 cores", "memory": "23 GiB", "accelerator": "none", "system": "Linux 6.1"},
     )
 
@@ -153,7 +256,7 @@ def run(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def make_run():
-    """`write_run`: folder -> a run that has all its parts, its name and picture size as asked."""
+    """`write_run`: folder -> a run that has all its parts, as asked."""
     return write_run
 
 

@@ -1,0 +1,77 @@
+"""The error of each method on each category of frame: what a method is good for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from reports.comparisons import KINDS
+from reports.leaderboard import interval
+from reports.markup import escape, known, number, table
+from reports.statistics import MIN_GROUPS, Mean, mean
+from search.records import FrameScore
+
+
+class Category(NamedTuple):
+    """One category of frame, on one kind of gap."""
+
+    name: str
+    kind: str
+    frames: int
+    groups: int
+    means: dict[str, Mean]
+    """L1 per frame of each method that has been measured on it."""
+
+
+def rows(methods: Sequence[str], frames: Sequence[FrameScore]) -> list[Category]:
+    """Average the L1 of each method, which come best first, over the frames of each category."""
+    found = []
+    for kind in KINDS:
+        scored = [frame for frame in frames if known(getattr(frame, f"{kind}_l1"))]
+        for name in sorted({frame.category for frame in scored}):
+            own = [frame for frame in scored if frame.category == name]
+            means = {method: _mean([f for f in own if f.method == method], kind) for method in methods}
+            means = {method: mean for method, mean in means.items() if mean.frames}
+            distinct = {(frame.frame, frame.group) for frame in own}
+            found.append(Category(name, kind, len(distinct), len({group for _, group in distinct}), means))
+    return found
+
+
+def _mean(frames: Sequence[FrameScore], kind: str) -> Mean:
+    return mean([getattr(frame, f"{kind}_l1") for frame in frames], [frame.group for frame in frames])
+
+
+def html(rows: Sequence[Category]) -> str:
+    """Draw one table, categories as columns; nothing where all frames are of one category."""
+    names = list(dict.fromkeys(row.name for row in rows))
+    if len(names) < 2:
+        return ""
+    methods = list(dict.fromkeys(method for row in rows for method in row.means))
+    heads = [f"{escape(name or 'none')}<small>{_size(name, rows)}</small>" for name in names]
+    groups = []
+    for kind in dict.fromkeys(row.kind for row in rows):
+        by_name = {row.name: row for row in rows if row.kind == kind}
+        lines = [[escape(m), *(_cell(by_name.get(name), m) for name in names)] for m in methods]
+        groups.append((f"{kind.capitalize()} gaps", lines))
+    caption = (
+        "L1 (10<sup>−3</sup>) by category of frame: the mean per frame, <strong>bold</strong>: lowest of its "
+        f"category. A 95 % interval beneath it where there are at least {MIN_GROUPS} samples or series."
+    )
+    return table(caption, ["method", *heads], groups, "categories")
+
+
+def _size(name: str, rows: Sequence[Category]) -> str:
+    frames, groups = max((row.frames, row.groups) for row in rows if row.name == name)
+    few = ", too few for intervals" if groups < MIN_GROUPS else ""
+    return f"{number(frames)} {'frame' if frames == 1 else 'frames'}{few}"
+
+
+def _cell(category: Category | None, method: str) -> str:
+    mean = category.means.get(method) if category else None
+    if category is None or mean is None or mean.value is None:
+        return number(None)
+    values = [other.value for other in category.means.values() if other.value is not None]
+    cell = interval(mean)
+    if mean.value > min(values) or len(values) == 1:
+        return cell
+    return type(cell)(f"<strong>{cell}</strong>", cell.value, cell.unit, **cell.more)

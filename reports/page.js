@@ -1,0 +1,34 @@
+"use strict";
+
+// Tables: a click on a head sorts the rows of each group by it, another click the other way round.
+// Each head holds the place of every row, empty for rows without a value, which stay last.
+for (const table of document.querySelectorAll(".scroll table")) {
+  const rows = [...table.querySelectorAll("tbody tr:not(.group)")];
+  const heads = [...table.tHead.rows[0].cells];
+  for (const head of heads) {
+    const button = head.querySelector("button");
+    button.addEventListener("click", () => {
+      const places = button.dataset.places.split(",").map(place => place === "" ? null : Number(place));
+      const sign = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+      const before = (a, b) => {
+        const [first, second] = [places[a], places[b]];
+        if (first === null || second === null) return (first === null) - (second === null);
+        return sign * (first - second);
+      };
+      for (const body of table.tBodies) {
+        const own = [...body.rows].filter(row => !row.classList.contains("group"));
+        own.sort((a, b) => before(rows.indexOf(a), rows.indexOf(b)));
+        body.append(...own);
+      }
+      for (const other of heads) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", sign === 1 ? "ascending" : "descending");
+    });
+  }
+}
+
+// Figures: as wide as a sheet of paper while the page is printed, since plotly sizes them for the screen.
+const resize = change => {
+  for (const figure of document.getElementsByClassName("plotly-graph-div")) Plotly.relayout(figure, change);
+};
+addEventListener("beforeprint", () => resize({width: 640}));
+addEventListener("afterprint", () => resize({width: null, autosize: true}));
