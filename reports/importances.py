@@ -11,18 +11,18 @@ from reports.markup import escape, known
 from search.records import Importance
 
 
-def rows(importances: Sequence[Importance]) -> dict[str, list[Importance]]:
-    """Gather the parameters of each network, the most important first."""
-    found = {}
+def rows(importances: Sequence[Importance]) -> list[list[Importance]]:
+    """Gather the parameters of each network, and task where each was searched for itself, most important first."""
+    found: dict[tuple[str, str], list[Importance]] = {}
     for network in networks(item.network for item in importances):
         own = [item for item in importances if item.network == network and known(item.importance)]
-        if own:
-            found[network] = sorted(own, key=lambda item: (-item.importance, item.parameter))
-    return found
+        for item in sorted(own, key=lambda item: (-item.importance, item.parameter)):
+            found.setdefault((network, item.task), []).append(item)
+    return list(found.values())
 
 
 def figure(items: Sequence[Importance]) -> go.Figure:
-    """Draw one bar a parameter of a network, the most important at the top."""
+    """Draw one bar a parameter, the most important at the top."""
     shown = list(reversed(items))
     chart = go.Figure(
         go.Bar(
@@ -44,27 +44,36 @@ def figure(items: Sequence[Importance]) -> go.Figure:
 
 
 def caption(items: Sequence[Importance]) -> str:
-    """Say what the bars of a network show."""
+    """Say what the bars of one network show."""
     first, *others = items
     name = first.parameter.replace("_", " ")
     if not others:
-        return f"Only {name} was searched; from {first.trials} trials."
+        return f"Only {name} was searched; from {_basis(first)}."
     least = others[-1].parameter.replace("_", " ")
     return (
-        f"From {first.trials} trials: most of the variation goes with {name} ({first.importance:.0%}), "
+        f"From {_basis(first)}: most of the variation goes with {name} ({first.importance:.0%}), "
         f"least with {least} ({others[-1].importance:.0%})."
     ).replace("%", " %")
 
 
-def html(found: dict[str, list[Importance]], searched: Iterable[str], prefix: str = "") -> str:
+def html(found: Sequence[Sequence[Importance]], searched: Iterable[str], prefix: str = "") -> str:
     """Draw the bars of each network, and say of which searched ones there are none."""
-    missing = [network for network in networks(searched) if network and network not in found]
+    there = {items[0].network for items in found}
+    missing = [network for network in networks(searched) if network and network not in there]
     drawn = [
-        (title(network), draw(figure(items), f"{prefix}importances-{place}", caption(items)))
-        for place, (network, items) in enumerate(found.items())
+        (_heading(items[0]), draw(figure(items), f"{prefix}importances-{place}", caption(items)))
+        for place, items in enumerate(found)
     ]
     parts = [side_by_side(drawn)] if drawn else []
     if missing:
         names = " and ".join(escape(title(network)) for network in missing)
         parts.append(f"<p>{names}: too few trials with a result to tell what each parameter matters.</p>")
     return "\n".join(["<h3>What each parameter matters</h3>", *parts]) if parts else ""
+
+
+def _heading(item: Importance) -> str:
+    return title(item.network) + (f", {item.task}" if item.task else "")
+
+
+def _basis(item: Importance) -> str:
+    return f"{item.trials} trials after {item.epoch} epoch{'s' * (item.epoch != 1)}"

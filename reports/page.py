@@ -8,11 +8,29 @@ from typing import NamedTuple
 
 from plotly.offline import get_plotlyjs
 
-from reports import bars, categories, comparisons, frames, gallery, leaderboard, method, overview, summary, sweep
+from reports import (
+    bars,
+    categories,
+    comparisons,
+    compute,
+    coordinates,
+    cost,
+    curves,
+    distances,
+    frames,
+    gallery,
+    importances,
+    leaderboard,
+    method,
+    overview,
+    retraining,
+    summary,
+    sweep,
+)
 from reports.folder import Run, read
 from reports.markup import escape, plot, section
 from reports.ranking import Ranking, rank
-from search.records import write_text
+from search.records import MethodScore, write_text
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 """The browser itself refuses any request that the page might make."""
@@ -45,7 +63,9 @@ def write(*folders: Path, path: Path | None = None) -> Path:
 
 def html(*runs: Run) -> str:
     """Build the page: the same runs give the same bytes."""
-    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+    style = "".join(
+        Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "figures.css")
+    )
     if len(runs) == 1:
         (run,) = runs
         badges = _badges(run)
@@ -56,7 +76,7 @@ def html(*runs: Run) -> str:
             f"Which method best fills the gaps between detector modules: {_data(run)}",
         )
         body = _contents(sections, "Contents") + _drawn(sections)
-        return _document(run.info.name, badges, style + _pictures(run, ""), head, body)
+        return _document(run.info.name, badges, style, head, body)
     names = overview.names(runs)
     prefixes = [f"run-{number}-" for number, _ in enumerate(runs, 1)]
     shared = overview.sections(runs, names)
@@ -71,7 +91,6 @@ def html(*runs: Run) -> str:
         f"{title}{_badge(badges)}",
         "Which method best fills the gaps between detector modules",
     )
-    style += "".join(_pictures(run, prefix) for run, prefix in zip(runs, prefixes, strict=True))
     body = _contents([*compared, *anchors], "Contents") + _drawn(compared) + "\n".join(articles)
     return _document(title, badges, style, head, body)
 
@@ -94,6 +113,7 @@ def _sections(run: Run, prefix: str) -> list[Section]:
         ("comparison", "Ranking", _comparison(run, ranking, prefix)),
         ("tests", "Paired tests", comparisons.html(ranking.methods, ranking.comparisons)),
         ("frames", "Frame by frame", _frames(run, ranking)),
+        ("why", "Distance and cost", _figures(run, ranking, prefix)),
         ("gallery", "Gallery", _gallery(run, ranking)),
         ("trials", "Trials", _trials(run, prefix)),
         ("measured", "How it was measured", method.measured(run.test, run.members, ranking.rows)),
@@ -133,36 +153,35 @@ def _frames(run: Run, ranking: Ranking) -> str:
     return "\n".join(f"<h3>{heading}</h3>\n{body}" for heading, body in parts if body)
 
 
+def _figures(run: Run, ranking: Ranking, prefix: str) -> str:
+    """Draw what explains the ranking: errors by distance, what methods cost."""
+    scores = [row.score for row in ranking.rows]
+    return distances.html(run.distances, scores, prefix) + cost.html(scores, prefix)
+
+
 def _gallery(run: Run, ranking: Ranking) -> str:
-    if run.gallery is None:
-        return ""
-    shown = gallery.rows(run.gallery, [row.score.method for row in ranking.rows])
-    intro = (
-        "<p>Test frames, filled by each method. All pictures of a frame share one intensity scale; all difference "
-        f"pictures of the page share one scale that ends at {gallery.CAP}. Close-ups lie where the hidden truth "
-        "varies most.</p>"
-    )
-    return "\n".join([intro, *(gallery.html(frame, index) for index, frame in enumerate(shown))])
+    scores = [row.score for row in ranking.rows]
+    shown, failed = _pictures(run, scores)
+    return gallery.html(shown) + gallery.failures(failed)
+
+
+def _pictures(run: Run, scores: Sequence[MethodScore]) -> tuple[list[gallery.Frame], list[gallery.Frame]]:
+    shown = gallery.rows(run.gallery, scores) if run.gallery else []
+    return shown, gallery.rows(run.failures, scores, len(shown)) if run.failures else []
 
 
 def _trials(run: Run, prefix: str) -> str:
     trials = sweep.rows(run.trials, run.winners)
-    parts = [sweep.html(trials)] if trials else []
-    for heading, epochs, name, by_network in (
-        ("Learning curves", run.progress, "learning-curves", False),
-        ("Retraining, at full length", run.retraining, "retraining", True),
-    ):
-        curves = sweep.curves(epochs, trials)
-        if curves:
-            chart = plot(sweep.figure(curves, by_network=by_network), prefix + name, f"{heading}: L1 by epoch.")
-            parts += [f"<h3>{heading}</h3>", chart]
-    return "\n".join(parts)
-
-
-def _pictures(run: Run, prefix: str) -> str:
-    """CSS of the gallery, of one run alone."""
-    css = gallery.style(gallery.rows(run.gallery)) if run.gallery else ""
-    return f"#{prefix[:-1]} {{ {css} }}\n" if prefix and css else css
+    searched = {trial.network for trial in run.trials} if run.winners else set()
+    parts = (
+        sweep.html(trials),
+        curves.html(curves.rows(run.progress, trials), run.info.rungs, prefix),
+        coordinates.html(coordinates.rows(trials), prefix),
+        importances.html(importances.rows(run.importances), searched, prefix),
+        retraining.html(retraining.rows(run.retraining, run.winners), prefix),
+        compute.html(compute.rows(run.progress, run.retraining, run.trials), prefix),
+    )
+    return "\n".join(filter(None, parts))
 
 
 def _badges(run: Run) -> list[str]:

@@ -103,15 +103,16 @@ class RetrainEpoch(Epoch):
 class Importance:
     """What a searched parameter matters: the share of the variation of the error that goes with it."""
 
-    study: str
-    """A network, or network-task where each task is searched for itself."""
+    network: str
     parameter: str
     importance: float
-    """The shares of a network's parameters sum to 1."""
+    """The shares of the parameters of a study sum to 1."""
     trials: int
     """From so many trials,"""
     epoch: int
     """compared after so many epochs."""
+    task: str = ""
+    """Where each task is searched for itself."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 
 from search.records import Importance
-from search.settings import Settings
+from search.settings import Settings, Study
 from search.tuning.sampler import Sampler
 from search.tuning.studies import open_studies
 
@@ -25,11 +25,11 @@ def importances(settings: Settings) -> list[Importance]:
     return [
         row
         for study, sampler in zip(settings.studies, open_studies(settings).values(), strict=True)
-        for row in _of(study.name, sampler, settings.seed)
+        for row in _of(study, sampler, settings.seed)
     ]
 
 
-def _of(name: str, sampler: Sampler, seed: int) -> list[Importance]:
+def _of(study: Study, sampler: Sampler, seed: int) -> list[Importance]:
     trials = sampler.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     epoch = most_common_epoch([list(trial.intermediate_values) for trial in trials])
     if epoch is None:
@@ -49,7 +49,8 @@ def _of(name: str, sampler: Sampler, seed: int) -> list[Importance]:
     if len(values) < 2 or not searched:
         return []
     shares = get_param_importances(compared, evaluator=FanovaImportanceEvaluator(seed=seed), params=searched)
-    return [Importance(name, key, share, len(compared.trials), epoch) for key, share in shares.items()]
+    known = len(compared.trials), epoch, study.task or ""
+    return [Importance(study.network, key, share, *known) for key, share in shares.items()]
 
 
 def most_common_epoch(epochs: Sequence[Sequence[int]]) -> int | None:

@@ -156,7 +156,11 @@ def write_run(
                 append_line(folder / "retraining.jsonl", line)
     write_table(
         folder / "importances.csv",
-        [Importance(n, p, share, 18) for n in NETWORKS[:2] for p, share in (("depth", 0.7), ("learning_rate", 0.3))],
+        [
+            Importance(n, p, share, 18, 6)
+            for n in NETWORKS[:2]
+            for p, share in (("depth", 0.7), ("learning_rate", 0.3))
+        ],
     )
     frames = groups * 2
     notes = ["The bins of pyFAI, tuned: 1024 in radius, 360 in azimuth, by 12 validation frames."]
