@@ -27,6 +27,10 @@ class Number(str):
         cell.more = more
         return cell
 
+    def __deepcopy__(self, memo: dict[int, object]) -> str:
+        """Become plain text in the figures, which copy what they are given."""
+        return str(self)
+
 
 def escape(value: object) -> str:
     """Make text from a run folder safe to stand in HTML, between tags or in an attribute."""
