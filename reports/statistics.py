@@ -19,8 +19,8 @@ Value = float | None
 
 LEVEL = 0.05
 MIN_GROUPS = 8
-"""Fewer give no interval. It would hold the truth nearly as often, but by its width: with 6 groups of frames that spread
-over a decade, one interval of ten has its ends a factor of 35 apart, with 8 of 8 (benchmarks/LOG.md)."""
+"""Fewer give no interval. It would hold the truth nearly as often, but by its width: of frames that spread over a
+decade in 6 groups, one interval of ten has its ends a factor of 35 apart, in 8 groups of 8 (benchmarks/LOG.md)."""
 RESAMPLES = 1999
 FLIPS = 9999
 """Random sign patterns of a test; all patterns are tried where they are fewer."""

@@ -10,7 +10,10 @@ from typing import NamedTuple
 from reports.comparisons import KINDS, Comparison, best_classical, find
 from reports.leaderboard import LEARNED, Row
 from reports.markup import escape, known, number, percent
-from search.records import Epoch, Evaluation, FrameScore, Trial
+from search.records import Evaluation, FrameScore, RetrainEpoch, Trial
+
+NAMED = 4
+"""So many winners at most are named while they are trained again."""
 
 
 class Duel(NamedTuple):
@@ -101,15 +104,16 @@ def _clause(duel: Duel) -> str:
     return f"{says.get(duel.outcome, f'is {_size(duel.change)} than that of {duel.classical}')} on {duel.kind} gaps"
 
 
-def under_way(trials: Sequence[Trial], winners: Sequence[Trial], retraining: Sequence[Epoch]) -> str:
+def under_way(trials: Sequence[Trial], winners: Sequence[Trial], retraining: Sequence[RetrainEpoch]) -> str:
     """Say in one plain sentence (no HTML) how far a run is that has measured nothing on the test frames yet."""
     if winners:
-        last = {epoch.trial: epoch.epoch for epoch in retraining}
-        names = [
-            f"{winner.network} (trial {winner.trial}, "
-            + (f"{_counted(last[winner.trial], 'epoch')} done)" if winner.trial in last else "not begun)")
-            for winner in winners
-        ]
+        begun = [winner for winner in winners if any(epoch.trial == winner.trial for epoch in retraining)]
+        if len(winners) > NAMED:
+            return (
+                f"Not finished: the search is over, its {len(winners)} winners are trained at full length, "
+                f"{len(begun)} of them so far."
+            )
+        names = [f"{winner.network} (trial {winner.trial}, {_progress(winner, retraining)})" for winner in winners]
         who = "winner is" if len(names) == 1 else "winners are"
         return f"Not finished: the search is over, its {who} trained at full length: {', '.join(names)}."
     running = sum(trial.state == "running" for trial in trials)
@@ -119,10 +123,19 @@ def under_way(trials: Sequence[Trial], winners: Sequence[Trial], retraining: Seq
     return f"Not finished: {ended}, {number(running)} not yet."
 
 
+def _progress(winner: Trial, retraining: Sequence[RetrainEpoch]) -> str:
+    own = [epoch for epoch in retraining if epoch.trial == winner.trial]
+    if not own:
+        return "not begun"
+    seeds = len({epoch.seed for epoch in own})
+    which = f"training {seeds}, " if seeds > 1 else ""
+    return f"{which}{_counted(own[-1].epoch, 'epoch')} done"
+
+
 def unfinished(
     trials: Sequence[Trial],
     winners: Sequence[Trial],
-    retraining: Sequence[Epoch],
+    retraining: Sequence[RetrainEpoch],
     written: datetime,
     simulated: bool,
 ) -> str:

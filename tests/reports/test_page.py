@@ -3,6 +3,7 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_the_page_loads_nothing_from_a_network(run):
     text = page.write(run).read_text(encoding="utf-8")
     outline = Outline(text)
     assert outline.addresses
-    assert all(address.startswith("data:") for address in outline.addresses)
+    assert all(address.startswith(("data:", "#")) for address in outline.addresses)
     style = "".join(re.findall(r"<style>(.*?)</style>", text, re.DOTALL))
     assert all(url.startswith("data:") for url in re.findall(r"url\((.*?)\)", style))
     assert "@import" not in style
@@ -65,25 +66,33 @@ def test_names_from_the_run_folder_stay_text(run):
     rewrite(
         run / "trials.csv", records.Trial, state=HOSTILE, error=HOSTILE, network=HOSTILE, config={HOSTILE: HOSTILE}
     )
-    pictures = records.read_gallery(run / "gallery.npz")
-    named = dataclasses.replace(pictures, names=[HOSTILE] * 2, categories=[HOSTILE] * 2, methods=[HOSTILE] * 3)
-    records.write_gallery(run / "gallery.npz", named)
-    outline = Outline(page.write(run).read_text(encoding="utf-8"))
-    assert not outline.handlers
-    assert all(address.startswith("data:") for address in outline.addresses)
-    assert outline.tags.count("script") == plain.tags.count("script")
-    assert outline.tags.count("img") == plain.tags.count("img")
+    rewrite(run / "scores.csv", records.FrameScore, method=HOSTILE, category=HOSTILE, frame=HOSTILE, group=HOSTILE)
+    rewrite(run / "ensemble.csv", records.Member, network=HOSTILE)
+    test = records.read_json(run / "evaluation.json", records.Evaluation)
+    records.write_json(run / "evaluation.json", dataclasses.replace(test, notes=[HOSTILE]))
+    pictures = records.read_arrays(run / "gallery.npz", records.Gallery)
+    frames, methods = len(pictures.names), len(pictures.methods)
+    names = {name: [HOSTILE] * frames for name in ("names", "categories", "reasons")}
+    records.write_arrays(run / "gallery.npz", dataclasses.replace(pictures, **names, methods=[HOSTILE] * methods))
+    for text, runs in ((page.html(page.read(run)), 1), (page.html(page.read(run), page.read(run)), 2)):
+        outline = Outline(text)
+        assert not outline.handlers
+        assert all(address.startswith(("data:", "#")) for address in outline.addresses)
+        assert outline.tags.count("img") == runs * plain.tags.count("img")
+        drawn = outline.ids.count("learning-curves") + outline.ids.count("run-1-learning-curves")
+        assert drawn == 1
+        assert outline.tags.count("script") - plain.tags.count("script") <= (runs - 1) * plain.tags.count("script")
 
 
 def test_ids_are_unique_and_sections_come_in_order(run):
     outline = Outline(page.write(run).read_text(encoding="utf-8"))
     assert len(outline.ids) == len(set(outline.ids))
-    sections = ["summary", "comparison", "gallery", "trials", "measured", "provenance"]
+    sections = ["summary", "comparison", "tests", "frames", "gallery", "trials", "measured", "provenance"]
     assert [name for name in outline.ids if name in sections] == sections
 
 
 def test_simulated_frames_are_named_in_the_title_and_only_then(run):
-    assert "<title>tunet-demo (simulated frames)" in page.html(page.read(run))
+    assert "<title>demo (simulated frames)" in page.html(page.read(run))
     info = records.read_json(run / "run.json", records.RunInfo)
     records.write_json(run / "run.json", dataclasses.replace(info, data={"title": "beamline frames"}))
     assert "simulated frames</span>" not in page.html(page.read(run))
@@ -107,6 +116,47 @@ def test_a_run_that_has_just_begun_has_a_page(run):
     assert "Trials</h2>" not in text
 
 
+def test_every_line_of_the_contents_leads_somewhere(run, make_run, tmp_path):
+    for runs in ([run], [run, make_run(tmp_path / "other")]):
+        outline = Outline(page.html(*map(page.read, runs)))
+        anchors = [address[1:] for address in outline.addresses if address.startswith("#")]
+        assert len(anchors) > 8
+        assert set(anchors) <= set(outline.ids)
+        assert len(outline.ids) == len(set(outline.ids))
+
+
+def test_headings_skip_no_level(run, make_run, tmp_path):
+    for runs in ([run], [run, make_run(tmp_path / "other")]):
+        outline = Outline(page.html(*map(page.read, runs)))
+        levels = [int(tag[1]) for tag in outline.tags if tag in {"h1", "h2", "h3", "h4", "h5"}]
+        assert levels[0] == 1
+        assert all(below - above <= 1 for above, below in pairwise(levels))
+
+
+def test_the_page_of_several_runs_is_the_same_twice_and_lies_beside_the_first(run, make_run, tmp_path, capsys):
+    other = make_run(tmp_path / "other", name="other")
+    assert main([str(run), str(other)]) == 0
+    written = tmp_path / "report.html"
+    assert capsys.readouterr().out.strip() == str(written)
+    first = written.read_bytes()
+    assert main([str(run), str(other), "-o", str(tmp_path / "deep" / "page.html")]) == 0
+    assert (tmp_path / "deep" / "page.html").read_bytes() == first
+    assert not (run / "report").exists()
+
+
+def test_the_pictures_of_several_runs_do_not_mix(run, make_run, tmp_path):
+    style = page.html(page.read(run), page.read(make_run(tmp_path / "other"))).partition("</style>")[0]
+    assert style.count("#run-1 {") == style.count("#run-2 {") == 1
+
+
+def test_the_title_says_which_frames_are_simulated(run, make_run, tmp_path):
+    other = page.read(make_run(tmp_path / "other"))
+    measured = dataclasses.replace(other, info=dataclasses.replace(other.info, data={"title": "beamline frames"}))
+    assert "<title>2 runs compared (simulated frames)" in page.html(page.read(run), other)
+    assert "<title>2 runs compared (simulated and measured frames)" in page.html(page.read(run), measured)
+    assert "<title>2 runs compared · " in page.html(measured, measured)
+
+
 def test_the_command_prints_the_path(run, capsys):
     assert main([str(run)]) == 0
     assert capsys.readouterr().out.strip() == str(run / "report" / "index.html")
@@ -119,7 +169,9 @@ def test_a_folder_that_is_no_run_gives_one_line_and_code_2(tmp_path, capsys):
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", ["run.json", "trials.csv", "progress.jsonl", "gallery.npz", "evaluation.json"])
+@pytest.mark.parametrize(
+    "name", ["run.json", "trials.csv", "progress.jsonl", "gallery.npz", "evaluation.json", "latent.npz"]
+)
 def test_a_damaged_file_is_an_error_of_the_input(run, name):
     (run / name).write_text("trial,nonsense\n1,2\n")
     with pytest.raises(InputError, match="a run folder holds only"):

@@ -18,6 +18,10 @@ def epoch(trial, number, l1=6e-3):
     return records.Epoch(trial, number, 0.02, 0.02, l1, 0.99, 1e-3, 10.0 * number)
 
 
+def again(number, seed):
+    return records.RetrainEpoch(**vars(epoch(1, number)), seed=seed, devices=1)
+
+
 @pytest.fixture
 def begun(run):
     """A search that has come to no end of an epoch."""
@@ -85,10 +89,14 @@ def test_after_the_search_the_winner_is_named(begun):
     records.write_table(begun / "trials.csv", trials)
     records.write_table(begun / "winners.csv", [t for t in trials if t.trial == 1])
     assert "its winner is trained at full length: tunet (trial 1, not begun)" in text_of(begun)
-    records.append_line(begun / "retraining.jsonl", epoch(1, 1))
-    records.append_line(begun / "retraining.jsonl", epoch(1, 2))
+    for number in (1, 2):
+        records.append_line(begun / "retraining.jsonl", again(number, seed=0))
     assert "tunet (trial 1, 2 epochs done)" in text_of(begun)
     assert "retraining" in Outline(page.html(page.read(begun))).ids
+    records.append_line(begun / "retraining.jsonl", again(1, seed=1))
+    assert "tunet (trial 1, training 2, 1 epoch done)" in text_of(begun)
+    records.write_table(begun / "winners.csv", [dataclasses.replace(trials[0], trial=k) for k in range(5)])
+    assert "its 5 winners are trained at full length, 1 of them so far" in text_of(begun)
 
 
 def test_a_line_that_is_being_written_is_not_read_yet(begun):
