@@ -70,7 +70,10 @@ def test_a_strip_holds_every_scored_row_of_the_close_up(pictures):
 
 
 def test_the_method_that_is_closest_within_the_close_up_comes_first(pictures):
-    (frame,) = gallery.rows(pictures, [score("far"), score("near")])
+    # Worse over the whole frame, but not where the close-up lies.
+    filled = pictures.filled.copy()
+    filled[0, 1, ROW : ROW + 4, :24] += 0.9
+    (frame,) = gallery.rows(dataclasses.replace(pictures, filled=filled), [score("far"), score("near")])
     assert [fill.method for fill in gallery.closest(frame)] == ["near", "far"]
 
 
