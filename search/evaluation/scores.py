@@ -22,6 +22,8 @@ from trainables.metrics import correlation, mean_absolute_error
 FRAMES = 8
 """Filled at a time: for so many pyFAI keeps what it has prepared for whole frames until their windows come."""
 
+KINDS = ("horizontal", "vertical")
+
 Figures = dict[str, float | None]
 """By the name of their column."""
 
@@ -49,7 +51,7 @@ class Targets:
     @property
     def kinds(self) -> tuple[tuple[str, Images], ...]:
         """Both kinds of gap by name."""
-        return ("horizontal", self.horizontal), ("vertical", self.vertical)
+        return tuple(zip(KINDS, (self.horizontal, self.vertical), strict=True))
 
 
 def targets(data: Dataset) -> Targets:
@@ -141,10 +143,7 @@ def row(method: Method, seeds: Sequence[Scored]) -> MethodScore:
         seeds=method.seeds,
         **figures,
         **spread,
-    )  # fmt: skip
-
-
-KINDS = ("horizontal", "vertical")
+    )
 
 
 def frame_rows(method: Method, seeds: Sequence[Scored], data: Dataset) -> list[FrameScore]:

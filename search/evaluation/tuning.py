@@ -36,7 +36,7 @@ def tuned_pyfai(validation: Dataset) -> tuple[Method, str]:
     else:
         note = (
             f"pyFAI's bins were tuned on {len(few)} validation frames: {best.npt_rad} radial, {best.npt_azim} "
-            f"azimuthal, gaps widened by {best.grow_mask} (L1 there {errors[best] * 1e3:.2f}e-3, default bins {usual})."
+            f"azimuthal, gaps widened by {best.grow_mask} (L1 there {errors[best] * 1e3:.2f}e-3, by default {usual})."
         )
     return around_beam("pyFAI, tuned bins", partial(inpaint, bins=best)), note
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from search.evaluate import CLASSICAL, Floats, Method, evaluate, network_method
 
 from scattering.dataset import Dataset
 from scattering.preprocessing import to_counts, to_intensity
+from search.evaluation.evaluate import classical_methods, measure
+from search.evaluation.images import whole_frames
+from search.evaluation.methods import CLASSICAL, LINEAR, Filler, Method, averaged, network_filler
 from trainables import NETWORKS
 from trainables.metrics import correlation
 from trainables.tasks import TASKS
@@ -23,27 +24,24 @@ def simulated(data: Dataset) -> Dataset:
     return replace(data, clean=data.truth + np.float32(1e-3))
 
 
-def _off_by(amount: float, data: Dataset) -> Method:
-    """A method that knows the truth and adds `amount` to it."""
-    windows = torch.from_numpy(data.truth.copy()).unfold(2, data.windows.width, data.windows.step).movedim(2, 1)
-    free = windows[:, list(data.windows.free)].flatten(0, 1).numpy()
-    return Method(
-        f"off by {amount}",
-        "network",
-        lambda *_: data.truth + np.float32(amount),
-        lambda *_: free + np.float32(amount),
-    )
+def _off_by(*amounts: float) -> Method:
+    """A method that knows the truth and adds an amount to it, another for each seed."""
+    fillers = [
+        Filler(*[lambda images, amount=amount: images.truth + np.float32(amount)] * 2)  # type: ignore[misc]
+        for amount in amounts
+    ]
+    return Method(f"off by {amounts[0]}", "network", tuple(fillers), seeds=len(amounts))
 
 
 def test_a_known_error_is_found_in_both_kinds_of_gap(simulated: Dataset) -> None:
-    row = evaluate([_off_by(0.01, simulated), *CLASSICAL], simulated).leaderboard[0]
+    row = measure([_off_by(0.01), *CLASSICAL], simulated).leaderboard[0]
     assert row.horizontal_l1 == pytest.approx(0.01, rel=1e-4)
     assert row.vertical_l1 == pytest.approx(0.01, rel=1e-4)
     assert row.horizontal_cc == pytest.approx(1)
 
 
 def test_recovered_is_nothing_for_biharmonic_and_all_at_the_noise_floor(simulated: Dataset) -> None:
-    rows = {row.method: row for row in evaluate([_off_by(1e-3, simulated), *CLASSICAL], simulated).leaderboard}
+    rows = {row.method: row for row in measure([_off_by(1e-3), *CLASSICAL], simulated).leaderboard}
     for kind in ("horizontal_recovered", "vertical_recovered"):
         assert getattr(rows["biharmonic"], kind) == 0
         assert getattr(rows["noise floor"], kind) == pytest.approx(1)
@@ -52,14 +50,14 @@ def test_recovered_is_nothing_for_biharmonic_and_all_at_the_noise_floor(simulate
 
 
 def test_without_noise_free_frames_nothing_is_said_of_the_floor(data: Dataset) -> None:
-    result = evaluate([_off_by(0.0, data), *CLASSICAL], data)
+    result = measure([_off_by(0.0), *CLASSICAL], data)
     assert [row.method for row in result.leaderboard] == ["off by 0.0", "linear", "biharmonic"]
     assert all(row.horizontal_recovered is None for row in result.leaderboard)
     assert result.test_set.horizontal_floor_l1 is None
 
 
 def test_errors_in_counts_are_those_of_the_inverse_transform(data: Dataset) -> None:
-    row = evaluate([_off_by(0.01, data), *CLASSICAL], data).leaderboard[0]
+    row = measure([_off_by(0.01), *CLASSICAL], data).leaderboard[0]
     scored = data.valid & ~data.observed & ~data.windows.vertical
     truth = to_counts(data.truth[scored].astype(np.float64))
     expected = np.abs(to_counts(to_intensity(truth) + 0.01) - truth).mean()
@@ -67,7 +65,7 @@ def test_errors_in_counts_are_those_of_the_inverse_transform(data: Dataset) -> N
 
 
 def test_pooled_error_is_the_pixel_weighted_mean_over_frames(data: Dataset) -> None:
-    result = evaluate(list(CLASSICAL), data)
+    result = measure(list(CLASSICAL), data)
     linear = [score for score in result.frames if score.method == "linear"]
     scored = data.valid & ~data.observed & ~data.windows.vertical
     pixels = scored.sum(axis=(1, 2))
@@ -79,7 +77,7 @@ def test_pooled_error_is_the_pixel_weighted_mean_over_frames(data: Dataset) -> N
 def test_horizontal_scores_do_not_touch_vertical_gaps(data: Dataset) -> None:
     spoilt = data.truth.copy()
     spoilt[:, :, data.windows.vertical] = 0.9
-    before, after = (evaluate(list(CLASSICAL), part) for part in (data, replace(data, truth=spoilt)))
+    before, after = (measure(list(CLASSICAL), part) for part in (data, replace(data, truth=spoilt)))
     for old, new in zip(before.leaderboard, after.leaderboard, strict=True):
         assert (old.horizontal_l1, old.vertical_l1) == (new.horizontal_l1, new.vertical_l1)
 
@@ -88,7 +86,7 @@ def test_nothing_outside_held_out_pixels_is_scored(data: Dataset) -> None:
     """Where the truth is unknown, or the network saw the pixel, the truth may be anything."""
     spoilt = data.truth.copy()
     spoilt[~data.valid] = 0.7
-    before, after = (evaluate(list(CLASSICAL), part) for part in (data, replace(data, truth=spoilt)))
+    before, after = (measure(list(CLASSICAL), part) for part in (data, replace(data, truth=spoilt)))
     assert [r.horizontal_l1 for r in before.leaderboard] == [r.horizontal_l1 for r in after.leaderboard]
     assert [r.vertical_cc for r in before.leaderboard] == [r.vertical_cc for r in after.leaderboard]
 
@@ -97,32 +95,89 @@ def test_nothing_outside_held_out_pixels_is_scored(data: Dataset) -> None:
 def test_a_network_keeps_measured_pixels_and_sees_no_truth(data: Dataset, task: str) -> None:
     torch.manual_seed(0)
     network = NETWORKS["tunet"](depth=2, base_channels=2, growth_rate=2.0, in_channels=TASKS[task].in_channels)
-    method = network_method("TUNet", network, TASKS[task], data, 1.0)
-    filled: Floats = method.frames(data.measured, data.observed)
+    filler = network_filler(network, TASKS[task])
+    filled = filler.frames(whole_frames(data))
     np.testing.assert_array_equal(filled[data.observed], data.measured[data.observed])
     assert filled.min() >= 0
     assert np.isfinite(filled).all()
     blind_to_truth = replace(data, truth=data.truth * 0, valid=~data.valid)
-    again = network_method("TUNet", network, TASKS[task], blind_to_truth, 1.0).frames(data.measured, data.observed)
-    np.testing.assert_array_equal(filled, again)
+    np.testing.assert_array_equal(filled, filler.frames(whole_frames(blind_to_truth)))
 
 
-@pytest.mark.parametrize("good_first", [True, False])
-def test_gallery_goes_from_the_best_to_the_worst_frame_of_the_best_network(data: Dataset, good_first: bool) -> None:
-    linear = CLASSICAL[0]
-    good = Method("good", "network", linear.frames, linear.windows)
-    bad = Method("bad", "network", lambda measured, _: measured * 0, lambda measured, _: measured * 0)
-    result = evaluate([*((good, bad) if good_first else (bad, good)), *CLASSICAL], data)
-    errors = {s.frame: s.horizontal_l1 for s in result.frames if s.method == "good"}
-    shown = [errors[name] for name in result.gallery.names]
-    assert shown == sorted(shown, key=float)
-    assert (min(errors.values(), key=float), max(errors.values(), key=float)) == (shown[0], shown[-1])
-    assert np.isnan(result.gallery.input).any()
+def test_a_row_is_the_mean_over_its_seeds_with_their_spread(data: Dataset) -> None:
+    result = measure([_off_by(0.01, 0.03), LINEAR], data)
+    row, alone = result.leaderboard
+    for kind in ("horizontal", "vertical"):
+        assert getattr(row, f"{kind}_l1") == pytest.approx(0.02, rel=1e-4)
+        assert getattr(row, f"{kind}_l1_sd") == pytest.approx(0.02 / np.sqrt(2), rel=1e-4)
+        assert getattr(alone, f"{kind}_l1_sd") is None
+    assert row.seeds == 2
+    assert result.frames[0].horizontal_l1 == pytest.approx(0.02, rel=1e-4)
+    assert result.distances[0].l1 == pytest.approx(0.02, rel=1e-4)
 
 
-def test_correlation_agrees_with_numpy(data: Dataset, prepare: Callable[..., Dataset]) -> None:
-    row = evaluate(list(CLASSICAL), data).leaderboard[0]
+def test_an_ensemble_of_equal_members_is_the_member(data: Dataset) -> None:
+    member = LINEAR.fillers[0]
+    both = Method("ensemble", "ensemble", (averaged([member] * 3),))
+    alone, together = measure([LINEAR, both], data).leaderboard
+    assert together.horizontal_l1 == pytest.approx(alone.horizontal_l1, rel=1e-7)
+    assert together.vertical_cc == pytest.approx(alone.vertical_cc, rel=1e-9)
+
+
+def test_an_ensemble_averages_fills(data: Dataset) -> None:
+    """Members that err to either side: their mean does not err, while the mean of their errors does."""
+    members = [_off_by(amount).fillers[0] for amount in (0.02, -0.02)]
+    row, separate = measure([Method("e", "ensemble", (averaged(members),)), _off_by(0.02, -0.02)], data).leaderboard
+    assert row.horizontal_l1 == pytest.approx(0, abs=1e-6)
+    assert separate.horizontal_l1 == pytest.approx(0.02, rel=1e-4)
+
+
+def test_errors_by_distance_sum_to_the_pooled_error(data: Dataset) -> None:
+    result = measure(list(CLASSICAL), data)
+    for row in result.leaderboard:
+        for kind in ("horizontal", "vertical"):
+            mine = [score for score in result.distances if (score.method, score.kind) == (row.method, kind)]
+            assert sum(score.pixels for score in mine) == getattr(result.test_set, f"{kind}_pixels")
+            total = sum(score.l1 * score.pixels for score in mine) / sum(score.pixels for score in mine)
+            assert total == pytest.approx(getattr(row, f"{kind}_l1"), rel=1e-9)
+            assert mine[0].distance == 1
+
+
+def test_methods_that_need_the_geometry_are_measured_where_it_is_known(
+    data: Dataset, calibrated: Dataset, simulated: Dataset
+) -> None:
+    methods, notes = classical_methods(data, data)
+    assert [method.name for method in methods] == ["linear", "biharmonic"]
+    assert "--poni" in notes[0]
+    methods, notes = classical_methods(calibrated, calibrated)
+    result = measure(methods, replace(calibrated, clean=simulated.clean), notes)
+    names = ["linear", "biharmonic", "pyFAI, default bins", "pyFAI, tuned bins", "Friedel symmetry", "noise floor"]
+    assert [row.method for row in result.leaderboard] == names
+    assert all(row.iq_error is not None for row in result.leaderboard)
+    assert result.test_set.notes == notes
+    by_name = {row.method: row for row in result.leaderboard}
+    assert by_name["noise floor"].iq_error < 0.02 < by_name["linear"].iq_error  # type: ignore[operator]
+    assert by_name["noise floor"].ms_per_frame is None
+
+
+def test_one_frame_of_unknown_geometry_keeps_such_methods_out(calibrated: Dataset) -> None:
+    assert calibrated.calibration is not None
+    gappy = calibrated.calibration.copy()
+    gappy[3] = np.nan
+    assert len(classical_methods(calibrated, replace(calibrated, calibration=gappy))[0]) == 2
+
+
+def test_no_method_sees_what_lies_under_gaps(calibrated: Dataset) -> None:
+    methods, _ = classical_methods(calibrated, calibrated)
+    spoilt = replace(calibrated, truth=np.where(calibrated.observed, calibrated.truth, 0.9).astype(np.float32))
+    for method in methods:
+        first, second = (method.fillers[0].frames(whole_frames(part)) for part in (calibrated, spoilt))
+        np.testing.assert_array_equal(first, second, err_msg=method.name)
+
+
+def test_correlation_agrees_with_numpy(data: Dataset) -> None:
+    row = measure(list(CLASSICAL), data).leaderboard[0]
     scored = data.valid & ~data.observed & ~data.windows.vertical
-    filled = CLASSICAL[0].frames(data.measured, data.observed)
+    filled = LINEAR.fillers[0].frames(whole_frames(data))
     assert row.horizontal_cc == pytest.approx(np.corrcoef(filled[scored], data.truth[scored])[0, 1], abs=1e-7)
     assert correlation(np.ones(5), np.arange(5.0)) is None

@@ -1,0 +1,88 @@
+"""Whole frames around windows: what a method that follows rings is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from scattering.dataset import Dataset, RawFrame
+from scattering.detectors import Detector
+from search.evaluation.images import gapped_windows, whole_frames
+from trainables.batches import WindowSet
+
+
+def test_a_window_and_the_frame_around_it_agree(data: Dataset) -> None:
+    images = gapped_windows(data)
+    shown = []
+    for frame in images.whole():
+        for k, part in images.parts(frame, frame.measured):
+            np.testing.assert_array_equal(part, images.measured[k])
+            assert images.frame[k] == frame.frame
+            shown.append(k)
+        for k, part in images.parts(frame, frame.observed):
+            np.testing.assert_array_equal(part, images.observed[k])
+    assert shown == list(range(len(images)))
+
+
+def test_windows_of_a_frame_share_it_where_they_do_not_overlap(data: Dataset) -> None:
+    images = gapped_windows(data)
+    width = data.windows.width
+    for frame in images.whole():
+        starts = [images.left[k] for k in frame.images]
+        assert (np.diff(starts) >= width).all()
+    assert sum(1 for _ in images.whole()) < len(images)
+
+
+def test_nothing_outside_of_the_windows_and_their_surroundings_changes(data: Dataset) -> None:
+    images = gapped_windows(data)
+    for frame in images.whole():
+        assert not (frame.observed & ~data.observed[frame.frame]).any()
+        kept = frame.observed
+        inside = np.zeros(kept.shape, bool)
+        for k in frame.images:
+            inside[:, images.left[k] : images.left[k] + images.measured.shape[2]] = True
+        outside = kept & ~inside
+        np.testing.assert_array_equal(frame.measured[outside], data.measured[frame.frame][outside])
+
+
+def test_whole_frames_are_themselves(data: Dataset) -> None:
+    images = whole_frames(data)
+    for number, frame in enumerate(images.whole()):
+        assert (frame.frame, frame.images) == (number, [number])
+        np.testing.assert_array_equal(frame.measured, data.measured[number])
+        np.testing.assert_array_equal(frame.observed, data.observed[number])
+
+
+def hidden_columns(data: Dataset, k: int, columns: int, detector: Detector) -> np.ndarray:
+    """Columns of the frame as recorded that lie under the artificial gap of window k."""
+    layout = data.windows
+    scale = columns / layout.frame_shape[1]
+    pattern = layout.gapped[int(WindowSet(data, torch.device("cpu")).fixed_patterns()[k])]
+    vertical = np.flatnonzero(detector.gap_for((140, columns)).mean(axis=0) > 0.5)
+    first, target = layout.starts[pattern], layout.starts[layout.free[k % len(layout.free)]]
+    inside = vertical[(vertical >= first * scale) & (vertical < (first + layout.width) * scale)]
+    moved = inside + round((target - first) * scale)
+    return moved[moved < columns]
+
+
+def test_counts_under_artificial_gaps_change_no_bit_of_the_frame_around(
+    raw_frames: Callable[..., list[RawFrame]], prepare: Callable[..., Dataset], tiny_detector: Detector
+) -> None:
+    for columns in (150, 280, 100):
+        raw = raw_frames(3, (140, columns), tiny_detector)
+        data = prepare(raw, 128)
+        images = gapped_windows(data)
+        for frame in images.whole():
+            counts = raw[frame.frame].truth.copy()
+            for k in frame.images:
+                under = hidden_columns(data, k, columns, tiny_detector)
+                assert under.size
+                counts[:, under] = 10**5
+            changed = [*raw]
+            changed[frame.frame] = raw[frame.frame]._replace(truth=counts)
+            others = gapped_windows(prepare(changed, 128))
+            after = next(other for other in others.whole() if other.images == frame.images)
+            np.testing.assert_array_equal(frame.measured, after.measured)
+            np.testing.assert_array_equal(frame.observed, after.observed)

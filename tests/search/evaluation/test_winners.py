@@ -1,0 +1,139 @@
+"""What rows are called, which models make the ensemble, and what is read of a run's folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scattering.dataset import Dataset
+from search.evaluation import evaluate as evaluation
+from search.evaluation.winners import MEMBER_SHARE, retrained, titles
+from search.records import (
+    DistanceScore,
+    Evaluation,
+    FrameScore,
+    Gallery,
+    Member,
+    MethodScore,
+    RetrainEpoch,
+    Trial,
+    append_line,
+    model_path,
+    read_arrays,
+    read_json,
+    read_table,
+    write_table,
+)
+from search.settings import Settings, resolve
+from trainables.models import build, save
+
+CONFIG = {"depth": 1, "base_channels": 2, "growth_rate": 2.0, "batch_size": 4, "learning_rate": 1e-3}
+
+
+def winner(trial: int, error: float, task: str = "blind", network: str = "tunet", point: int | None = None) -> Trial:
+    config = {**CONFIG, "task": task}
+    return Trial(trial, network, "finished", 3, error, 0.9, 0.1, 0.1, 100, 9.0, config, point=point)
+
+
+def test_winners_are_numbered_by_validation() -> None:
+    winners = [winner(3, 0.006), winner(7, 0.005), winner(1, 0.007), winner(4, 0.004, network="msdnet")]
+    assert titles(winners) == {7: "TUNet", 3: "TUNet 2", 1: "TUNet 3", 4: "MSDNet"}
+
+
+def test_tasks_are_told_apart_where_a_network_has_both() -> None:
+    winners = [winner(1, 0.006), winner(2, 0.005, "residual"), winner(3, 0.007), winner(4, 0.008, "residual")]
+    assert titles(winners) == {
+        1: "TUNet, blind", 3: "TUNet, blind 2", 2: "TUNet, residual", 4: "TUNet, residual 2",
+    }  # fmt: skip
+
+
+def test_points_of_the_paper_are_named_and_number_nothing() -> None:
+    winners = [winner(0, 0.003, point=2), winner(1, 0.006, "residual"), winner(2, 0.007, "residual")]
+    assert titles(winners) == {0: "TUNet, paper's model 2", 1: "TUNet", 2: "TUNet 2"}
+
+
+def end(trial: int, seed: int, error: float, epoch: int = 5, devices: int = 1) -> RetrainEpoch:
+    return RetrainEpoch(trial, epoch, 0.1, 0.1, error, 0.9, 1e-3, 10.0 * epoch, seed, devices)
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A run with two winners of two seeds each; the last model could not be trained."""
+    monkeypatch.chdir(tmp_path)
+    settings = resolve("tunet", "mine", "quick", {})
+    winners = [winner(3, 0.005), winner(7, 0.006, "residual")]
+    write_table(settings.folder / "winners.csv", winners)
+    errors = {(3, 0): 0.005, (3, 1): 0.0054, (7, 0): 0.0056}
+    for one in winners:
+        for seed in (0, 1):
+            for epoch in (4, 5):
+                value = errors.get((one.trial, seed), 0.1) if epoch == 5 else 0.001
+                append_line(settings.folder / "retraining.jsonl", end(one.trial, seed, value, epoch, devices=2))
+            if (one.trial, seed) in errors:
+                network, _ = build("tunet", one.config, seed)
+                save(model_path(settings.folder, one, seed), network, "tunet", one.config)
+    return settings
+
+
+def test_rows_are_of_the_models_that_are_there(run: Settings) -> None:
+    (blind, residual, ensemble), _ = retrained(run.folder)
+    assert (blind.name, blind.trial, blind.task, blind.seeds, len(blind.fillers)) == (
+        "TUNet, blind",
+        3,
+        "blind",
+        2,
+        2,
+    )
+    assert (residual.name, residual.seeds) == ("TUNet, residual", 1)
+    # Five epochs of 10 s on two devices.
+    assert blind.train_seconds == 100
+    assert ensemble.train_seconds == 200
+    assert ensemble.parameters == 2 * (blind.parameters or 0)
+
+
+def test_poor_models_are_left_out_of_the_ensemble(run: Settings) -> None:
+    assert 0.0054 <= 0.005 * (1 + MEMBER_SHARE) < 0.0056
+    assert retrained(run.folder)[1] == [Member("tunet", 3, 0, 0.005), Member("tunet", 3, 1, 0.0054)]
+
+
+def test_one_model_makes_no_ensemble(run: Settings) -> None:
+    model_path(run.folder, winner(3, 0.005), 1).unlink()
+    methods, members = retrained(run.folder)
+    assert [method.kind for method in methods] == ["network", "network"]
+    assert members == []
+
+
+def test_everything_is_written_and_the_leaderboard_last(
+    run: Settings, calibrated: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    for name in ("write_table", "write_json", "write_arrays"):
+        original = getattr(evaluation, name)
+
+        def recorded(path: Path, record: object, original: object = original) -> None:
+            written.append(path.name)
+            original(path, record)  # type: ignore[operator]
+
+        monkeypatch.setattr(evaluation, name, recorded)
+    test = replace(calibrated, clean=calibrated.truth)
+    evaluation.evaluate(run, calibrated.select([0, 1]), test)
+    assert written[-1] == "leaderboard.csv"
+    folder = run.folder
+    rows = read_table(folder / "leaderboard.csv", MethodScore)
+    assert [row.kind for row in rows] == ["network"] * 2 + ["ensemble"] + ["classical"] * 5 + ["limit"]
+    assert len({row.method for row in rows}) == len(rows)
+    assert len(read_table(folder / "scores.csv", FrameScore)) == len(rows) * len(test)
+    assert {score.method for score in read_table(folder / "distances.csv", DistanceScore)} == {r.method for r in rows}
+    assert [member.trial for member in read_table(folder / "ensemble.csv", Member)] == [3, 3]
+    notes = read_json(folder / "evaluation.json", Evaluation).notes
+    assert any("averages 2 of 3 models" in note for note in notes)
+    for name, frames in (("gallery", 5), ("failures", 3)):
+        gallery = read_arrays(folder / f"{name}.npz", Gallery)
+        assert gallery.methods == [row.method for row in rows if row.kind != "limit"]
+        assert gallery.filled.shape == (frames, len(gallery.methods), *test.gap.shape)
+        assert np.isfinite(gallery.filled).all()
+    json.loads((folder / "evaluation.json").read_text())
