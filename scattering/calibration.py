@@ -2,8 +2,8 @@
 
 The detector stands `distance` behind the sample; (`poni1`, `poni2`) is the point where the normal of the detector
 through the sample meets it, in metres from the corner of the first pixel, along rows and columns; the rotations, in
-radians, tilt it about the sample. Source: Kieffer & Wright, Powder Diffraction 28 (2013) S339,
-doi:10.1017/S0885715613000924; the tests check this file against pyFAI.
+radians, tilt it about the sample. Source: pyFAI's documentation of its geometry; the tests check this file against
+pyFAI.
 """
 
 from __future__ import annotations

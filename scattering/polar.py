@@ -27,7 +27,7 @@ def inpaint(values: Floats, observed: Bools, calibration: Calibration, bins: Bin
     """Fill the unobserved pixels of one frame (rows, columns) along its rings, as pyFAI's `inpainting` does.
 
     Without `bins` with pyFAI's own: 1024 x 512, gaps widened by 3. Meant for rings and halos of any texture; what is
-    not centred on the beam it smears. Source: Kieffer et al., J. Synchrotron Rad. 32 (2025) (pyFAI).
+    not centred on the beam it smears.
     """
     integrator = _integrator(calibration, values.shape)
     chosen = bins._asdict() if bins else {}

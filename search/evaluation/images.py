@@ -70,26 +70,30 @@ class Images:
             frame = int(self.frame[group[0]])
             measured, observed = self.data.measured[frame].copy(), self.data.observed[frame].copy()
             for k in group:
-                observed[:, self._touched(k)] = False
-            for k in group:
-                part = slice(self.left[k], self.left[k] + width)
+                part = self._columns(k)
                 measured[:, part], observed[:, part] = self.measured[k], self.observed[k]
+            for k in group:
+                observed[:, self._touched(k)] = False
             yield WholeFrame(frame, group, np.where(observed, measured, 0), observed)
 
     def parts(self, frame: WholeFrame, filled: Floats) -> Iterator[tuple[int, Floats]]:
         """Cut the images out of their frame: (number, image)."""
         for k in frame.images:
-            yield k, filled[:, self.left[k] : self.left[k] + self.measured.shape[2]]
+            yield k, filled[:, self._columns(k)]
+
+    def _columns(self, k: int) -> slice:
+        return slice(self.left[k], self.left[k] + self.measured.shape[2])
 
     def _touched(self, k: int) -> Bools:
-        """Columns of the frame that may carry, after the resize, some of what lies under the gap of an image."""
+        """Columns beside an image that may carry, after the resize, some of what lies under its artificial gap."""
         columns = self.data.windows.frame_shape[1]
-        if self.measured.shape[2] == columns:
-            return np.zeros(columns, bool)
-        gap = np.zeros(columns, bool)
-        gap[self.left[k] : self.left[k] + self.measured.shape[2]] = ~self.observed[k].any(axis=0)
-        # A frame without a single gap column in this image has nothing to hide.
-        return np.asarray(ndimage.distance_transform_edt(~gap) <= _margin(self.data)) if gap.any() else gap
+        near, own = np.zeros(columns, bool), self._columns(k)
+        gap = near.copy()
+        gap[own] = ~self.observed[k].any(axis=0)
+        if self.measured.shape[2] < columns and gap.any():
+            near = ndimage.distance_transform_edt(~gap) <= _margin(self.data)
+            near[own] = False
+        return near
 
 
 def _margin(data: Dataset) -> int:

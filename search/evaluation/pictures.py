@@ -147,6 +147,8 @@ def _shown(
     part = data.select(chosen)
     images = whole_frames(part)
     nothing = np.float32(np.nan)
+    # Where there is nothing to show no method is asked.
+    fills = [method.fillers[0].frames(images) for method in methods] if chosen else [images.measured] * len(methods)
     return Gallery(
         names=list(part.names),
         categories=list(part.categories),
@@ -155,5 +157,5 @@ def _shown(
         crops=np.array(crops, np.int64).reshape(-1, 4),
         input=np.where(part.observed, part.measured, nothing),
         truth=np.where(part.valid, part.truth, nothing),
-        filled=np.stack([method.fillers[0].frames(images) for method in methods], axis=1),
+        filled=np.stack(fills, axis=1),
     )

@@ -30,12 +30,13 @@ def tuned_pyfai(validation: Dataset) -> tuple[Method, str]:
     radial = (round(share * max(few.gap.shape)) for share in RADIAL)
     errors = _errors(images, [None, *(Bins(*bins) for bins in product(radial, AZIMUTHAL, GROWTH))])
     best = min(errors, key=lambda bins: errors[bins])
+    where = f"{len(few)} validation frame{'s' * (len(few) > 1)}"
     usual = f"{errors[None] * 1e3:.2f}e-3"
     if best is None:
-        note = f"No bins tried on {len(few)} validation frames served pyFAI better than its default ones ({usual})."
+        note = f"No bins tried on {where} served pyFAI better than its default ones ({usual})."
     else:
         note = (
-            f"pyFAI's bins were tuned on {len(few)} validation frames: {best.npt_rad} radial, {best.npt_azim} "
+            f"pyFAI's bins were tuned on {where}: {best.npt_rad} radial, {best.npt_azim} "
             f"azimuthal, gaps widened by {best.grow_mask} (L1 there {errors[best] * 1e3:.2f}e-3, by default {usual})."
         )
     return around_beam("pyFAI, tuned bins", partial(inpaint, bins=best)), note

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scattering.calibration import Calibration
 from scattering.dataset import ARRAYS, LABELS, RawFrame, build, read, split, write
 from scattering.detectors import Detector
 from scattering.errors import InputError
@@ -278,3 +279,21 @@ def test_a_detector_without_vertical_gaps_has_no_strips_and_survives_its_file(tm
     assert built.strips.size == 0
     write(tmp_path / "a.h5", built)
     assert read(tmp_path / "a.h5").fingerprint() == built.fingerprint()
+
+
+def test_the_geometry_of_frames_is_kept_selected_and_fingerprinted(tmp_path, raw_frames, prepare, tiny_detector):
+    beam = Calibration(0.3, 0.07, 0.08, 0.0, 0.01, 0.0, 1e-3, 1e-3, 1e-10)
+    known, unknown, other = raw_frames(3, (140, 150), tiny_detector)
+    built = prepare(
+        [known._replace(calibration=beam), unknown, other._replace(calibration=beam._replace(distance=1.0))]
+    )
+    scaled = beam.resized((140, 150), (64, 64))
+    assert built.calibrations == [scaled, None, scaled._replace(distance=1.0)]
+    assert built.select([2, 1]).calibrations == [scaled._replace(distance=1.0), None]
+    write(tmp_path / "a.h5", built)
+    again = read(tmp_path / "a.h5")
+    assert again.calibrations == built.calibrations
+    assert again.fingerprint() == built.fingerprint()
+    plain = prepare([known, unknown, other])
+    assert plain.calibration is None
+    assert plain.fingerprint() != built.fingerprint()

@@ -185,3 +185,17 @@ def test_exposure_does_not_depend_on_the_resolution():
     for index, category in enumerate(("amorphous", "saxs") * 3):
         low, high = (simulator.expose(np.random.default_rng(index), category, panel)[0] for panel in (coarse, fine))
         assert np.median(high) == pytest.approx(np.median(low), rel=0.1)
+
+
+def test_the_beam_hits_a_frame_where_its_calibration_says(frames):
+    """Scattering of air and a halo about the beam: the brightest thing of a smooth pattern lies around it."""
+    for frame in frames:
+        assert frame.calibration.pixel1 == SETTINGS["pixel_size"][0]
+        assert frame.calibration.pixel2 == SETTINGS["pixel_size"][1]
+    centred = [
+        f for f in frames if f.category == "saxs" and all(10 < c < SIDE - 10 for c in f.calibration.beam_center)
+    ]
+    assert centred
+    for frame in centred:
+        row, col = np.unravel_index(frame.clean.argmax(), frame.clean.shape)
+        assert np.hypot(row - frame.calibration.beam_center[0], col - frame.calibration.beam_center[1]) < 6

@@ -3,6 +3,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from pyFAI.detectors import Detector as PyFAIDetector
+from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
 from scattering import simulator, sources
 from scattering.dataset import ARRAYS, read
@@ -27,6 +29,30 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(simulator, "available_cores", lambda: 1)
     return tmp_path / "cache" / "gapsearch"
+
+
+def test_a_poni_file_is_scaled_to_the_working_size(tmp_path, tiny_detector):
+    path = save(tmp_path / "a.h5", counts((2, 140, 150)))
+    poni = tmp_path / "setup.poni"
+    detector = PyFAIDetector(pixel1=1e-3, pixel2=1e-3, max_shape=(140, 150))
+    AzimuthalIntegrator(0.2, 0.0705, 0.0905, detector=detector, wavelength=1e-10).save(str(poni))
+    built = from_files([str(path)], tiny_detector, 64, str(poni))
+    first, second = built.calibrations
+    assert first == second
+    assert first.beam_center == pytest.approx((70.5 * 64 / 140 - 0.5, 90.5 * 64 / 150 - 0.5))
+    assert first.pixel1 == pytest.approx(140e-3 / 64)
+    plain = from_files([str(path)], tiny_detector, 64)
+    assert plain.calibrations == [None, None]
+    assert plain.fingerprint() != built.fingerprint()
+
+
+def test_a_poni_file_of_another_shape_is_refused(tmp_path, tiny_detector):
+    path = save(tmp_path / "a.h5", counts((1, 140, 151)))
+    poni = tmp_path / "setup.poni"
+    detector = PyFAIDetector(pixel1=1e-3, pixel2=1e-3, max_shape=(140, 150))
+    AzimuthalIntegrator(0.2, 0.07, 0.09, detector=detector, wavelength=1e-10).save(str(poni))
+    with pytest.raises(InputError, match="140 x 151 pixels, got 140 x 150"):
+        from_files([str(path)], tiny_detector, 64, str(poni))
 
 
 @pytest.fixture

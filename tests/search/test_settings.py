@@ -39,6 +39,7 @@ def test_all_is_every_network_of_the_implementation_that_has_points() -> None:
         ("pconv", {"points": "paper"}, "points of tunet and msdnet, got pconv"),
         ("tunet", {"points": "paper", "task": "residual"}, "blind, got --task residual"),
         ("tunet", {"points": "paper", "trials": 3}, "got --trials 3"),
+        ("tunet", {"poni": "setup.poni"}, "got --poni setup.poni: leave it out, or give --data"),
         ("autoencoder", {"implementation": "pymsdtorch"}, "has tunet and msdnet, got autoencoder"),
     ],
 )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from scattering.dataset import Dataset
+from scattering.dataset import Dataset, RawFrame, build
+from scattering.detectors import Detector
 from scattering.preprocessing import to_counts, to_intensity
 from search.evaluation.evaluate import classical_methods, measure
-from search.evaluation.images import whole_frames
+from search.evaluation.images import gapped_windows, whole_frames
 from search.evaluation.methods import CLASSICAL, LINEAR, Filler, Method, averaged, network_filler
 from trainables import NETWORKS
 from trainables.metrics import correlation
@@ -143,36 +145,74 @@ def test_errors_by_distance_sum_to_the_pooled_error(data: Dataset) -> None:
             assert mine[0].distance == 1
 
 
+@pytest.fixture(scope="module")
+def few(calibrated: Dataset) -> Dataset:
+    return replace(calibrated, clean=calibrated.truth + np.float32(1e-3)).select([0, 5, 7])
+
+
+@pytest.fixture(scope="module")
+def classical(few: Dataset) -> tuple[list[Method], list[str]]:
+    return classical_methods(few.select([0]), few)
+
+
 def test_methods_that_need_the_geometry_are_measured_where_it_is_known(
-    data: Dataset, calibrated: Dataset, simulated: Dataset
+    few: Dataset, classical: tuple[list[Method], list[str]]
 ) -> None:
-    methods, notes = classical_methods(data, data)
-    assert [method.name for method in methods] == ["linear", "biharmonic"]
-    assert "--poni" in notes[0]
-    methods, notes = classical_methods(calibrated, calibrated)
-    result = measure(methods, replace(calibrated, clean=simulated.clean), notes)
+    result = measure(classical[0], few, classical[1])
     names = ["linear", "biharmonic", "pyFAI, default bins", "pyFAI, tuned bins", "Friedel symmetry", "noise floor"]
     assert [row.method for row in result.leaderboard] == names
-    assert all(row.iq_error is not None for row in result.leaderboard)
-    assert result.test_set.notes == notes
+    assert result.test_set.notes == classical[1]
+    assert "tuned on 1 validation frame" in classical[1][0]
     by_name = {row.method: row for row in result.leaderboard}
-    assert by_name["noise floor"].iq_error < 0.02 < by_name["linear"].iq_error  # type: ignore[operator]
+    assert 0 < by_name["noise floor"].iq_error < 0.02 < by_name["linear"].iq_error  # type: ignore[operator]
     assert by_name["noise floor"].ms_per_frame is None
 
 
-def test_one_frame_of_unknown_geometry_keeps_such_methods_out(calibrated: Dataset) -> None:
-    assert calibrated.calibration is not None
-    gappy = calibrated.calibration.copy()
-    gappy[3] = np.nan
-    assert len(classical_methods(calibrated, replace(calibrated, calibration=gappy))[0]) == 2
+@pytest.mark.parametrize("unknown", [[0, 1, 2], [1]])
+def test_one_frame_of_unknown_geometry_keeps_such_methods_out(few: Dataset, unknown: list[int]) -> None:
+    assert few.calibration is not None
+    gappy = few.calibration.copy()
+    gappy[unknown] = np.nan
+    methods, notes = classical_methods(few, replace(few, calibration=gappy))
+    assert [method.name for method in methods] == ["linear", "biharmonic"]
+    assert "--poni" in notes[0]
+    rows = measure(methods, replace(few, calibration=gappy)).leaderboard
+    assert all((row.iq_error is None) == (len(unknown) == 3) for row in rows)
 
 
-def test_no_method_sees_what_lies_under_gaps(calibrated: Dataset) -> None:
-    methods, _ = classical_methods(calibrated, calibrated)
-    spoilt = replace(calibrated, truth=np.where(calibrated.observed, calibrated.truth, 0.9).astype(np.float32))
-    for method in methods:
-        first, second = (method.fillers[0].frames(whole_frames(part)) for part in (calibrated, spoilt))
-        np.testing.assert_array_equal(first, second, err_msg=method.name)
+def test_no_method_sees_what_lies_under_gaps(few: Dataset, classical: tuple[list[Method], list[str]]) -> None:
+    spoilt = replace(few, truth=np.where(few.observed, few.truth, 0.9).astype(np.float32))
+    for method in classical[0]:
+        for images in (whole_frames, gapped_windows):
+            fill = method.fillers[0][images is gapped_windows]
+            first, second = (fill(images(part)) for part in (few, spoilt))
+            np.testing.assert_array_equal(first, second, err_msg=method.name)
+            seen = images(few).observed
+            np.testing.assert_array_equal(first[seen], images(few).measured[seen], err_msg=method.name)
+
+
+@pytest.mark.parametrize("kind", ["horizontal", "vertical"])
+def test_one_kind_of_gap_is_enough(
+    few: Dataset, classical: tuple[list[Method], list[str]], raw_frames: Callable[..., list[RawFrame]], kind: str
+) -> None:
+    """Files without truth in gaps have vertical scores alone, detectors without vertical gaps horizontal ones."""
+    if kind == "vertical":
+        data = replace(few, valid=few.observed, clean=None)
+    else:
+        gap = np.zeros((140, 150), bool)
+        gap[60:66] = True
+        rows = Detector("rows", gap, (172e-6, 172e-6))
+        data = replace(build(raw_frames(3, (140, 150), rows), rows, (64, 64), {}, 150), calibration=few.calibration)
+    network = NETWORKS["tunet"](depth=1, base_channels=2, growth_rate=2.0, in_channels=1)
+    ours = Method("TUNet", "network", (network_filler(network, TASKS["blind"]),))
+    result = measure([*classical[0], ours], data)
+    for row in result.leaderboard:
+        for name in ("horizontal", "vertical"):
+            assert (getattr(row, f"{name}_l1") is None) == (name != kind)
+    assert {score.kind for score in result.distances} == {kind}
+    assert result.gallery.reasons == ["best", "median", "worst"]
+    assert len(result.failures.names) == (3 if kind == "horizontal" else 0)
+    assert result.failures.filled.shape == (len(result.failures.names), len(classical[0]) + 1, 64, 64)
 
 
 def test_correlation_agrees_with_numpy(data: Dataset) -> None:
