@@ -79,7 +79,7 @@ def caption(lines: Sequence[Line], kind: str) -> str:
         change = f"{best.method} errs by {error(near)}; no pixel lies deeper"
     else:
         change = (
-            f"{best.method} errs by {error(near)} beside the edge and by {error(far)} {best.distances[-1]} pixels "
+            f"{best.method} errs by {error(near)} beside the edge and by {error(far)} at {best.distances[-1]} pixels "
             f"from it, where {number(best.pixels[-1])} pixels were scored"
         )
     floor = " Dotted: the noise floor, below which no method can come." * any(line.kind == "limit" for line in lines)
