@@ -89,8 +89,9 @@ def _table(network: str, rows: Sequence[Row]) -> str:
         heading = f"{escape(STATES.get(state, state))} <small>{len(members)}</small>"
         groups.append((heading, [_cells(row, keys) for row in members]))
     caption = (
-        f"Trials of {escape(title(network))}. Lowest gap L1 on the validation frames first within each group; the rank counts all trials with a result, "
-        "however they ended, and decides who is retrained; a trial that was stopped early had fewer epochs."
+        f"Trials of {escape(title(network))}. Within each group the lowest gap L1 on the validation frames comes "
+        "first. The rank counts all trials with a result, however they ended, and decides who is retrained; a trial "
+        "that was stopped early had fewer epochs."
     )
     css = f"{network}-trials trials" if network in NETWORKS else "trials"
     return table(caption, columns, groups, css) + _errors(rows)
