@@ -49,7 +49,7 @@ def figure(lines: Sequence[Line]) -> go.Figure:
         chart.add_scatter(
             x=line.distances,
             y=[float(f"{value * 1e3:.5g}") for value in line.l1],
-            customdata=[number(pixels) for pixels in line.pixels],
+            customdata=[f"{number(pixels)}" for pixels in line.pixels],
             mode="lines" if limit and len(line.distances) > 1 else "lines+markers",
             name=escape(line.method),
             line={"color": color, "dash": dash, "width": 2.4 if line.leads and color != GREY else 1.3},
