@@ -49,7 +49,7 @@ def figure(lines: Sequence[Line]) -> go.Figure:
         chart.add_scatter(
             x=line.distances,
             y=[float(f"{value * 1e3:.5g}") for value in line.l1],
-            customdata=[number(pixels) for pixels in line.pixels],
+            customdata=[f"{number(pixels)}" for pixels in line.pixels],
             mode="lines" if limit and len(line.distances) > 1 else "lines+markers",
             name=escape(line.method),
             line={"color": color, "dash": dash, "width": 2.4 if line.leads and color != GREY else 1.3},
@@ -79,7 +79,7 @@ def caption(lines: Sequence[Line], kind: str) -> str:
         change = f"{best.method} errs by {error(near)}; no pixel lies deeper"
     else:
         change = (
-            f"{best.method} errs by {error(near)} beside the edge and by {error(far)} {best.distances[-1]} pixels "
+            f"{best.method} errs by {error(near)} beside the edge and by {error(far)} at {best.distances[-1]} pixels "
             f"from it, where {number(best.pixels[-1])} pixels were scored"
         )
     floor = " Dotted: the noise floor, below which no method can come." * any(line.kind == "limit" for line in lines)

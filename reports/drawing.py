@@ -36,6 +36,8 @@ NETWORKS = {
 """Name and look of each network; after Okabe and Ito (2008), a little darker, for light and dark pages."""
 OTHER = Look("#9a8a2f", "pentagon", "solid")
 ENSEMBLE = Look("#cf4a4a", "star", "solid")
+VARIANTS = ("dash", "dot", "dashdot")
+"""Of the second group of a network, and so on: see `looks`."""
 LIMIT = Look(GREY, "line-ew-open", "dot")
 CLASSICAL = tuple(
     Look(GREY, symbol, dash)
@@ -86,9 +88,14 @@ def networks(names: Iterable[str]) -> list[str]:
 
 
 def looks(scores: Sequence[MethodScore]) -> dict[str, Look]:
-    """Give each method its look: that of its network, or one of its own."""
+    """Give each method its look: that of its network, open and dashed for its second group, or one of its own.
+
+    Args:
+        scores: Best first, as the leaderboard has them.
+    """
     found = {}
     classical = iter(CLASSICAL * len(scores))
+    groups: dict[str, list[tuple[str, ...]]] = {}
     for score in scores:
         if score.kind == "limit":
             found[score.method] = LIMIT
@@ -97,22 +104,33 @@ def looks(scores: Sequence[MethodScore]) -> dict[str, Look]:
         elif score.kind == "classical":
             found[score.method] = next(classical)
         else:
-            found[score.method] = NETWORKS[score.network][1] if score.network in NETWORKS else OTHER
+            look = NETWORKS[score.network][1] if score.network in NETWORKS else OTHER
+            own = groups.setdefault(score.network, [])
+            if _group(score) not in own:
+                own.append(_group(score))
+            place = min(own.index(_group(score)), len(VARIANTS))
+            found[score.method] = Look(look.color, f"{look.symbol}-open", VARIANTS[place - 1]) if place else look
     return found
 
 
 def leading(scores: Sequence[MethodScore]) -> list[str]:
-    """Name the methods that stand for the others: the first of each network and task, and what is no network.
+    """Name the methods that stand for others: the best of each group, and each that is no network.
 
     Args:
         scores: Best first, as the leaderboard has them.
     """
-    first: dict[tuple[str, str], str] = {}
+    first: dict[tuple[str, ...], str] = {}
     for score in scores:
         if score.kind != "limit":
-            own = score.kind != "network" or not score.network
-            first.setdefault((score.method, "") if own else (score.network, score.task), score.method)
+            first.setdefault(_group(score), score.method)
     return list(first.values())
+
+
+def _group(score: MethodScore) -> tuple[str, ...]:
+    """Trials of a network that pose the task alike; the paper's points are a group of their own."""
+    if score.kind != "network" or not score.network:
+        return (score.method,)
+    return score.network, score.task, "search" if score.point is None else "paper"
 
 
 def ticks(low: float, high: float, log: bool = False, most: int = 5) -> list[float]:

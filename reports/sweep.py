@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from reports.drawing import networks, setting, title
+from reports.drawing import NETWORKS, networks, setting, title
 from reports.markup import DASH, duration, escape, number, table
 from search.records import Trial
 
@@ -74,11 +74,11 @@ def html(rows: Sequence[Row]) -> str:
     parts = []
     for network in networks(row.trial.network for row in rows):
         own = [row for row in rows if row.trial.network == network]
-        parts += [f"<h3>{escape(title(network))}: hyperparameter sweep</h3>", _table(own)]
+        parts += [f"<h3>{escape(title(network))}: hyperparameter sweep</h3>", _table(network, own)]
     return "\n".join(parts)
 
 
-def _table(rows: Sequence[Row]) -> str:
+def _table(network: str, rows: Sequence[Row]) -> str:
     keys = list(dict.fromkeys(key for row in rows for key in row.trial.config))
     unit = "<small>(10<sup>−3</sup>)</small>"
     columns = ["trial", "rank", f"gap L1 {unit}", "gap CC", f"training loss {unit}", f"validation loss {unit}"]
@@ -89,10 +89,12 @@ def _table(rows: Sequence[Row]) -> str:
         heading = f"{escape(STATES.get(state, state))} <small>{len(members)}</small>"
         groups.append((heading, [_cells(row, keys) for row in members]))
     caption = (
-        "Lowest gap L1 on the validation frames first within each group. The rank counts all trials with a result, "
-        "however they ended, and decides who is retrained; a trial that was stopped early had fewer epochs."
+        f"Trials of {escape(title(network))}. Within each group the lowest gap L1 on the validation frames comes "
+        "first. The rank counts all trials with a result, however they ended, and decides who is retrained; a trial "
+        "that was stopped early had fewer epochs."
     )
-    return table(caption, columns, groups, "trials") + _errors(rows)
+    css = f"{network}-trials trials" if network in NETWORKS else "trials"
+    return table(caption, columns, groups, css) + _errors(rows)
 
 
 def _cells(row: Row, keys: Sequence[str]) -> list[str]:

@@ -49,7 +49,7 @@ def test_further_trials_are_drawn_but_not_named_and_the_floor_is_a_line_below():
 def test_each_kind_of_gap_has_a_figure_with_its_own_caption():
     html = distances.html([*near_to_far("TUNet"), *near_to_far("TUNet", "vertical")[:1]], SCORES, "a-")
     assert 'id="a-distance-horizontal"' in html and 'id="a-distance-vertical"' in html
-    assert "1.00 × 10⁻³ beside the edge and by 3.00 × 10⁻³ 3 pixels from it, where 333 pixels" in html
+    assert "1.00 × 10⁻³ beside the edge and by 3.00 × 10⁻³ at 3 pixels from it, where 333 pixels" in html
     assert "no pixel lies deeper" in html
 
 

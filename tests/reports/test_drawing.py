@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import math
 import random
@@ -71,20 +72,23 @@ def test_short_values_say_thousands_and_millions():
     assert {value: drawing.short(value) for value in values} == values
 
 
-def test_the_first_of_each_network_and_task_and_all_others_lead():
+def test_the_first_of_each_group_and_all_that_are_no_network_lead_and_look_different():
     scores = [
         score("ensemble", "ensemble"),
         score("TUNet", network="tunet", task="residual"),
         score("TUNet 2", network="tunet", task="residual"),
         score("TUNet, blind", network="tunet", task="blind"),
+        dataclasses.replace(score("TUNet, paper", network="tunet", task="blind"), point=2),
+        dataclasses.replace(score("TUNet, paper's other", network="tunet", task="blind"), point=3),
         score("linear", "classical"),
         score("biharmonic", "classical"),
         score("noise floor", "limit"),
     ]
-    assert drawing.leading(scores) == ["ensemble", "TUNet", "TUNet, blind", "linear", "biharmonic"]
+    first = drawing.leading(scores)
+    assert first == ["ensemble", "TUNet", "TUNet, blind", "TUNet, paper", "linear", "biharmonic"]
     looks = drawing.looks(scores)
-    assert looks["TUNet"] == looks["TUNet 2"]
-    assert looks["linear"] != looks["biharmonic"]
+    assert looks["TUNet"] == looks["TUNet 2"] and looks["TUNet, paper"] == looks["TUNet, paper's other"]
+    assert len({look._replace(color="") for look in (looks[name] for name in first)}) == len(first)
 
 
 def test_networks_come_in_a_fixed_order_the_unknown_last():
