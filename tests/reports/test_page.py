@@ -162,6 +162,13 @@ def test_the_command_prints_the_path(run, capsys):
     assert capsys.readouterr().out.strip() == str(run / "report" / "index.html")
 
 
+def test_a_page_that_cannot_be_written_gives_one_line_and_code_2(run, tmp_path, capsys):
+    assert main([str(run), "-o", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert str(tmp_path) in error
+    assert error.count("\n") == 1
+
+
 def test_a_folder_that_is_no_run_gives_one_line_and_code_2(tmp_path, capsys):
     assert main([str(tmp_path)]) == 2
     error = capsys.readouterr().err
