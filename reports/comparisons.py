@@ -141,7 +141,7 @@ def _caption(comparisons: Sequence[Comparison]) -> str:
             f"(p, corrected for the {tests} tests, below {LEVEL}); all else is a tie."
         )
     return (
-        "Paired tests. By how much a method’s L1 is lower (−) or higher (+) than the other’s in a typical sample or "
+        "Method against method on the same frames. By how much a method’s L1 is lower (−) or higher (+) than the other’s in a typical sample or "
         f"series, with the 95 % interval{'' if groups >= MIN_GROUPS else f' (not with fewer than {MIN_GROUPS})'}. "
         f"{verdicts}"
     )
