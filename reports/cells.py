@@ -46,6 +46,7 @@ def plain(cell: str) -> str:
     """Return the text of HTML on one line, `10^-3` for a superscript, without what only screen readers get."""
     text = re.sub(r"""<span class=["']hidden["']>.*?</span>""", "", cell)
     text = re.sub(r"<sup>(.*?)</sup>", r"^\1", text)
+    text = re.sub(r"</?(a|em|strong|span)\b[^>]*>", "", text)
     text = html.unescape(re.sub(r"<[^>]*>", " ", text))
     return " ".join(text.replace("−", "-").split())
 

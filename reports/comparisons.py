@@ -141,8 +141,9 @@ def _caption(comparisons: Sequence[Comparison]) -> str:
             f"(p, corrected for the {tests} tests, below {LEVEL}); all else is a tie."
         )
     return (
-        "Paired tests. By how much a method’s L1 is lower (−) or higher (+) than the other’s in a typical sample or "
-        f"series, with the 95 % interval{'' if groups >= MIN_GROUPS else f' (not with fewer than {MIN_GROUPS})'}. "
+        "Method against method on the same frames. By how much a method’s L1 is lower (−) or higher (+) than the "
+        "other’s in a typical sample or series, with the 95 % interval"
+        f"{'' if groups >= MIN_GROUPS else f' (not with fewer than {MIN_GROUPS})'}. "
         f"{verdicts}"
     )
 
@@ -153,7 +154,7 @@ def _cell(comparison: Comparison | None) -> Number:
         return Number(DASH, None)
     interval = comparison.difference.interval
     ends = f"[{_signed(interval.low)}, {_signed(interval.high)}]" if interval else ""
-    p = f"p {_p(comparison.p)}" if comparison.p is not None else ""
+    p = f"p {_p(comparison.p)}" if comparison.p is not None and comparison.verdict != "untested" else ""
     word = {"untested": "too few to test"}.get(comparison.verdict, comparison.verdict)
     return Number(
         f'<span class="{comparison.verdict}">{word}</span> {_signed(change)} %'

@@ -170,8 +170,8 @@ def _with_ratios(row: Row, reference: MethodScore | None) -> Row:
 
 def html(rows: Sequence[Row]) -> str:
     """Draw the ranking in two tables, methods as rows: their errors; what these mean, and what they cost."""
-    columns = ["method", "rank"]
-    picks: list[Pick] = [_method, _rank]
+    columns = ["method", "kind", "rank"]
+    picks: list[Pick] = [_method, _kind, _rank]
     for kind in KINDS:
         if any(known(getattr(row.score, f"{kind}_l1")) for row in rows):
             for label, note, pick in _error_columns(rows, kind):
@@ -204,7 +204,7 @@ def _caption(rows: Sequence[Row]) -> str:
     groups = max((mean.groups for row in rows for mean in row.means.values()), default=0)
     seeds = max((row.score.seeds or 1 for row in rows if row.score.kind == "network"), default=1)
     sentences = [
-        "Ranking. All methods on the same test pixels, best first; <strong>bold</strong>: best of the column.",
+        "All methods on the same test pixels, best first. <strong>Bold</strong>: best of the column.",
         f"±: standard deviation over {seeds} trainings with other seeds." if seeds > 1 else "",
         f"Ratio: how many times smaller the L1 is than that of the {REFERENCE} fill.",
         "Beneath L1 per frame: its 95 % interval." if groups >= MIN_GROUPS else "",
@@ -219,13 +219,16 @@ def _head(label: str, note: str) -> str:
 
 
 def _method(row: Row) -> str:
-    kind = "limit, not ranked" if row.rank is None else row.score.kind
-    return f"{escape(row.score.method)} <small>{escape(kind)}</small>"
+    return escape(row.score.method)
+
+
+def _kind(row: Row) -> str:
+    return escape(row.score.kind)
 
 
 def _rank(row: Row) -> Number:
     if row.rank is None:
-        return Number(DASH, None)
+        return Number(f"{DASH} <span class='equal'></span>", None)
     ties = f"<span class='hidden'> (ties with {escape(' and '.join(row.ties))})</span>" if row.ties else ""
     return Number(f"{row.rank} <span class='equal'>{'=' if row.ties else ''}</span>{ties}", row.rank)
 

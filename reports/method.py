@@ -169,5 +169,5 @@ def _plain(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list) and all(isinstance(item, int) for item in value):
-        return " × ".join(map(str, value))
+        return (" × " if len(value) == 2 else ", ").join(map(str, value))
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -116,7 +116,7 @@ def _table(found: Sequence[Data], runs: Sequence[Run], names: Sequence[str]) -> 
     if waiting:
         groups.append(("Not finished", waiting))
     caption = (
-        "The runs, by their best network. Between runs on other frames only the ratios compare: how many times "
+        "The runs by their best network. Between runs on other frames only the ratios compare: how many times "
         "smaller the L1 is than that of the biharmonic fill of the same frames."
     )
     columns = [

@@ -30,6 +30,7 @@ from reports import (
 from reports.folder import Run, read
 from reports.markup import escape, plot, section
 from reports.ranking import Ranking, rank
+from scattering.errors import InputError, one_line
 from search.records import MethodScore, write_text
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -53,11 +54,17 @@ def write(*folders: Path, path: Path | None = None) -> Path:
     several.
 
     Raises:
-        InputError: If one is no run folder, or a file in it cannot be read.
+        InputError: If one is no run folder, a file in it cannot be read, or the page cannot be written.
     """
+    text = html(*map(read, folders))
     if path is None:
         path = folders[0] / "report" / "index.html" if len(folders) == 1 else folders[0].parent / "report.html"
-    write_text(path, html(*map(read, folders)))
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise InputError(
+            f"the page goes where a file can be written, {path} is no such place ({one_line(error)}); give -o FILE"
+        ) from error
     return path
 
 

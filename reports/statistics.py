@@ -98,24 +98,30 @@ def bootstrap(sums: Floats, counts: Floats, *, positive: bool = False) -> Interv
     positive. Means of skewed errors over a dozen groups are held more often than by the percentile and BCa methods
     (benchmarks/LOG.md).
     """
-    groups = counts.size
-    if groups < MIN_GROUPS:
+    if counts.size < MIN_GROUPS:
         return None
-
-    def estimate(sums: Floats, counts: Floats) -> tuple[Floats, Floats]:
-        ratio, total = sums.sum(-1) / counts.sum(-1), counts.sum(-1)
-        residual = sums - ratio[..., None] * counts
-        error = np.sqrt((residual**2).sum(-1) * groups / (groups - 1)) / total
-        return (np.log(ratio), error / ratio) if positive else (ratio, error)
-
-    value, error = estimate(sums[None], counts[None])
-    drawn = np.random.default_rng(0).integers(0, groups, (RESAMPLES, groups))
-    again, errors = estimate(sums[drawn], counts[drawn])
+    value = sums.sum() / counts.sum()
+    rest = sums - value * counts
+    moments = np.stack([rest, counts, rest**2, rest * counts, counts**2], axis=1)
+    shift_total, total, squares, products, sizes = (_draws(counts.size) @ moments).T
+    shift = shift_total / total
+    variance = np.maximum(squares - 2 * shift * products + shift**2 * sizes, 0) * counts.size / (counts.size - 1)
+    ratio, error = value + shift, np.sqrt(variance) / total
+    if positive:
+        ratio, error = np.log(ratio), error / ratio
     # Resamples of one group over and over have no error of their own.
-    usable = errors > 1e-9 * error
-    pivots = (again[usable] - value) / errors[usable] if usable.any() and error > 0 else np.zeros(1)
-    low, high = (float(value[0] - end * error[0]) for end in np.quantile(pivots, (1 - LEVEL / 2, LEVEL / 2)))
+    usable = error > 1e-6 * error[0]
+    pivots = (ratio[usable] - ratio[0]) / error[usable] if error[0] > 0 else np.zeros(1)
+    low, high = (float(ratio[0] - end * error[0]) for end in np.quantile(pivots, (1 - LEVEL / 2, LEVEL / 2)))
     return Interval(math.exp(low), math.exp(high)) if positive else Interval(low, high)
+
+
+@lru_cache(maxsize=2)
+def _draws(count: int) -> Floats:
+    """How often each group is in each resample; the first one is the sample itself."""
+    random = np.random.default_rng(0)
+    drawn = random.multinomial(count, np.full(count, 1 / count), RESAMPLES).astype(np.float64)
+    return np.vstack([np.ones(count), drawn])
 
 
 def sign_flip(values: Floats) -> float:

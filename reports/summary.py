@@ -89,8 +89,8 @@ def headline(rows: Sequence[Row], found: Sequence[Duel]) -> str:
         return f"{network} ties with {rivals} on {kinds} gaps: chance could bring about the difference."
     if outcomes == {"untested"}:
         return (
-            f"The error of {network}, the best network, is {sizes} than the best classical method’s; "
-            "too few samples or series to tell that from chance."
+            f"The error of {network} is {sizes} than the best classical method’s, but there are too few samples or "
+            "series to tell that from chance."
         )
     return f"A split result: the error of {network} {', but '.join(map(_clause, found))}."
 

@@ -45,8 +45,7 @@ def run(
         if not (folder / "leaderboard.csv").exists():
             from search.evaluation.evaluate import evaluate
 
-            with status(f"measuring on {len(test)} test frames"):
-                evaluate(settings, validation, test)
+            evaluate(settings, validation, test)
     return read_table(folder / "leaderboard.csv", MethodScore)
 
 

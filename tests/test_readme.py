@@ -46,6 +46,7 @@ def test_every_command_is_understood(line: str) -> None:
         else:
             assert words[2:] in (
                 ["reports", "runs/mine"],
+                ["reports", "runs/mine", "runs/other"],
                 ["pip", "install", "-e", ".[pymsdtorch]"],
                 ["pip", "install", "optuna-dashboard"],
             )

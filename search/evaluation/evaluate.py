@@ -11,7 +11,9 @@ import numpy as np
 from scattering.dataset import Dataset
 from search.evaluation.images import Floats
 from search.evaluation.methods import CLASSICAL, FLOOR, FRIEDEL, NOISE_FLOOR, PYFAI, Method
+from search.evaluation.models import ENSEMBLE, MEMBER_SHARE, retrained
 from search.evaluation.pictures import Failures, gallery
+from search.evaluation.pyfai import tuned_pyfai
 from search.evaluation.scores import (
     Targets,
     distance_rows,
@@ -22,8 +24,6 @@ from search.evaluation.scores import (
     targets,
     with_recovered,
 )
-from search.evaluation.tuning import tuned_pyfai
-from search.evaluation.winners import ENSEMBLE, MEMBER_SHARE, retrained
 from search.following.display import status
 from search.records import (
     DistanceScore,

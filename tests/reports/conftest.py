@@ -1,5 +1,6 @@
 """Synthetic run folders, written with the functions that a search writes with."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -252,13 +253,19 @@ def _info(name: str, seed: int = 7) -> RunInfo:
     )
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run to copy: to write one takes a while."""
+    return write_run(tmp_path_factory.mktemp("template"))
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
+def run(template: Path, tmp_path: Path) -> Path:
     """The folder of a run that has all its parts."""
-    return write_run(tmp_path / "run")
+    return Path(shutil.copytree(template, tmp_path / "run"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_run():
     """`write_run`: folder -> a run that has all its parts, as asked."""
     return write_run
@@ -274,3 +281,9 @@ def make_score():
 def make_trial():
     """`trial`: number, state, L1 -> a trial."""
     return trial
+
+
+@pytest.fixture
+def make_frames():
+    """`frame_scores`: scores -> L1 of every frame, so many groups, so many frames in each."""
+    return frame_scores

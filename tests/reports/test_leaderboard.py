@@ -1,7 +1,7 @@
 import math
 import re
 
-from reports import leaderboard
+from reports import bars, leaderboard, ranking
 
 
 def test_methods_rank_by_l1_and_the_limit_comes_last_without_a_rank(make_score):
@@ -63,8 +63,9 @@ def test_table_drops_what_no_method_has_and_dashes_what_one_lacks(make_score):
         ]
     )
     html = leaderboard.html(rows)
-    assert "Vertical gaps" not in html
-    assert re.search(r"parameters</th><td>12.345</td><td>–</td>", html)
+    assert "vertical</small>" not in html.partition("Save as")[0]
+    assert re.search(r"<td>12.345</td>", html)
+    assert "I(q)" not in html
 
 
 def test_the_best_is_marked_for_eyes_and_for_screen_readers(make_score):
@@ -81,8 +82,40 @@ def test_text_fits_a_terminal(make_score):
     assert max(map(len, lines)) <= 100
 
 
-def test_figure_has_a_bar_for_each_method_and_a_line_for_the_limit(make_score):
+def test_a_tie_is_called_a_tie_and_too_few_groups_are_no_tie(make_score, make_frames):
+    scores = [make_score("a", l1=4e-3), make_score("b", l1=4.001e-3), make_score("c", l1=8e-3)]
+    many, few = ranking.rank(scores, make_frames(scores)), ranking.rank(scores, make_frames(scores, groups=3))
+    assert [row.ties for row in many.rows] == [("b",), ("a",), ()]
+    assert [row.ties for row in few.rows] == [(), (), ()]
+    html = leaderboard.html(many.rows)
+    assert html.count("<span class='equal'>=</span><span class='hidden'> (ties with ") == 2 * 2
+    assert "too few groups for intervals" not in html
+    assert "There are 3 samples or series: too few groups for intervals." in leaderboard.html(few.rows)
+    lines = leaderboard.text(many.rows).splitlines()[2:]
+    assert [line.split()[:2] for line in lines] == [["1=", "a"], ["2=", "b"], ["3", "c"]]
+
+
+def test_the_mean_per_frame_stands_with_its_interval(make_score, make_frames):
+    scores = [make_score("a", l1=4e-3, vertical_l1=None)]
+    row = ranking.rank(scores, make_frames(scores)).rows[0]
+    low, high = row.means["horizontal"].interval
+    assert low < row.means["horizontal"].value < high
+    assert f"<small>{low * 1e3:.2f} to {high * 1e3:.2f}</small>" in leaderboard.html([row])
+    assert row.means["vertical"].value is None
+
+
+def test_the_spread_over_seeds_stands_beside_the_mean(make_score):
+    rows = leaderboard.rows([make_score("a", l1=4e-3, horizontal_l1_sd=1.5e-4, seeds=3), make_score("b", l1=5e-3)])
+    html = leaderboard.html(rows)
+    assert "± 0.1500</small>" in html
+    assert html.partition("Save as")[0].count("± 0.") == 1
+    assert "over 3 trainings" in html
+
+
+def test_bars_leave_out_what_has_no_value_and_name_the_limit(make_score):
     rows = leaderboard.rows([make_score("a", l1=4e-3), make_score("b", l1=None), make_score("floor", "limit", 1e-3)])
-    chart = leaderboard.figure(rows, "horizontal")
+    scores = bars.rows(rows, "horizontal")
+    chart = bars.figure(scores, "horizontal")
     assert list(chart.data[0].y) == ["a"]
     assert chart.layout.shapes[0].x0 == 1.0
+    assert "a 4.00, floor 1.00" in bars.caption(scores, "horizontal")

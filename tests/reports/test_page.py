@@ -79,7 +79,7 @@ def test_names_from_the_run_folder_stay_text(run):
         assert not outline.handlers
         assert all(address.startswith(("data:", "#")) for address in outline.addresses)
         assert outline.tags.count("img") == runs * plain.tags.count("img")
-        drawn = outline.ids.count("learning-curves") + outline.ids.count("run-1-learning-curves")
+        drawn = outline.ids.count("learning-curves-0") + outline.ids.count("run-1-learning-curves-0")
         assert drawn == 1
         assert outline.tags.count("script") - plain.tags.count("script") <= (runs - 1) * plain.tags.count("script")
 
@@ -103,7 +103,7 @@ def test_a_search_under_way_shows_what_there_is(run):
         if path.name not in {"run.json", "progress.jsonl"}:
             path.unlink()
     outline = Outline(page.write(run).read_text(encoding="utf-8"))
-    assert "learning-curves" in outline.ids
+    assert "learning-curves-0" in outline.ids
     assert not {"comparison", "gallery"} & set(outline.ids)
 
 
@@ -145,8 +145,10 @@ def test_the_page_of_several_runs_is_the_same_twice_and_lies_beside_the_first(ru
 
 
 def test_the_pictures_of_several_runs_do_not_mix(run, make_run, tmp_path):
-    style = page.html(page.read(run), page.read(make_run(tmp_path / "other"))).partition("</style>")[0]
-    assert style.count("#run-1 {") == style.count("#run-2 {") == 1
+    runs = page.read(run), page.read(make_run(tmp_path / "other"))
+    first, _, second = page.html(*runs).partition('<article id="run-2"')
+    # Each run has its own inputs below its own pictures.
+    assert first.count("--frame-A: url(") == second.count("--frame-A: url(") == 1
 
 
 def test_the_title_says_which_frames_are_simulated(run, make_run, tmp_path):
@@ -160,6 +162,13 @@ def test_the_title_says_which_frames_are_simulated(run, make_run, tmp_path):
 def test_the_command_prints_the_path(run, capsys):
     assert main([str(run)]) == 0
     assert capsys.readouterr().out.strip() == str(run / "report" / "index.html")
+
+
+def test_a_page_that_cannot_be_written_gives_one_line_and_code_2(run, tmp_path, capsys):
+    assert main([str(run), "-o", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert str(tmp_path) in error
+    assert error.count("\n") == 1
 
 
 def test_a_folder_that_is_no_run_gives_one_line_and_code_2(tmp_path, capsys):

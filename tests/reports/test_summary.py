@@ -1,35 +1,69 @@
 import pytest
 
-from reports import leaderboard, summary
+from reports import leaderboard, ranking, summary
 
 
 @pytest.fixture
-def say(make_score):
-    def say(horizontal: float, vertical: float) -> str:
+def say(make_score, make_frames):
+    """The headline of a network with these L1, against linear and biharmonic, on so many groups of frames."""
+
+    def say(horizontal: float, vertical: float, groups: int = 12) -> str:
         scores = [
             make_score("tunet", l1=horizontal, vertical_l1=vertical),
             make_score("biharmonic", "classical", 6e-3, vertical_l1=5e-3),
             make_score("linear", "classical", 7e-3, vertical_l1=4e-3),
         ]
-        rows = leaderboard.rows(scores)
-        return summary.headline(rows, summary.duels(rows, []))
+        frames = make_frames(scores, groups)
+        found = ranking.rank(scores, frames)
+        return summary.headline(found.rows, summary.duels(found.rows, frames, found.comparisons))
 
     return say
 
 
 def test_a_network_that_wins_is_compared_with_the_best_classical_method_of_each_gap(say):
+    assert say(3e-3, 3e-3).startswith("tunet fills the gaps best")
     assert "50 % lower on horizontal gaps and 25 % lower on vertical gaps" in say(3e-3, 3e-3)
 
 
 def test_a_network_that_loses_is_said_to_lose(say):
-    assert say(8e-3, 8e-3).startswith("The network did not win: biharmonic and linear")
-    assert say(6e-3, 4e-3).startswith("The network did not win")
+    text = say(9e-3, 8e-3)
+    assert text.startswith("The network did not win: the error of tunet is 50 % higher on horizontal gaps and 100 % ")
+    assert text.endswith("than that of biharmonic and linear.")
+
+
+def test_a_difference_that_may_be_chance_is_a_tie(say):
+    assert say(5.99e-3, 3.99e-3).startswith("tunet ties with biharmonic and linear on horizontal and vertical gaps")
 
 
 def test_a_split_result_is_said_to_be_one(say):
-    text = say(3e-3, 5e-3)
-    assert text.startswith("A split result: tunet is best on horizontal gaps (50 % lower)")
-    assert "linear is on vertical gaps, where the network’s error is 25 % higher" in text
+    assert say(3e-3, 5e-3) == (
+        "A split result: the error of tunet is 50 % lower than that of biharmonic on horizontal gaps, "
+        "but is 25 % higher than that of linear on vertical gaps."
+    )
+    assert say(3e-3, 3.99e-3).endswith("but ties with that of linear on vertical gaps.")
+
+
+def test_with_too_few_groups_nobody_is_said_to_be_best(say):
+    text = say(3e-3, 3e-3, groups=3)
+    assert not text.startswith("tunet fills")
+    assert "50 % lower on horizontal gaps" in text
+    assert "too few samples or series to tell that from chance" in text
+
+
+def test_an_ensemble_can_win(make_score, make_frames):
+    scores = [make_score("ensemble", "ensemble", 3e-3), make_score("biharmonic", "classical", 6e-3)]
+    found = ranking.rank(scores, make_frames(scores))
+    duels = summary.duels(found.rows, make_frames(scores), found.comparisons)
+    assert summary.headline(found.rows, duels).startswith("ensemble fills the gaps best")
+
+
+def test_a_test_that_contradicts_the_pooled_error_is_no_win(make_score, make_frames):
+    scores = [make_score("tunet", l1=5e-3), make_score("biharmonic", "classical", 6e-3)]
+    frames = make_frames([make_score("tunet", l1=7e-3), make_score("biharmonic", "classical", 6e-3)])
+    found = ranking.rank(scores, frames)
+    duels = summary.duels(found.rows, frames, found.comparisons)
+    assert [duel.outcome for duel in duels] == ["unclear", "unclear"]
+    assert "neither clearly lower nor clearly higher" in summary.headline(found.rows, duels)
 
 
 def test_nothing_is_claimed_before_the_test_or_without_a_rival(make_score):

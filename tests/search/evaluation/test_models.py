@@ -11,7 +11,7 @@ import pytest
 
 from scattering.dataset import Dataset
 from search.evaluation import evaluate as evaluation
-from search.evaluation.winners import MEMBER_SHARE, retrained, titles
+from search.evaluation.models import MEMBER_SHARE, retrained, titles
 from search.records import (
     DistanceScore,
     Evaluation,
