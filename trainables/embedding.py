@@ -1,8 +1,8 @@
 """Whole frames as one latent vector each: a convolutional autoencoder and its short training.
 
 Chavez et al. 2022 (doi:10.1107/S1600576722007105), section 4.4, compare frames by the Euclidean distance between
-latent vectors of 200 numbers. The paper names neither layers nor loss; these follow the autoencoder that it cites, Guo
-et al. 2017 (doi:10.1007/978-3-319-70096-0_39): strided convolutions, a dense code, the mirror image back, squared
+latent vectors of 200 numbers. The paper names neither layers nor loss; these follow the autoencoder that it cites,
+Guo et al. 2017 (doi:10.1007/978-3-319-70096-0_39): strided convolutions, a dense code, the mirror image back, squared
 error. `trainables.autoencoder` fills gaps, which takes a vector a cell; here a frame has one vector, places included.
 """
 
@@ -41,7 +41,7 @@ EPOCHS = 20
 class FrameAutoencoder(nn.Module):
     """Encoder of frames (N, 1, H, W) of one shape to vectors (N, dimension), and its mirror image as decoder."""
 
-    def __init__(self, *, shape: tuple[int, int], dimension: int = DIMENSION, base_channels: int = 16) -> None:
+    def __init__(self, *, shape: tuple[int, int], dimension: int = DIMENSION, base_channels: int = 8) -> None:
         super().__init__()
         levels = max(round(math.log2(max(shape) / (PATCH * CELLS))), 0)
         multiple = PATCH * 2**levels
@@ -89,7 +89,7 @@ def latent_vectors(frames: Floats, *, seed: int, device: torch.device) -> Floats
 
 
 def train(network: FrameAutoencoder, images: Tensor, *, seed: int) -> None:
-    """Train on images (N, 1, H, W) with Adam and squared error, the learning rate falling as half a cosine to zero."""
+    """Train on images (N, 1, H, W) with Adam and squared error; the learning rate falls as half a cosine."""
     device = next(network.parameters()).device
     generator = torch.Generator().manual_seed(seed)
     epochs = max(EPOCHS, math.ceil(STEPS * BATCH / len(images)))

@@ -1,0 +1,1 @@
+"""The held-out test set, touched once: what it says of every method."""
