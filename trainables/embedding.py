@@ -31,11 +31,11 @@ CELLS = 8
 BATCH = 16
 LEARNING_RATE = 1e-3
 
-STEPS = 200
-"""At least so many: the error on 48 frames hardly falls any more."""
+STEPS = 300
+"""At least so many. Of the variance between 48 simulated frames of 256 x 256, 200 leave 27 %, 400 leave 11 %."""
 
 EPOCHS = 20
-"""At least so many: enough for 1000 frames."""
+"""At least so many, which is more steps from 240 frames on."""
 
 
 class FrameAutoencoder(nn.Module):
@@ -84,7 +84,7 @@ def latent_vectors(frames: Floats, *, seed: int, device: torch.device) -> Floats
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=True):
         train(network, images, seed=seed)
         with torch.no_grad():
-            parts = [network.encode(part.to(device)).cpu() for part in images.split(BATCH)]
+            parts = [network.encode(part.to(device)).cpu() for part in torch.split(images, BATCH)]
     return torch.cat(parts).numpy()
 
 
@@ -97,9 +97,9 @@ def train(network: FrameAutoencoder, images: Tensor, *, seed: int) -> None:
     steps = epochs * math.ceil(len(images) / BATCH)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(epochs):
-        for chosen in torch.randperm(len(images), generator=generator).split(BATCH):
+        for chosen in torch.split(torch.randperm(len(images), generator=generator), BATCH):
             batch = images[chosen].to(device)
             optimizer.zero_grad(set_to_none=True)
-            F.mse_loss(network(batch), batch).backward()
+            F.mse_loss(network(batch), batch).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()

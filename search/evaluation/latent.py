@@ -23,7 +23,7 @@ FEWEST = 30
 """Frames; of fewer, a tenth is no neighbourhood."""
 
 NEIGHBOURS = 100
-"""The paper's; of fewer than 1000 frames a tenth, so that chance alone gives as large an overlap at most."""
+"""The paper's; a tenth where there are fewer than 1000 frames: chance alone gives an overlap of a tenth, too."""
 
 CHUNK = 2**15
 """Pixels that are correlated at once: few enough for sums in float32, which are added up in float64."""
@@ -100,4 +100,4 @@ def correlations(measured: Floats, observed: Bools, device: torch.device) -> Rea
     covariance = products / pixels - total * total.T / pixels**2
     variance = np.maximum(squares / pixels - (total / pixels) ** 2, 0)
     scale = np.sqrt(variance * variance.T)
-    return np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 1e-12)
+    return np.asarray(np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 1e-12))

@@ -82,10 +82,11 @@ def test_a_perfect_fill_has_the_neighbours_of_the_truth(test_set: Dataset, short
 def test_kinds_that_only_the_gap_tells_apart_are_lost_without_a_fill(test_set: Dataset) -> None:
     """Nothing outside the gap tells the kinds apart, so masked frames have neighbours by chance.
 
-    Overlap by chance has mean 4 / 39; 40 frames leave it a standard error of 0.023: 0.3 is more than 8 of them off.
+    Overlap by chance has mean 4 / 39 and, were frames independent, a standard error of 0.022; with the factor of
+    `test_unrelated_spaces_overlap_by_chance` 0.057: 0.5 is 6 of them off and more, a false failure in 10^9 runs.
     """
     share = by_space(analysed(test_set.truth, test_set))
-    assert share["masked"].mean() < 0.3
+    assert share["masked"].mean() < 0.5
     assert share["inpainted"].mean() == 1
     order = neighbours(embedding.latent_vectors(test_set.truth, seed=0, device=CPU))
     near = order[:, : FRAMES // KINDS - 1] % KINDS
@@ -159,15 +160,16 @@ def test_overlap_counts_the_shared_among_the_nearest() -> None:
 
 
 def test_unrelated_spaces_overlap_by_chance() -> None:
-    """Mean k / (N - 1); each frame's overlap is hypergeometric. 6 standard errors: a false failure in 5 x 10^8 runs.
+    """Mean k / (N - 1); each frame's overlap is hypergeometric, but frames share neighbours.
 
-    Frames share neighbours, which widens the mean a little: 20 pairs of spaces gave 1.0 of the standard error below.
+    60 pairs of spaces spread 2.6 times as widely as with independent frames. 6 of these standard errors: a false
+    failure in 5 x 10^8 runs.
     """
     count, near = 300, 30
     rng = np.random.default_rng(0)
     first, second = (neighbours(rng.normal(size=(count, 200))) for _ in range(2))
     share = near / (count - 1)
-    deviation = np.sqrt(share * (1 - share) * (count - 1 - near) / (count - 2) / near / count)
+    deviation = 2.6 * np.sqrt(share * (1 - share) * (count - 1 - near) / (count - 2) / near / count)
     assert overlap(first, second, near).mean() == pytest.approx(share, abs=6 * deviation)
 
 
