@@ -29,7 +29,7 @@ from scattering.sources import simulated
 from scattering.windows import cut, stitch
 from search import provenance
 from search.evaluation.latent import NEIGHBOURS, Reals, correlations, neighbours, overlap
-from search.records import RunInfo, Trial, model_path, read_json, read_table
+from search.records import RunInfo, Trial, read_json, read_table
 from trainables.batches import WindowSet
 from trainables.embedding import DIMENSION, Floats, latent_vectors
 from trainables.models import build, load
@@ -95,7 +95,7 @@ def kept(run: Path) -> Model:
     """Load the best model of a finished run, by the validation error of its trial."""
     info = read_json(run / "run.json", RunInfo)
     winner = min(read_table(run / "winners.csv", Trial), key=lambda trial: trial.val_gap_l1 or np.inf)
-    network, task = load(model_path(run, winner, info.seed))
+    network, task = load(min((run / "models").glob(f"{winner.network}-{winner.trial:04d}-*.safetensors")))
     name = f"{winner.network} of {info.name} (trial {winner.trial})"
     data = info.data
     return Model(name, network.to(DEVICE), task, data["detector"], int(data["size"]), seed=info.seed + 1)

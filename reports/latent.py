@@ -113,7 +113,7 @@ def html(latent: Latent) -> str:
         "differs from the truth by these weights alone, and tells what they change. Overlap: share of a frame’s "
         f"{latent.neighbours} nearest neighbours in the truth’s space that are its nearest here, too; higher is "
         f"better, chance gives {_percent(chance)}. Correlation: of the measured pixels of a frame and of its nearest "
-        "neighbours. The test takes frames as independent and the two trainings as given; frames share neighbours and "
+        "neighbours. The test takes frames as independent and the trainings as given; frames share neighbours and "
         "trainings differ, so a small difference is found too easily: compare it with that of another seed."
     )
     return f"<p>{escape(sentence(latent))}</p>\n" + table(caption, columns, [("", lines)], "latent")
