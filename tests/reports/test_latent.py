@@ -47,6 +47,11 @@ def test_sentence_says_what_came_out_either_way():
     assert "93." in latent.sentence(analysis(0.8, 0.9)).rpartition("another seed")[2]
 
 
+def test_sentence_says_when_the_training_alone_changes_more_than_empty_gaps():
+    assert "more than empty gaps" in latent.sentence(analysis(0.96, 0.98))
+    assert "more than empty gaps" not in latent.sentence(analysis(0.8, 0.9))
+
+
 def test_no_difference_is_called_none():
     same = analysis(0.8, 0.9)
     same.overlap[2] = same.overlap[1]
