@@ -1,0 +1,206 @@
+"""Does filling gaps bring frames nearer to their true neighbours in a latent space (the paper's Fig. 10)?
+
+`python -m benchmarks.latent --output benchmarks/results/latent.md` trains a TUNet on other simulated frames;
+`python -m benchmarks.latent runs/NAME` takes the best model that a finished run has kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as `search.run` sets it
+
+import numpy as np
+import torch
+from scipy.stats import wilcoxon
+from torch import nn
+
+from scattering.dataset import Dataset, split
+from scattering.detectors import detector
+from scattering.files import replacing
+from scattering.interpolation import biharmonic, linear
+from scattering.sources import simulated
+from scattering.windows import cut, stitch
+from search import provenance
+from search.evaluation.latent import NEIGHBOURS, Reals, correlations, neighbours, overlap
+from search.records import RunInfo, Trial, read_json, read_table
+from trainables.batches import WindowSet
+from trainables.embedding import DIMENSION, Floats, latent_vectors
+from trainables.models import build, load
+from trainables.tasks import Task, fill
+from trainables.training import fit
+
+DETECTOR = "Pilatus2M"
+SIZE = 128
+TRAINING_FRAMES = 300
+CONFIG: dict[str, int | float | str] = {
+    "depth": 3, "base_channels": 8, "growth_rate": 2.0, "task": "residual", "batch_size": 16, "learning_rate": 2e-3,
+}  # fmt: skip
+EPOCHS = 1000
+"""More than there is time for: the clock ends the training."""
+RESAMPLES = 2000
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class Model(NamedTuple):
+    """A network that fills gaps, and the frames that it is to fill: others than it learnt from."""
+
+    name: str
+    network: nn.Module
+    task: Task
+    detector: str
+    size: int
+    seed: int
+
+
+def main() -> None:
+    """Simulate, fill, compare, print one table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("run", type=Path, nargs="?", help="folder of a finished run, runs/NAME (default: train anew)")
+    parser.add_argument("--frames", type=int, default=1000, help="simulated frames (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=150.0, help="of the training anew (default: %(default)s)")
+    parser.add_argument("--output", type=Path, help="write the table to this file too")
+    options = parser.parse_args()
+    model = kept(options.run) if options.run else trained(options.seconds)
+    test = simulated(detector(model.detector), model.size, options.frames, seed=model.seed)
+    text = "\n".join([*_heading(model, test), "", *_table(compared(model, test))]) + "\n"
+    print(text)
+    if options.output:
+        with replacing(options.output) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def trained(seconds: float) -> Model:
+    """Train a small TUNet on simulated frames of seed 0."""
+    data = simulated(detector(DETECTOR), SIZE, TRAINING_FRAMES, seed=0)
+    train, validation, _ = (WindowSet(data.select(part), DEVICE) for part in split(data.groups, 0))
+    network, task = build("tunet", CONFIG)
+    for progress in fit(
+        network.to(DEVICE), task, train, validation,
+        epochs=EPOCHS, batch_size=int(CONFIG["batch_size"]), learning_rate=float(CONFIG["learning_rate"]),
+        schedule="cosine", seed=0, seconds=seconds,
+    ):  # fmt: skip
+        last = progress.metrics
+    name = f"TUNet, residual, {seconds:g} s ({last['epoch']:.0f} epochs) on {len(train.names)} other frames"
+    return Model(name, network, task, DETECTOR, SIZE, seed=1)
+
+
+def kept(run: Path) -> Model:
+    """Load the best model of a finished run, by the validation error of its trial."""
+    info = read_json(run / "run.json", RunInfo)
+    winner = min(read_table(run / "winners.csv", Trial), key=lambda trial: trial.val_gap_l1 or np.inf)
+    network, task = load(min((run / "models").glob(f"{winner.network}-{winner.trial:04d}-*.safetensors")))
+    name = f"{winner.network} of {info.name} (trial {winner.trial})"
+    data = info.data
+    return Model(name, network.to(DEVICE), task, data["detector"], int(data["size"]), seed=info.seed + 1)
+
+
+def fills(model: Model, test: Dataset) -> dict[str, Floats]:
+    """Fill the frames (N, H, W) by each method; "masked" leaves 0 in the gaps."""
+    measured, observed = torch.from_numpy(test.measured), torch.from_numpy(test.observed)
+    model.network.eval()
+
+    def frame(i: int) -> torch.Tensor:
+        values, seen = (cut(array[i : i + 1], test.windows)[0, :, None] for array in (measured, observed))
+        with torch.no_grad():
+            filled = fill(model.task, model.network, values.to(DEVICE), seen.to(DEVICE))
+        return torch.where(observed[i], measured[i], stitch(filled[:, 0].cpu()[None], test.windows)[0])
+
+    frames = range(len(test))
+    return {
+        "masked": test.measured,
+        "linear": linear(measured, observed).numpy(),
+        "biharmonic": np.stack([biharmonic(test.measured[i], test.observed[i]) for i in frames]),
+        "network": torch.stack([frame(i) for i in frames]).numpy(),
+    }
+
+
+class Line(NamedTuple):
+    """One way to fill gaps, against the neighbours in the space of the truth."""
+
+    name: str
+    gap_l1: float
+    overlap: Reals
+    """(N,): autoencoders of one seed."""
+    other: Reals
+    """(N,): this one's autoencoder has another seed than that of the truth."""
+    correlation: float
+
+
+def compared(model: Model, test: Dataset) -> list[Line]:
+    """Train the autoencoders, two seeds for each way to fill, and count shared neighbours."""
+    gap = test.valid & ~test.observed
+    known: dict[str, Floats] = {"truth": test.truth, **fills(model, test)}
+    alike = correlations(test.measured, test.observed, DEVICE)
+    count = min(NEIGHBOURS, len(test) // 10)
+    reference = None
+    lines = []
+    for name, filled in known.items():
+        started = time.perf_counter()
+        shown = np.where(test.valid, filled, 0)
+        first, second = (neighbours(latent_vectors(shown, seed=seed, device=DEVICE)) for seed in (0, 1))
+        reference = first if reference is None else reference
+        near = np.take_along_axis(alike, first[:, :count], axis=1).mean()
+        error = float(np.abs(filled - test.truth)[gap].mean(dtype=np.float64))
+        shares = (overlap(ranks, reference, count) for ranks in (first, second))
+        lines.append(Line(name, error, *shares, float(near)))
+        print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
+    return lines
+
+
+def _heading(model: Model, test: Dataset) -> list[str]:
+    versions, machine = provenance.versions(), provenance.machine()
+    packages = ", ".join(f"{name} {versions[name]}" for name in ("python", "torch", "numpy", "scikit-image"))
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{machine['cores']} CPU cores, no GPU"
+    count = min(NEIGHBOURS, len(test) // 10)
+    return [
+        "# Neighbours in latent spaces (the paper's Fig. 10)",
+        "",
+        f"- Command: `python -m benchmarks.latent {' '.join(sys.argv[1:])}`",
+        f"- Date: {date.today()}. Machine: {where} ({machine['processor']}). Versions: {packages}",
+        f"- {len(test)} simulated frames of {model.size} x {model.size} with the gaps of {model.detector}; an "
+        f"autoencoder with a latent vector of {DIMENSION} numbers is trained on them for each way to fill the gaps",
+        f"- Network: {model.name}",
+        f"- Overlap: share (%) of a frame's {count} nearest neighbours in the space of the truth that are its "
+        "nearest in this one, mean and 95 % interval of a bootstrap over frames; chance gives "
+        f"{100 * count / (len(test) - 1):.1f}. Once with autoencoders of one seed (equal initial weights and "
+        "batches: as in the report), once with another seed than that of the truth",
+        "- Correlation: mean over a frame's nearest neighbours (one seed), measured pixels only",
+        "- p: Wilcoxon's signed-rank test over frames against masked; frames share neighbours, so it is too sure",
+    ]
+
+
+def _table(lines: list[Line]) -> list[str]:
+    masked = next(line for line in lines if line.name == "masked")
+    rows = [
+        "| frames | gap L1 (1e-3) | overlap, one seed | p | overlap, another seed | p | correlation |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for line in lines:
+        tested = [
+            "" if line is masked else f"{wilcoxon(own, base).pvalue:.1g}"
+            for own, base in ((line.overlap, masked.overlap), (line.other, masked.other))
+        ]
+        shares = [_interval(line.overlap), tested[0], _interval(line.other), tested[1]]
+        if line.name == "truth":
+            shares[:2] = ["", ""]
+        rows.append(f"| {line.name} | {line.gap_l1 * 1e3:.2f} | {' | '.join(shares)} | {line.correlation:.4f} |")
+    return rows
+
+
+def _interval(values: Reals) -> str:
+    """Mean with the 95 % interval of a bootstrap over frames, in per cent."""
+    rng = np.random.default_rng(0)
+    means = values[rng.integers(len(values), size=(RESAMPLES, len(values)))].mean(axis=1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return f"{100 * values.mean():.1f} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+if __name__ == "__main__":
+    main()

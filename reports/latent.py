@@ -1,0 +1,171 @@
+"""The latent-space analysis (paper, Fig. 10): does filling the gaps bring frames nearer to their true neighbours?"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import plotly.graph_objects as go
+from scipy.stats import wilcoxon
+
+from reports.markup import DASH, escape, number, table
+from search.records import Latent
+
+REFERENCE, BEFORE, AFTER = "truth", "masked", "inpainted"
+COLORS = {REFERENCE: "#1a9c8c", BEFORE: "#8a919c", AFTER: "#e07b00"}
+OTHER = "#2f81d4"
+ALPHA = 0.05
+"""Above this, the difference of two overlaps counts as none found."""
+
+
+class Row(NamedTuple):
+    """One latent space."""
+
+    space: str
+    overlap: float | None
+    """Mean share of a frame's nearest neighbours that are its nearest in the truth space; None for that space."""
+    low: float | None
+    """The share that a tenth of the frames do not reach."""
+    correlation: float
+    """Mean correlation of a frame with its nearest neighbours."""
+
+
+class Change(NamedTuple):
+    """The overlap of inpainted frames against that of masked ones."""
+
+    masked: float
+    inpainted: float
+    other_seed: float | None
+    p: float
+    """Two-sided, of Wilcoxon's signed-rank test over frames."""
+
+    @property
+    def found(self) -> bool:
+        """Whether the two differ."""
+        return self.p < ALPHA
+
+
+def rows(latent: Latent) -> list[Row]:
+    """Sum up each space over the nearest neighbours."""
+    near = latent.correlation[:, : latent.neighbours].mean(axis=1)
+    return [
+        Row(
+            space,
+            None if space == REFERENCE else float(overlap.mean()),
+            None if space == REFERENCE else float(np.quantile(overlap, 0.1)),
+            float(correlation),
+        )
+        for space, overlap, correlation in zip(latent.spaces, latent.overlap, near, strict=True)
+    ]
+
+
+def change(latent: Latent) -> Change:
+    """Compare inpainted with masked frames, frame by frame."""
+    overlap = dict(zip(latent.spaces, latent.overlap, strict=True))
+    difference = overlap[AFTER] - overlap[BEFORE]
+    other = [values.mean() for space, values in overlap.items() if space not in COLORS]
+    return Change(
+        masked=float(overlap[BEFORE].mean()),
+        inpainted=float(overlap[AFTER].mean()),
+        other_seed=float(other[0]) if other else None,
+        # Without any difference there are no ranks to sum.
+        p=float(wilcoxon(difference).pvalue) if difference.any() else 1.0,
+    )
+
+
+def sentence(latent: Latent) -> str:
+    """Say in plain sentences (no HTML) what came out, also when it is not what the paper found."""
+    found = change(latent)
+    whose = f"Of the {latent.neighbours} frames nearest to a frame in the latent space of the truth"
+    figures = (
+        f"{_percent(found.inpainted)} are also nearest among frames filled by {latent.method}, and "
+        f"{_percent(found.masked)} among frames with empty gaps (means over {latent.overlap.shape[1]} test frames, "
+        f"Wilcoxon signed-rank {_p(found.p)})"
+    )
+    if not found.found:
+        verdict = "No difference found between filled and empty gaps"
+    elif found.inpainted > found.masked:
+        verdict = "Filling the gaps brings frames nearer to their true neighbours, as in the paper"
+    else:
+        verdict = "Not as in the paper: filled frames lie farther from their true neighbours than masked ones"
+    text = f"{verdict}. {whose}, {figures}."
+    if found.other_seed is not None:
+        text += f" Training the autoencoder anew on the truth, with another seed, keeps {_percent(found.other_seed)}"
+        text += ": that changes neighbours more than empty gaps do." if found.other_seed < found.masked else "."
+    return text
+
+
+def html(latent: Latent) -> str:
+    """Draw what came out as a sentence and a table; the figures stand beside them."""
+    columns = ["latent space of", "overlap, mean", "a tenth of frames below", "correlation with the nearest"]
+    lines = [
+        [
+            escape(row.space),
+            DASH if row.overlap is None else _percent(row.overlap),
+            DASH if row.low is None else _percent(row.low),
+            number(row.correlation, 4),
+        ]
+        for row in rows(latent)
+    ]
+    chance = latent.neighbours / (latent.overlap.shape[1] - 1)
+    caption = (
+        f"An autoencoder describes each test frame by {latent.dimension} numbers. It is trained on the truth, on "
+        "frames with empty gaps (masked) and on filled ones, with equal settings and initial weights; “another seed” "
+        "differs from the truth by these weights alone, and tells what they change. Overlap: share of a frame’s "
+        f"{latent.neighbours} nearest neighbours in the truth’s space that are its nearest here, too; higher is "
+        f"better, chance gives {_percent(chance)}. Correlation: of the measured pixels of a frame and of its nearest "
+        "neighbours. The test takes frames as independent and the trainings as given; frames share neighbours and "
+        "trainings differ, so a small difference is found too easily: compare it with that of another seed."
+    )
+    return f"<p>{escape(sentence(latent))}</p>\n" + table(caption, columns, [("", lines)], "latent")
+
+
+def figure_correlation(latent: Latent) -> go.Figure:
+    """Draw the mean correlation with the neighbour of each rank, one line a space."""
+    chart = go.Figure()
+    for space, values in zip(latent.spaces, latent.correlation, strict=True):
+        chart.add_scatter(
+            x=list(range(1, len(values) + 1)),
+            y=values.tolist(),
+            mode="lines",
+            name=escape(space),
+            line={"color": COLORS.get(space, OTHER), "width": 2, "dash": "solid" if space in COLORS else "dot"},
+            hovertemplate=f"{escape(space)}<br>neighbour %{{x}}: %{{y:.4f}}<extra></extra>",
+        )
+    chart.update_layout(template="none", height=400, hovermode="closest", showlegend=True)
+    chart.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
+    # Far ranks are all the other frames, in every space alike: the near ones get the room.
+    chart.update_xaxes(title="rank of the neighbour, 1 is the nearest", type="log", dtick="D2", showgrid=False)
+    chart.update_yaxes(title="mean correlation of measured pixels")
+    return chart
+
+
+def figure_overlap(latent: Latent) -> go.Figure:
+    """Draw the distribution of the overlap over frames, one violin a space."""
+    chart = go.Figure()
+    for space, values in zip(latent.spaces, latent.overlap, strict=True):
+        if space == REFERENCE:
+            continue
+        chart.add_violin(
+            y=(values * 100).tolist(),
+            name=escape(space),
+            line_color=COLORS.get(space, OTHER),
+            meanline_visible=True,
+            box_visible=False,
+            points=False,
+            spanmode="hard",
+            hoverinfo="y+name",
+        )
+    chart.update_layout(template="none", height=400, showlegend=False)
+    chart.update_xaxes(title="latent space", showgrid=False)
+    title = f"overlap of the {latent.neighbours} nearest neighbours (%), higher is better"
+    chart.update_yaxes(title=title, rangemode="tozero")
+    return chart
+
+
+def _percent(share: float) -> str:
+    return f"{number(share, 1, 100)} %"
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 1e-3 else f"p = {value:.3f}"
