@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from scipy.stats import wilcoxon
 
+from reports.drawing import draw, side_by_side
 from reports.markup import DASH, escape, number, table
 from search.records import Latent
 
@@ -95,8 +96,8 @@ def sentence(latent: Latent) -> str:
     return text
 
 
-def html(latent: Latent) -> str:
-    """Draw what came out as a sentence and a table; the figures stand beside them."""
+def html(latent: Latent, prefix: str = "") -> str:
+    """Draw what came out: a sentence, a table and both figures."""
     columns = ["latent space of", "overlap, mean", "a tenth of frames below", "correlation with the nearest"]
     lines = [
         [
@@ -117,7 +118,18 @@ def html(latent: Latent) -> str:
         "neighbours. The test takes frames as independent and the trainings as given; frames share neighbours and "
         "trainings differ, so a small difference is found too easily: compare it with that of another seed."
     )
-    return f"<p>{escape(sentence(latent))}</p>\n" + table(caption, columns, [("", lines)], "latent")
+    ranks = "Mean correlation of a frame with its neighbour of each rank, one line a latent space."
+    shares = "Overlap with the nearest neighbours of the truth, one violin a latent space. " + sentence(latent)
+    drawn = [
+        ("Neighbours by rank", draw(figure_correlation(latent), f"{prefix}latent-ranks", ranks)),
+        ("True neighbours kept", draw(figure_overlap(latent), f"{prefix}latent-overlap", shares)),
+    ]
+    parts = (
+        f"<p>{escape(sentence(latent))}</p>",
+        table(caption, columns, [("", lines)], "latent"),
+        side_by_side(drawn),
+    )
+    return "\n".join(parts)
 
 
 def figure_correlation(latent: Latent) -> go.Figure:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from scattering.dataset import Dataset
-from search.evaluation.images import Floats
+from search.evaluation.images import Floats, whole_frames
+from search.evaluation.latent import FEWEST, latent_space
 from search.evaluation.methods import CLASSICAL, FLOOR, FRIEDEL, NOISE_FLOOR, PYFAI, Method
 from search.evaluation.models import ENSEMBLE, MEMBER_SHARE, retrained
 from search.evaluation.pictures import Failures, gallery
@@ -30,6 +31,7 @@ from search.records import (
     Evaluation,
     FrameScore,
     Gallery,
+    Latent,
     MethodScore,
     write_arrays,
     write_json,
@@ -63,6 +65,13 @@ def evaluate(settings: Settings, validation: Dataset, test: Dataset) -> None:
         )
     with status(f"measuring on {len(test)} test frames"):
         result = measure([*models, *classical], test, notes)
+    found = _latent(settings, [*models, *classical], result, test)
+    if found is None:
+        few = f"The latent-space analysis needs {FEWEST} test frames, there are {len(test)}: it was not done."
+        result.test_set.notes.append(few)
+        (folder / "latent.npz").unlink(missing_ok=True)
+    else:
+        write_arrays(folder / "latent.npz", found)
     write_json(folder / "evaluation.json", result.test_set)
     write_table(folder / "ensemble.csv", members)
     write_table(folder / "scores.csv", result.frames)
@@ -71,6 +80,14 @@ def evaluate(settings: Settings, validation: Dataset, test: Dataset) -> None:
     write_arrays(folder / "failures.npz", result.failures)
     # Last: its presence says that the evaluation is complete.
     write_table(folder / "leaderboard.csv", result.leaderboard)
+
+
+def _latent(settings: Settings, methods: Sequence[Method], result: Result, test: Dataset) -> Latent | None:
+    """Compare the neighbours of frames as the best network fills them."""
+    name = best(result.leaderboard)
+    filler = next(method for method in methods if method.name == name).fillers[0]
+    with status(f"latent spaces of {len(test)} test frames, filled by {name}"):
+        return latent_space(name, filler.frames(whole_frames(test)), test, settings.seed)
 
 
 def classical_methods(validation: Dataset, test: Dataset) -> tuple[list[Method], list[str]]:
@@ -112,7 +129,7 @@ def measure(methods: Sequence[Method], test: Dataset, notes: Sequence[str] = ())
         leaderboard=with_recovered(leaderboard),
         frames=frames,
         distances=distances,
-        gallery=gallery(test, methods, frames, _best(leaderboard)),
+        gallery=gallery(test, methods, frames, best(leaderboard)),
         failures=failures.gallery(methods),
     )
 
@@ -133,7 +150,7 @@ def _describe(known: Targets, leaderboard: list[MethodScore], notes: Sequence[st
     )
 
 
-def _best(leaderboard: list[MethodScore]) -> str:
+def best(leaderboard: list[MethodScore]) -> str:
     """Name of the best network, or of the best method without any."""
 
     def key(row: MethodScore) -> tuple[bool, float]:
