@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from reports.drawing import looks
 from reports.leaderboard import Row
 from reports.markup import escape, known, number
 from search.records import MethodScore
-
-COLORS = {"network": "#d97400", "ensemble": "#cf4a4a", "classical": "#8a919c"}
 
 
 def rows(ranked: Sequence[Row], kind: str) -> list[MethodScore]:
@@ -22,6 +21,7 @@ def figure(scores: Sequence[MethodScore], kind: str) -> go.Figure:
     """Draw the L1 of each method."""
     methods = [score for score in reversed(scores) if score.kind != "limit"]
     values = [getattr(score, f"{kind}_l1") * 1e3 for score in methods]
+    colors = looks(scores)
     chart = go.Figure(
         go.Bar(
             x=values,
@@ -30,7 +30,7 @@ def figure(scores: Sequence[MethodScore], kind: str) -> go.Figure:
             text=[f"{value:.2f}" for value in values],
             textposition="outside",
             cliponaxis=False,
-            marker_color=[COLORS.get(score.kind, COLORS["classical"]) for score in methods],
+            marker_color=[colors[score.method].color for score in methods],
             hovertemplate="%{y}: %{x:.4f}<extra></extra>",
         )
     )
@@ -38,8 +38,8 @@ def figure(scores: Sequence[MethodScore], kind: str) -> go.Figure:
         if score.kind == "limit":
             value = getattr(score, f"{kind}_l1") * 1e3
             label = {"annotation_text": escape(score.method), "annotation_position": "top"}
-            chart.add_vline(value, line_dash="dot", line_color=COLORS["classical"], **label)
-    chart.update_layout(template="none", height=90 + 30 * len(methods), bargap=0.35, showlegend=False)
+            chart.add_vline(value, line_dash="dot", line_color=colors[score.method].color, **label)
+    chart.update_layout(height=90 + 30 * len(methods), bargap=0.35, margin={"l": 56, "r": 14, "t": 24, "b": 52})
     chart.update_xaxes(title="L1 (10<sup>−3</sup>), lower is better", range=[0, 1.18 * max(values, default=1)])
     chart.update_yaxes(type="category", automargin=True, ticksuffix=" ", showgrid=False)
     return chart
@@ -47,5 +47,9 @@ def figure(scores: Sequence[MethodScore], kind: str) -> go.Figure:
 
 def caption(scores: Sequence[MethodScore], kind: str) -> str:
     """Say what the bars show."""
-    parts = [f"{score.method} {number(getattr(score, f'{kind}_l1'), 2, 1e3)}" for score in scores]
-    return f"L1 on {kind} gaps in thousandths, best first: {', '.join(parts)}."
+    methods = [score for score in scores if score.kind != "limit"]
+    parts = [f"{score.method} {number(getattr(score, f'{kind}_l1'), 2, 1e3)}" for score in methods]
+    limits = [number(getattr(score, f"{kind}_l1"), 2, 1e3) for score in scores if score.kind == "limit"]
+    floor = f" Dotted: the noise floor, {limits[0]}." if limits else ""
+    ends = f"{parts[0]} ranks first, {parts[-1]} last" if len(parts) > 1 else "".join(parts)
+    return f"L1 on {kind} gaps in thousandths: {ends}.{floor}"

@@ -8,12 +8,13 @@ import numpy as np
 import plotly.graph_objects as go
 from scipy.stats import wilcoxon
 
-from reports.drawing import draw, side_by_side
+from reports.drawing import Look, draw, key, side_by_side
 from reports.markup import DASH, escape, number, table
 from search.records import Latent
 
 REFERENCE, BEFORE, AFTER = "truth", "masked", "inpainted"
 COLORS = {REFERENCE: "#1a9c8c", BEFORE: "#8a919c", AFTER: "#e07b00"}
+DASHES = {REFERENCE: "solid", BEFORE: "dash", AFTER: "solid"}
 OTHER = "#2f81d4"
 ALPHA = 0.05
 """Above this, the difference of two overlaps counts as none found."""
@@ -124,12 +125,10 @@ def html(latent: Latent, prefix: str = "") -> str:
         ("Neighbours by rank", draw(figure_correlation(latent), f"{prefix}latent-ranks", ranks)),
         ("True neighbours kept", draw(figure_overlap(latent), f"{prefix}latent-overlap", shares)),
     ]
-    parts = (
-        f"<p>{escape(sentence(latent))}</p>",
-        table(caption, columns, [("", lines)], "latent"),
-        side_by_side(drawn),
-    )
-    return "\n".join(parts)
+    marks = [(space, Look(COLORS.get(space, OTHER), "", DASHES.get(space, "dot"))) for space in latent.spaces]
+    found = table(caption, columns, [("", lines)], "latent")
+    head = "<h3>Neighbours in each space</h3>"
+    return "\n".join([f"<p>{escape(sentence(latent))}</p>", found, head, key(marks), side_by_side(drawn)])
 
 
 def figure_correlation(latent: Latent) -> go.Figure:
@@ -141,11 +140,10 @@ def figure_correlation(latent: Latent) -> go.Figure:
             y=values.tolist(),
             mode="lines",
             name=escape(space),
-            line={"color": COLORS.get(space, OTHER), "width": 2, "dash": "solid" if space in COLORS else "dot"},
+            line={"color": COLORS.get(space, OTHER), "width": 2, "dash": DASHES.get(space, "dot")},
             hovertemplate=f"{escape(space)}<br>neighbour %{{x}}: %{{y:.4f}}<extra></extra>",
         )
-    chart.update_layout(template="none", height=400, hovermode="closest", showlegend=True)
-    chart.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
+    chart.update_layout(height=400)
     # Far ranks are all the other frames, in every space alike: the near ones get the room.
     chart.update_xaxes(title="rank of the neighbour, 1 is the nearest", type="log", dtick="D2", showgrid=False)
     chart.update_yaxes(title="mean correlation of measured pixels")
@@ -168,7 +166,7 @@ def figure_overlap(latent: Latent) -> go.Figure:
             spanmode="hard",
             hoverinfo="y+name",
         )
-    chart.update_layout(template="none", height=400, showlegend=False)
+    chart.update_layout(height=400)
     chart.update_xaxes(title="latent space", showgrid=False)
     title = f"overlap of the {latent.neighbours} nearest neighbours (%), higher is better"
     chart.update_yaxes(title=title, rangemode="tozero")

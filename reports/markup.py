@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import plotly.graph_objects as go
-
 from reports.cells import DASH, Number, escape, known, places, plain
 from reports.downloads import links
 
-__all__ = ["DASH", "Number", "duration", "escape", "known", "number", "pairs", "percent", "plot", "section", "table"]
+__all__ = ["DASH", "Number", "duration", "escape", "known", "number", "pairs", "percent", "section", "table"]
 
 THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
 
@@ -77,27 +75,6 @@ def pairs(heading: str, items: Iterable[tuple[str, str]]) -> str:
     """Draw names and values (HTML) under a heading."""
     lines = "\n".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in items)
     return f'<div><h3>{heading}</h3>\n<dl class="pairs">\n{lines}\n</dl></div>'
-
-
-def plot(chart: go.Figure, name: str, says: str) -> str:
-    """Draw a figure of plotly in the colours of the page.
-
-    Args:
-        chart: What to draw.
-        name: Unique on the page.
-        says: What is seen, in words, for those who do not see it.
-    """
-    chart.update_layout(
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 13, "color": "#767d87"},
-        margin={"l": 60, "r": 16, "t": 36, "b": 52},
-    )
-    axis = {"fixedrange": True, "gridcolor": "rgba(128,134,144,0.25)", "zeroline": False, "title_font_size": 13}
-    chart.update_xaxes(axis).update_yaxes(axis)
-    config = {"responsive": True, "displayModeBar": False}
-    drawn = chart.to_html(config, include_plotlyjs=False, full_html=False, div_id=name)
-    return f'<div class="plot" role="img" aria-label="{escape(says)}">{drawn}</div>'
 
 
 def _head(column: str, cells: Sequence[str]) -> str:

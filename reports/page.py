@@ -28,8 +28,9 @@ from reports import (
     summary,
     sweep,
 )
+from reports.drawing import draw, side_by_side
 from reports.folder import Run, read
-from reports.markup import escape, plot, section
+from reports.markup import escape, section
 from reports.ranking import Ranking, rank
 from scattering.errors import InputError, one_line
 from search.records import MethodScore, write_text
@@ -146,12 +147,10 @@ def _bars(ranking: Ranking, prefix: str) -> str:
     """Draw the L1 of all methods on each kind of gap that is scored."""
     drawn = []
     for kind in comparisons.KINDS:
-        scores = bars.rows(ranking.rows, kind)
-        if scores:
-            chart = plot(bars.figure(scores, kind), f"{prefix}l1-{kind}", bars.caption(scores, kind))
-            drawn.append(f"<div><h3>{kind.capitalize()} gaps</h3>{chart}</div>")
-    key = '<p class="key">Orange: networks. Red: the ensemble. Grey: classical methods. Dotted: the noise floor.</p>'
-    return f'<div class="charts">{"".join(drawn)}</div>{key}' if drawn else ""
+        if scores := bars.rows(ranking.rows, kind):
+            chart = draw(bars.figure(scores, kind), f"{prefix}l1-{kind}", bars.caption(scores, kind))
+            drawn.append((f"{kind.capitalize()} gaps", chart))
+    return f"<h3>L1 in bars</h3>{side_by_side(drawn)}" if drawn else ""
 
 
 def _frames(run: Run, ranking: Ranking) -> str:

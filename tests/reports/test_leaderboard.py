@@ -118,4 +118,4 @@ def test_bars_leave_out_what_has_no_value_and_name_the_limit(make_score):
     chart = bars.figure(scores, "horizontal")
     assert list(chart.data[0].y) == ["a"]
     assert chart.layout.shapes[0].x0 == 1.0
-    assert "a 4.00, floor 1.00" in bars.caption(scores, "horizontal")
+    assert "a 4.00. Dotted: the noise floor, 1.00." in bars.caption(scores, "horizontal")
