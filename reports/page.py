@@ -8,27 +8,20 @@ from typing import NamedTuple
 
 from plotly.offline import get_plotlyjs
 
-from reports import (
+from reports import categories, comparisons, frames, leaderboard, method, overview, summary, sweep
+from reports.figures import (
     bars,
-    categories,
-    comparisons,
     compute,
     coordinates,
     cost,
     curves,
     distances,
-    frames,
     gallery,
     importances,
     latent,
-    leaderboard,
-    method,
-    overview,
     retraining,
-    summary,
-    sweep,
 )
-from reports.drawing import draw, side_by_side
+from reports.figures.drawing import draw, side_by_side
 from reports.folder import Run, read
 from reports.markup import escape, section
 from reports.ranking import Ranking, rank
@@ -73,7 +66,7 @@ def write(*folders: Path, path: Path | None = None) -> Path:
 def html(*runs: Run) -> str:
     """Build the page: the same runs give the same bytes."""
     style = "".join(
-        Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "figures.css")
+        (Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("page.css", "figures/figures.css")
     )
     if len(runs) == 1:
         (run,) = runs

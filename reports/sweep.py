@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from reports.drawing import NETWORKS, networks, setting, title
+from reports.figures.drawing import NETWORKS, networks, setting, title
 from reports.markup import DASH, duration, escape, number, table
 from search.records import Trial
 

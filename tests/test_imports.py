@@ -100,5 +100,5 @@ assert network(torch.zeros(1, 1, 9, 7)).shape == (1, 1, 9, 7)
 def test_reports_are_made_without_torch_and_ray():
     run_without(
         {"ray", "optuna", "torch"},
-        "import reports, reports.page, reports.leaderboard, reports.sweep, reports.gallery, reports.summary",
+        "import reports, reports.page, reports.leaderboard, reports.sweep, reports.figures.gallery, reports.summary",
     )

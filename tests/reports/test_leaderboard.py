@@ -1,7 +1,8 @@
 import math
 import re
 
-from reports import bars, leaderboard, ranking
+from reports import leaderboard, ranking
+from reports.figures import bars
 
 
 def test_methods_rank_by_l1_and_the_limit_comes_last_without_a_rank(make_score):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
-from reports import latent
+from reports.figures import latent
 from search.records import Latent
 
 SPACES = ["truth", "masked", "inpainted", "truth, another seed"]

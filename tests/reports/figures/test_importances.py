@@ -1,4 +1,4 @@
-from reports import importances
+from reports.figures import importances
 from search.records import Importance
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import plotly.graph_objects as go
 
-from reports.drawing import color, draw, networks, side_by_side, title
+from reports.figures.drawing import color, draw, networks, side_by_side, title
 from reports.markup import escape, known
 from search.records import Importance
 

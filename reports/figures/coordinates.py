@@ -14,7 +14,7 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from reports.drawing import (
+from reports.figures.drawing import (
     GREY,
     LOWER,
     THOUSANDTHS,

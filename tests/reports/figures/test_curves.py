@@ -1,6 +1,7 @@
 import re
 
-from reports import curves, sweep
+from reports import sweep
+from reports.figures import curves
 from search.records import Epoch, Trial
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reports import pictures
+from reports.figures import pictures
 
 
 def decode(uri: str) -> np.ndarray:

@@ -2,7 +2,8 @@ import random
 
 import pytest
 
-from reports import coordinates, sweep
+from reports import sweep
+from reports.figures import coordinates
 from search.records import Config, Trial
 
 

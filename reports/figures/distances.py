@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from reports.drawing import GREY, LOWER, THOUSANDTHS, Look, draw, error, key, leading, looks, side_by_side
+from reports.figures.drawing import GREY, LOWER, THOUSANDTHS, Look, draw, error, key, leading, looks, side_by_side
 from reports.markup import escape, known, number
 from search.records import DistanceScore, MethodScore
 

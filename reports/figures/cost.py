@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from reports.drawing import (
+from reports.figures.drawing import (
     GREY,
     LIMIT,
     LOWER,

@@ -1,6 +1,6 @@
 import dataclasses
 
-from reports import distances
+from reports.figures import distances
 from search.records import DistanceScore, MethodScore
 
 

@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from reports import gallery
+from reports.figures import gallery
 from search.records import Gallery, MethodScore
 
 ROW = 30

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from reports.drawing import LOWER, THOUSANDTHS, Look, axis, color, draw, error, key, networks, title
+from reports.figures.drawing import LOWER, THOUSANDTHS, Look, axis, color, draw, error, key, networks, title
 from reports.markup import escape, known
 from search.records import RetrainEpoch, Trial
 

@@ -2,7 +2,7 @@ import dataclasses
 import math
 import random
 
-from reports import cost
+from reports.figures import cost
 from search.records import MethodScore
 
 

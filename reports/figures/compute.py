@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from reports.drawing import GREY, LOWER, THOUSANDTHS, Look, axis, color, draw, error, key, networks, title
+from reports.figures.drawing import GREY, LOWER, THOUSANDTHS, Look, axis, color, draw, error, key, networks, title
 from reports.markup import duration, escape, known
 from search.records import Epoch, RetrainEpoch, Trial
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from reports.drawing import looks
+from reports.figures.drawing import looks
 from reports.leaderboard import Row
 from reports.markup import escape, known, number
 from search.records import MethodScore

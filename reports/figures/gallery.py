@@ -9,9 +9,8 @@ from string import ascii_uppercase
 import numpy as np
 import numpy.typing as npt
 
-from reports.drawing import leading
-from reports.markup import escape
-from reports.pictures import (
+from reports.figures.drawing import leading
+from reports.figures.pictures import (
     CAP,
     DIFFERENCE,
     INTENSITY,
@@ -25,6 +24,7 @@ from reports.pictures import (
     ramp,
     scale,
 )
+from reports.markup import escape
 from search.records import Gallery, MethodScore
 
 CLOSEST = 4

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from scipy.stats import wilcoxon
 
-from reports.drawing import Look, draw, key, side_by_side
+from reports.figures.drawing import Look, draw, key, side_by_side
 from reports.markup import DASH, escape, number, table
 from search.records import Latent
 

@@ -1,4 +1,4 @@
-from reports import retraining
+from reports.figures import retraining
 from search.records import RetrainEpoch, Trial
 
 

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from reports import drawing
+from reports.figures import drawing
 from search.records import MethodScore
 
 PAGES = {"light": "#ffffff", "dark": "#12161c"}

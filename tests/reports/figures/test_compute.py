@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from reports import compute
+from reports.figures import compute
 from search.records import Epoch, RetrainEpoch, Trial
 
 
