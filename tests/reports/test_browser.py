@@ -130,7 +130,7 @@ def test_a_browser_draws_and_sorts_the_page_and_axe_finds_no_fault(make_run, tmp
     run = make_run(tmp_path / "run", name="<img src=x onerror=window.hacked=true>")
     seen = open_page(page.write(run).read_text(encoding="utf-8"), width, tmp_path, *flags)
     assert seen["dark"] == bool(flags)
-    check(seen, width, figures=16)
+    check(seen, width, figures=18)
 
 
 @pytest.mark.slow
@@ -139,7 +139,7 @@ def test_a_browser_draws_and_sorts_the_page_and_axe_finds_no_fault(make_run, tmp
 def test_a_browser_draws_the_page_of_several_runs(make_run, tmp_path, width, flags):
     runs = [make_run(tmp_path / "a"), make_run(tmp_path / "b", better=0.9), make_run(tmp_path / "c", seed=8)]
     text = page.write(*runs).read_text(encoding="utf-8")
-    check(open_page(text, width, tmp_path, *flags), width, figures=48)
+    check(open_page(text, width, tmp_path, *flags), width, figures=54)
 
 
 @pytest.mark.slow
