@@ -61,7 +61,8 @@ class FrameAutoencoder(nn.Module):
                 # PyTorch's default fades from layer to layer: the vectors of all frames would begin as almost one,
                 # and chance would decide how training parts them.
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Reproduce (N, 1, H, W) from the latent vectors alone."""
