@@ -32,10 +32,8 @@ BATCH = 16
 LEARNING_RATE = 1e-3
 
 STEPS = 300
-"""At least so many. Of the variance between 48 simulated frames of 256 x 256, 200 leave 27 %, 400 leave 11 %."""
-
-EPOCHS = 20
-"""At least so many, which is more steps from 240 frames on."""
+EPOCHS = 10
+"""At least so many of both; 10 epochs of 1000 simulated frames leave 14 % of the variance between frames."""
 
 
 class FrameAutoencoder(nn.Module):
@@ -58,6 +56,13 @@ class FrameAutoencoder(nn.Module):
         self.encoder = nn.Sequential(*encoder, nn.Flatten(), nn.Linear(numbers, dimension))
         unflatten = nn.Unflatten(1, (channels[-1], *cells))
         self.decoder = nn.Sequential(nn.Linear(dimension, numbers), nn.ReLU(), unflatten, *decoder)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+                # PyTorch's default fades from layer to layer: the vectors of all frames would begin as almost one,
+                # and chance would decide how training parts them.
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Reproduce (N, 1, H, W) from the latent vectors alone."""

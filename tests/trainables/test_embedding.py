@@ -43,7 +43,7 @@ def test_nothing_passes_beside_the_vector():
 
 def test_every_pixel_and_every_number_counts():
     torch.manual_seed(0)
-    network = FrameAutoencoder(shape=(37, 44)).double()
+    network = FrameAutoencoder(shape=(37, 44), base_channels=32).double()
     image = torch.rand(1, 1, 37, 44, dtype=torch.float64, requires_grad=True)
     network.encode(image).square().sum().backward()
     assert (image.grad != 0).all()
