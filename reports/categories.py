@@ -41,6 +41,25 @@ def _mean(frames: Sequence[FrameScore], kind: str) -> Mean:
     return mean([getattr(frame, f"{kind}_l1") for frame in frames], [frame.group for frame in frames])
 
 
+FEWEST = 3
+"""Frames of a category below which nothing is said of it."""
+
+
+def exceptions(rows: Sequence[Category], network: str, classical: Sequence[str]) -> str:
+    """Say on which categories a classical method errs less than the best network (no HTML); "" where on none."""
+    parts = []
+    for row in rows:
+        own = row.means.get(network)
+        rivals = [(value, name) for name in classical if (found := row.means.get(name)) and (value := found.value)]
+        if own is None or own.value is None or not rivals or row.frames < FEWEST:
+            continue
+        least, rival = min(rivals)
+        if least < own.value:
+            figures = f"{number(least, 2, 1e3)} against {number(own.value, 2, 1e3)}"
+            parts.append(f"{rival} on {row.kind} gaps of {row.name or 'uncategorised'} frames ({figures})")
+    return f"A classical method errs less in places: {'; '.join(parts)}." if parts else ""
+
+
 def html(rows: Sequence[Category]) -> str:
     """Draw one table, categories as columns; nothing where all frames are of one category."""
     names = list(dict.fromkeys(row.name for row in rows))

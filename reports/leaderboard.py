@@ -223,7 +223,7 @@ def _method(row: Row) -> str:
 
 
 def _kind(row: Row) -> str:
-    return escape(row.score.kind)
+    return escape(", ".join(filter(None, (row.score.kind, row.score.task))))
 
 
 def _rank(row: Row) -> Number:

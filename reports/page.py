@@ -110,11 +110,12 @@ def _article(run: Run, name: str, prefix: str) -> str:
 def _sections(run: Run, prefix: str) -> list[Section]:
     """All sections of a run, in the order of the page; ids begin with the prefix."""
     ranking = rank(run.scores, run.frame_scores)
+    by_category = categories.rows([score.method for score in ranking.methods], run.frame_scores)
     parts = (
-        ("summary", "Summary", _summary(run, ranking)),
+        ("summary", "Summary", _summary(run, ranking, by_category)),
         ("comparison", "Ranking", _comparison(run, ranking, prefix)),
         ("tests", "Paired tests", comparisons.html(ranking.methods, ranking.comparisons)),
-        ("frames", "Frame by frame", _frames(run, ranking)),
+        ("frames", "Frame by frame", _frames(run, ranking, by_category)),
         ("why", "Distance and cost", _figures(run, ranking, prefix)),
         ("gallery", "Gallery", _gallery(run, ranking)),
         ("latent", "Latent space", latent.html(run.latent, prefix) if run.latent else ""),
@@ -125,11 +126,13 @@ def _sections(run: Run, prefix: str) -> list[Section]:
     return [Section(prefix + anchor, heading, body) for anchor, heading, body in parts if body]
 
 
-def _summary(run: Run, ranking: Ranking) -> str:
+def _summary(run: Run, ranking: Ranking, by_category: Sequence[categories.Category]) -> str:
     if not ranking.rows:
         return summary.unfinished(run.trials, run.winners, run.retraining, run.written, run.simulated)
     found = summary.duels(ranking.rows, run.frame_scores, ranking.comparisons)
-    return summary.html(ranking.rows, found, run.test, run.trials, run.simulated)
+    classical = [score.method for score in ranking.methods if score.kind == "classical"]
+    elsewhere = categories.exceptions(by_category, found[0].network, classical) if found else ""
+    return summary.html(ranking.rows, found, run.test, run.trials, run.simulated, elsewhere)
 
 
 def _comparison(run: Run, ranking: Ranking, prefix: str) -> str:
@@ -146,11 +149,9 @@ def _bars(ranking: Ranking, prefix: str) -> str:
     return f"<h3>L1 in bars</h3>{side_by_side(drawn)}" if drawn else ""
 
 
-def _frames(run: Run, ranking: Ranking) -> str:
-    names = [score.method for score in ranking.methods]
-    by_category = categories.html(categories.rows(names, run.frame_scores))
+def _frames(run: Run, ranking: Ranking, by_category: Sequence[categories.Category]) -> str:
     by_name = frames.html(frames.rows(ranking.methods, run.frame_scores), ranking.methods)
-    parts = (("By category", by_category), ("By name", by_name))
+    parts = (("By category", categories.html(by_category)), ("By name", by_name))
     return "\n".join(f"<h3>{heading}</h3>\n{body}" for heading, body in parts if body)
 
 

@@ -23,7 +23,7 @@ from scattering.windows import vertical_gaps, windows
 from search.following.display import say, status
 from search.provenance import machine, versions
 from search.records import RunInfo, Trial, read_json, read_table, write_json, write_table
-from search.settings import RUNS, Settings, check_budgets, from_dict
+from search.settings import RUNS, Settings, check_budgets, from_dict, stretched
 from search.winners import choose
 
 
@@ -90,7 +90,8 @@ def extended(settings: Settings, more: dict[str, Any]) -> Settings:
         if more.get(key, had) < had:
             raise InputError(f"a run can only be extended: it has {had} {words}, got --{key} {more[key]}")
     check_budgets(more)
-    return replace(settings, **more)
+    epochs = max(settings.retrain_epochs, stretched(settings.preset, more))
+    return replace(settings, **more, retrain_epochs=epochs)
 
 
 def check_installed(settings: Settings) -> None:

@@ -74,7 +74,7 @@ PRESETS = {
         epochs=6,
         retrain_epochs=40,
         schedule="cosine",
-        minutes=4.0,
+        minutes=3.75,
         task=None,
         top=1,
         seeds=1,
@@ -119,6 +119,10 @@ UNSET: dict[str, Any] = {
     "compare_at": "epochs",
 }
 """What the presets do not say."""
+
+STRETCH = 10
+"""Times the preset's epochs that a winner may be retrained for where the user gives the time: the learning rate comes
+down with the time. With still more epochs a network would learn its training frames by heart."""
 
 SEARCH_SHARE = 0.6
 """Share of --minutes that the search gets; retraining has the rest."""
@@ -288,6 +292,7 @@ def resolve(network: str, name: str, preset: str, given: dict[str, Any]) -> Sett
         chosen |= {"epochs": None, "schedule": "step", "minutes": None, **given}
     if chosen["gpu_hours"] is not None:
         chosen |= {"minutes": None, **given}
+    chosen["retrain_epochs"] = stretched(preset, given)
     # A winner trains at least as long as the trials that it won against.
     chosen["retrain_epochs"] = max(chosen["retrain_epochs"], chosen["epochs"] or 0)
     settings = Settings(network=network, name=name, preset=preset, **{**chosen, "data": tuple(chosen["data"])})
@@ -295,6 +300,11 @@ def resolve(network: str, name: str, preset: str, given: dict[str, Any]) -> Sett
         # The presets say what one study needs.
         settings = replace(settings, minutes=settings.minutes * len(settings.studies))
     return settings
+
+
+def stretched(preset: str, given: dict[str, Any]) -> int:
+    """Return how many epochs winners are retrained for at most, given the time or not."""
+    return PRESETS[preset].retrain_epochs * (STRETCH if given.keys() & {"minutes", "gpu_hours"} else 1)
 
 
 def check_budgets(chosen: dict[str, Any]) -> None:

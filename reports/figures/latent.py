@@ -168,8 +168,7 @@ def figure_overlap(latent: Latent) -> go.Figure:
         )
     chart.update_layout(height=400)
     chart.update_xaxes(title="latent space", showgrid=False)
-    title = f"overlap of the {latent.neighbours} nearest neighbours (%), higher is better"
-    chart.update_yaxes(title=title, rangemode="tozero")
+    chart.update_yaxes(title="neighbours kept (%), higher is better", rangemode="tozero")
     return chart
 
 

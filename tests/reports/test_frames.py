@@ -2,6 +2,7 @@ import pytest
 
 from reports import categories, frames
 from reports.statistics import MIN_GROUPS
+from search.records import FrameScore
 
 
 @pytest.fixture
@@ -54,3 +55,19 @@ def test_the_lowest_of_a_category_is_marked(scores, make_frames):
 def test_one_category_alone_is_no_table(scores, make_frames):
     alone = [frame for frame in make_frames(scores) if frame.category == "fibre"]
     assert categories.html(categories.rows(["a"], alone)) == ""
+
+
+def test_where_a_classical_method_errs_less_is_said():
+    def scores(method, **errors):
+        return [
+            FrameScore(method, f"{name} {k}", f"{name} {k}", name, error, 0.9, None, None)
+            for name, error in errors.items()
+            for k in range(categories.FEWEST)
+        ]
+
+    found = categories.rows(
+        ["net", "pyFAI"], scores("net", rings=5e-3, film=2e-3) + scores("pyFAI", rings=3e-3, film=4e-3)
+    )
+    says = "A classical method errs less in places: pyFAI on horizontal gaps of rings frames (3.00 against 5.00)."
+    assert categories.exceptions(found, "net", ["pyFAI"]) == says
+    assert categories.exceptions(found, "pyFAI", ["pyFAI"]) == ""

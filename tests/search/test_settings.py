@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from scattering.errors import InputError
 from search import run
+from search.session import extended
 from search.settings import IMPLEMENTATIONS, PRESETS, from_dict, resolve
 from spaces import DEFAULTS, SPACES
 from trainables import NETWORKS, pymsdtorch
@@ -73,3 +75,13 @@ def test_settings_of_another_version_are_refused() -> None:
     values = resolve("tunet", "n", "quick", GIVEN).as_dict()
     with pytest.raises(InputError, match="another version"):
         from_dict({**values, "warp": 9})
+
+
+def test_a_time_that_is_given_stretches_the_retraining() -> None:
+    usual = resolve("tunet", "x", "quick", {})
+    given = resolve("tunet", "x", "quick", {"minutes": 60.0})
+    assert given.retrain_epochs == 10 * usual.retrain_epochs
+    # Resumed, likewise; trials alone change nothing.
+    assert extended(usual, {"minutes": 60.0}) == replace(usual, minutes=60.0, retrain_epochs=given.retrain_epochs)
+    assert extended(usual, {"trials": 20}).retrain_epochs == usual.retrain_epochs
+    assert resolve("tunet", "x", "standard", {"gpu_hours": 2.0}).retrain_epochs == 1000
