@@ -43,10 +43,12 @@ def _mean(frames: Sequence[FrameScore], kind: str) -> Mean:
 
 FEWEST = 3
 """Frames of a category below which nothing is said of it."""
+CLEARLY = 0.9
+"""Share of the network's error below which a classical method's is worth a word."""
 
 
 def exceptions(rows: Sequence[Category], network: str, classical: Sequence[str]) -> str:
-    """Say on which categories a classical method errs less than the best network (no HTML); "" where on none."""
+    """Say on which categories a classical method errs clearly less than the best network (no HTML); "" on none."""
     parts = []
     for row in rows:
         own = row.means.get(network)
@@ -54,7 +56,7 @@ def exceptions(rows: Sequence[Category], network: str, classical: Sequence[str])
         if own is None or own.value is None or not rivals or row.frames < FEWEST:
             continue
         least, rival = min(rivals)
-        if least < own.value:
+        if least < CLEARLY * own.value:
             figures = f"{number(least, 2, 1e3)} against {number(own.value, 2, 1e3)}"
             parts.append(f"{rival} on {row.kind} gaps of {row.name or 'uncategorised'} frames ({figures})")
     return f"A classical method errs less in places: {'; '.join(parts)}." if parts else ""

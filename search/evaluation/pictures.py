@@ -92,11 +92,11 @@ class Failures:
         images = self.targets.horizontal
         inside, truth = images.scored[number][part], images.truth[number][part]
         errors = [np.abs(fill[part] - truth)[inside].mean(dtype=np.float64) for fill in shown.filled[place]]
-        closest = f"no method comes closer than {min(errors):.3f} here"
+        closest = f"no method comes closer than {min(errors):.2g} here"
         if images.clean is None:
             return closest
         noise = np.abs(images.clean[number][part] - truth)[inside].mean(dtype=np.float64)
-        return f"{closest}, where noise alone makes {noise:.3f}"
+        return f"{closest}, where noise alone makes {noise:.1g}"
 
 
 def photon_noise(truth: Floats, full_scale: float) -> Reals:

@@ -89,7 +89,7 @@ def test_a_planted_failure_of_all_methods_is_found(data: Dataset) -> None:
     part = slice(top, bottom), slice(left, right)
     inside = scored[4][part]
     errors = [np.abs(fill[part] - truth[4][part])[inside].mean() for fill in failures.filled[0]]
-    assert failures.reasons[0] == f"no method comes closer than {min(errors):.3f} here"
+    assert failures.reasons[0] == f"no method comes closer than {min(errors):.2g} here"
     assert_crops_lie_in_frames(failures, data.gap.shape)
 
 
