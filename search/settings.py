@@ -141,7 +141,7 @@ UNLIMITED = Budget()
 
 
 class Study(NamedTuple):
-    """What is searched for itself: a network, with one task or with that as one more choice."""
+    """What is searched for itself: a network, or one of its tasks where both are asked for."""
 
     network: str
     task: str | None
@@ -202,8 +202,12 @@ class Settings:
     @property
     def studies(self) -> tuple[Study, ...]:
         """What is searched for itself; trials take turns in their numbers. The paper's points alone are all blind."""
-        tasks = TASKS if self.task == BOTH and self.proposes else (None if self.task == BOTH else self.task,)
+        tasks = TASKS if self.task == BOTH and self.proposes else (None,)
         return tuple(Study(network, task) for network in self.networks for task in tasks)
+
+    def task_of(self, study: Study) -> str | None:
+        """Return the task that a study is bound to; None: it is one more choice."""
+        return study.task or (self.task if self.task in TASKS else None)
 
     @property
     def retrain_seeds(self) -> range:

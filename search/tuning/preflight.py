@@ -67,8 +67,8 @@ def estimate_time(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]], 
     seconds, reasons = 0.0, []
     for study in settings.studies:
         network, config = study.network, dict(DEFAULTS[study.network])
-        if study.task is not None:
-            config["task"] = study.task
+        if (task := settings.task_of(study)) is not None:
+            config["task"] = task
         job = settings.job(0, network, config, settings.epochs or 1, resources, settings.folder / "probe")
         cost, windows, reason = ray.get(probe.remote(job, data))
         reasons += [f"{NETWORKS[network]}: {reason}"] if reason else []

@@ -19,17 +19,17 @@ def open_studies(settings: Settings) -> dict[str, Sampler]:
     storage = open_storage(settings.folder / "optuna.journal")
     progress = read_lines(settings.folder / "progress.jsonl")
     studies = {}
-    for place, (network, task) in enumerate(settings.studies):
+    for place, study in enumerate(settings.studies):
+        network, task = study.network, settings.task_of(study)
         points = paper_points(settings, network) if task != "residual" else []
         # The paper's points lie in the spaces of large machines alone.
         space, defaults = SPACES[network]("paper" if points else settings.preset), DEFAULTS[network]
         if task is not None:
             space, defaults = fixed(space, task=task), {**defaults, "task": task}
         epochs = settings.epochs or 0
-        name = settings.studies[place].name
-        studies[name] = open_study(
+        studies[study.name] = open_study(
             storage,
-            name,
+            study.name,
             space,
             [*points, *(first_trials(space, defaults, epochs) if settings.proposes else ())],
             trials=len(points) + (settings.trials if settings.proposes else 0),

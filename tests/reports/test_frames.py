@@ -66,7 +66,8 @@ def test_where_a_classical_method_errs_less_is_said():
         ]
 
     found = categories.rows(
-        ["net", "pyFAI"], scores("net", rings=5e-3, film=2e-3, halo=3e-3) + scores("pyFAI", rings=3e-3, film=4e-3, halo=2.9e-3)
+        ["net", "pyFAI"],
+        scores("net", rings=5e-3, film=2e-3, halo=3e-3) + scores("pyFAI", rings=3e-3, film=4e-3, halo=2.9e-3),
     )
     says = "A classical method errs less in places: pyFAI on horizontal gaps of rings frames (3.00 against 5.00)."
     assert categories.exceptions(found, "net", ["pyFAI"]) == says

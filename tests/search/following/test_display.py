@@ -222,7 +222,7 @@ def test_an_error_is_said_to_people_and_to_scripts(capsys: pytest.CaptureFixture
 
 def test_a_reader_that_leaves_does_not_end_the_run() -> None:
     code = """
-from search import display
+from search.following import display
 display.choose(as_json=True)
 for number in range(20000):
     display.say("x" * 100)

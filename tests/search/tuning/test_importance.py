@@ -40,7 +40,7 @@ def test_the_parameter_that_decides_is_found(settings: Settings) -> None:
     assert found[0].importance > 0.8
     assert sum(row.importance for row in found) == pytest.approx(1)
     assert "task" not in {row.parameter for row in found}
-    assert {(row.network, row.task, row.trials, row.epoch) for row in found} == {("tunet", "residual", 20, 3)}
+    assert {(row.network, row.task, row.trials, row.epoch) for row in found} == {("tunet", "", 20, 3)}
     assert importances(settings) == found
 
 
