@@ -10,14 +10,13 @@ from scipy.stats import wilcoxon
 
 from reports.figures.drawing import Look, draw, key, side_by_side
 from reports.markup import DASH, escape, number, table
+from reports.statistics import LEVEL
 from search.records import Latent
 
 REFERENCE, BEFORE, AFTER = "truth", "masked", "inpainted"
 COLORS = {REFERENCE: "#1a9c8c", BEFORE: "#8a919c", AFTER: "#e07b00"}
 DASHES = {REFERENCE: "solid", BEFORE: "dash", AFTER: "solid"}
 OTHER = "#2f81d4"
-ALPHA = 0.05
-"""Above this, the difference of two overlaps counts as none found."""
 
 
 class Row(NamedTuple):
@@ -44,7 +43,7 @@ class Change(NamedTuple):
     @property
     def found(self) -> bool:
         """Whether the two differ."""
-        return self.p < ALPHA
+        return self.p < LEVEL
 
 
 def rows(latent: Latent) -> list[Row]:
