@@ -24,7 +24,7 @@ from torch import nn
 from scattering.dataset import Dataset, split
 from scattering.detectors import detector
 from scattering.files import replacing
-from scattering.interpolation import biharmonic, linear
+from scattering.filling.interpolation import biharmonic, linear
 from scattering.sources import simulated
 from scattering.windows import cut, stitch
 from search import provenance

@@ -67,7 +67,7 @@ def simulated(detector: Detector, size: int, frames: int, seed: int) -> Dataset:
 
 
 def _simulate(detector: Detector, size: int, frames: int, seed: int, settings: dict[str, object]) -> Dataset:
-    from scattering.simulator import simulate_frames
+    from scattering.simulation.simulator import simulate_frames
 
     rows, columns = detector.gap.shape
     pixel_size = (detector.pixel_size[0] * rows / size, detector.pixel_size[1] * columns / size)
@@ -125,7 +125,7 @@ def _cache_key(settings: dict[str, object]) -> str:
     """Name a simulated data set by its settings, the code that makes it, and NumPy, whose streams may change."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     folder = Path(__file__).parent
-    for source in sorted([*folder.glob("*.py"), *folder.glob("patterns/*.py")]):
+    for source in sorted(folder.rglob("*.py")):
         digest.update(source.read_bytes())
     digest.update(np.__version__.encode())
     return digest.hexdigest()[:16]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scattering.interpolation import linear, slanted
+from scattering.filling.interpolation import linear, slanted
 from trainables.batches import Batch
 
 

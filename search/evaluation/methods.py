@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from scattering.calibration import Calibration
-from scattering.interpolation import biharmonic, linear
-from scattering.polar import inpaint
-from scattering.symmetry import friedel
+from scattering.filling.interpolation import biharmonic, linear
+from scattering.filling.polar import inpaint
+from scattering.filling.symmetry import friedel
 from scattering.windows import cut, stitch
 from search.evaluation.images import Bools, Floats, Images
 from trainables.tasks import Task, fill

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scattering.calibration import Calibration
-from scattering.polar import azimuthal_average
+from scattering.filling.polar import azimuthal_average
 from scattering.preprocessing import to_counts
 from search.evaluation.images import Bools, Floats, Images
 

@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 
 from scattering.dataset import Dataset
-from scattering.polar import Bins, inpaint
+from scattering.filling.polar import Bins, inpaint
 from search.evaluation.images import Images, gapped_windows, whole_frames
 from search.evaluation.methods import Method, around_beam
 

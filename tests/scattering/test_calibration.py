@@ -11,7 +11,7 @@ from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
 from scattering.calibration import Calibration, read_poni
 from scattering.errors import InputError
-from scattering.geometry import Geometry, Panel
+from scattering.simulation.geometry import Geometry, Panel
 
 SHAPE = (60, 80)
 TILTED = Calibration(0.2, 0.04, 0.07, 0.1, -0.05, 0.2, 1e-3, 1.2e-3, 1e-10)

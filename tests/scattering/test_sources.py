@@ -6,9 +6,10 @@ import pytest
 from pyFAI.detectors import Detector as PyFAIDetector
 from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
-from scattering import simulator, sources
+from scattering import sources
 from scattering.dataset import ARRAYS, read
 from scattering.errors import InputError
+from scattering.simulation import simulator
 from scattering.sources import from_files, simulated
 
 

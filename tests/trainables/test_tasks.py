@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scattering.interpolation import linear
+from scattering.filling.interpolation import linear
 from trainables.tasks import SMALLEST_CONTRAST, TASKS, fill
 
 

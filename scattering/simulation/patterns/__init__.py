@@ -7,9 +7,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from scattering.geometry import Panel
-from scattering.patterns import amorphous, bcp, gisaxs, giwaxs, liquid_crystal, powder, saxs, spotty
-from scattering.patterns.cameras import Pattern
+from scattering.simulation.geometry import Panel
+from scattering.simulation.patterns import amorphous, bcp, gisaxs, giwaxs, liquid_crystal, powder, saxs, spotty
+from scattering.simulation.patterns.cameras import Pattern
 
 Intensity: TypeAlias = Callable[[np.random.Generator, Panel], Pattern]
 

@@ -19,11 +19,11 @@ import math
 
 import numpy as np
 
-from scattering.geometry import Array, Geometry, Panel
-from scattering.patterns.cameras import WIDE, Pattern, grazing, log_uniform
-from scattering.patterns.film import exit_factor
-from scattering.patterns.lattice import draw_cell, families, reciprocal_points
-from scattering.patterns.polar import (
+from scattering.simulation.geometry import Array, Geometry, Panel
+from scattering.simulation.patterns.cameras import WIDE, Pattern, grazing, log_uniform
+from scattering.simulation.patterns.film import exit_factor
+from scattering.simulation.patterns.lattice import draw_cell, families, reciprocal_points
+from scattering.simulation.patterns.polar import (
     ANGLE,
     add_ring,
     add_spot,

@@ -16,8 +16,8 @@ import math
 import numpy as np
 from scipy import ndimage
 
-from scattering.geometry import Array, Geometry
-from scattering.patterns.cameras import log_uniform
+from scattering.simulation.geometry import Array, Geometry
+from scattering.simulation.patterns.cameras import log_uniform
 
 TABLE = 4096
 

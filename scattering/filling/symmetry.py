@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from scattering.calibration import Calibration
-from scattering.interpolation import biharmonic
+from scattering.filling.interpolation import biharmonic
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]

@@ -16,10 +16,10 @@ import math
 
 import numpy as np
 
-from scattering.geometry import Array, Geometry, Panel
-from scattering.patterns.cameras import MIDDLE, WIDE, Pattern, log_uniform, transmission
-from scattering.patterns.lattice import draw_cell, families
-from scattering.patterns.polar import ANGLES, add_ring, around_beam, graininess, isotropic, q_axis, texture
+from scattering.simulation.geometry import Array, Geometry, Panel
+from scattering.simulation.patterns.cameras import MIDDLE, WIDE, Pattern, log_uniform, transmission
+from scattering.simulation.patterns.lattice import draw_cell, families
+from scattering.simulation.patterns.polar import ANGLES, add_ring, around_beam, graininess, isotropic, q_axis, texture
 
 BEHENATE_SPACING = 5.838
 """nm."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scattering.geometry import Array, Geometry, Panel
+from scattering.simulation.geometry import Array, Geometry, Panel
 
 WIDE = (0.38, 0.58)
 MIDDLE = (0.10, 0.24)

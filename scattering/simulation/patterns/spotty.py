@@ -17,11 +17,11 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from scattering.geometry import Array, Geometry, Panel
-from scattering.patterns import powder
-from scattering.patterns.cameras import WIDE, Pattern, log_uniform, transmission
-from scattering.patterns.lattice import Cell, draw_cell, families, reciprocal_points
-from scattering.patterns.polar import isotropic, q_axis
+from scattering.simulation.geometry import Array, Geometry, Panel
+from scattering.simulation.patterns import powder
+from scattering.simulation.patterns.cameras import WIDE, Pattern, log_uniform, transmission
+from scattering.simulation.patterns.lattice import Cell, draw_cell, families, reciprocal_points
+from scattering.simulation.patterns.polar import isotropic, q_axis
 
 SPOTS = 2000
 """Spots drawn at most: the strongest."""

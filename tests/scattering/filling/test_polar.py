@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from scattering.calibration import Calibration
-from scattering.interpolation import linear
-from scattering.polar import Bins, azimuthal_average, inpaint
+from scattering.filling.interpolation import linear
+from scattering.filling.polar import Bins, azimuthal_average, inpaint
 
 SHAPE = (96, 96)
 BEAM = Calibration(0.5, 0.0505, 0.0432, 0.0, 0.0, 0.0, 1e-3, 1e-3, 1e-10)

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from scipy import ndimage
 
-from scattering.geometry import Array, Geometry
+from scattering.simulation.geometry import Array, Geometry
 
 ANGLES = 720
 """Angular bins: half a degree, from -pi to pi."""

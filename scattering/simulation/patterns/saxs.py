@@ -18,9 +18,9 @@ import math
 
 import numpy as np
 
-from scattering.geometry import Array, Panel
-from scattering.patterns.amorphous import hard_spheres
-from scattering.patterns.cameras import SMALL, Pattern, log_uniform, period_in_view, transmission
+from scattering.simulation.geometry import Array, Panel
+from scattering.simulation.patterns.amorphous import hard_spheres
+from scattering.simulation.patterns.cameras import SMALL, Pattern, log_uniform, period_in_view, transmission
 
 KINDS = ("sphere", "sphere", "core_shell", "chain", "fractal", "microemulsion")
 

@@ -6,10 +6,10 @@ import time
 import numpy as np
 import pytest
 
-from scattering import simulator
-from scattering.geometry import Panel
-from scattering.patterns import PATTERNS
-from scattering.simulator import simulate_frame, simulate_frames
+from scattering.simulation import simulator
+from scattering.simulation.geometry import Panel
+from scattering.simulation.patterns import PATTERNS
+from scattering.simulation.simulator import simulate_frame, simulate_frames
 
 SIDE, FOOTPRINT = 64, 13.6
 
@@ -62,7 +62,7 @@ def test_workers_do_not_import_the_callers_main_module(tmp_path):
     script = tmp_path / "heavy.py"
     script.write_text(
         "import numpy as np\n"
-        "from scattering.simulator import simulate_frames\n"
+        "from scattering.simulation.simulator import simulate_frames\n"
         "assert __name__ == '__main__', 'imported again by a worker'\n"
         "gap = np.zeros((32, 32), bool)\n"
         "settings = dict(seed=1, gap=gap, pixel_size=(9e-3, 9e-3), footprint=1.0, shift_rows=2)\n"
@@ -80,7 +80,7 @@ def test_workers_do_not_import_the_callers_main_module(tmp_path):
 
 
 def test_simulation_needs_numpy_and_scipy_only():
-    code = "import sys, scattering.simulator; print({'torch', 'pyFAI', 'ray', 'h5py', 'skimage'} & set(sys.modules))"
+    code = "import sys, scattering.simulation.simulator; print({'torch', 'pyFAI', 'ray', 'h5py', 'skimage'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
 
 

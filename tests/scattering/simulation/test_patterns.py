@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from pyFAI.crystallography.cell import Cell as PyfaiCell
 
-from scattering.geometry import Geometry, Panel
-from scattering.patterns import CATEGORY_WEIGHTS, PATTERNS, bcp, liquid_crystal, powder, saxs
-from scattering.patterns.amorphous import hard_spheres
-from scattering.patterns.cameras import WIDE, grazing, transmission
-from scattering.patterns.film import transmitted
-from scattering.patterns.lattice import MATERIALS, Cell, allowed, draw_cell, families
-from scattering.patterns.polar import ANGLE, ANGLES, add_ring, around_beam, pseudo_voigt, q_axis, von_mises
-from scattering.patterns.spotty import rotations, stamp
+from scattering.simulation.geometry import Geometry, Panel
+from scattering.simulation.patterns import CATEGORY_WEIGHTS, PATTERNS, bcp, liquid_crystal, powder, saxs
+from scattering.simulation.patterns.amorphous import hard_spheres
+from scattering.simulation.patterns.cameras import WIDE, grazing, transmission
+from scattering.simulation.patterns.film import transmitted
+from scattering.simulation.patterns.lattice import MATERIALS, Cell, allowed, draw_cell, families
+from scattering.simulation.patterns.polar import ANGLE, ANGLES, add_ring, around_beam, pseudo_voigt, q_axis, von_mises
+from scattering.simulation.patterns.spotty import rotations, stamp
 
 PANEL = Panel((64, 60), (4.5e-3, 4.2e-3))
 

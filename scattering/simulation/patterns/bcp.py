@@ -16,10 +16,10 @@ import math
 
 import numpy as np
 
-from scattering.geometry import Array, Panel
-from scattering.patterns.cameras import SMALL, Pattern, log_uniform, period_in_view, transmission
-from scattering.patterns.polar import ANGLES, add_ring, around_beam, graininess, q_axis, texture, von_mises
-from scattering.patterns.saxs import polydisperse
+from scattering.simulation.geometry import Array, Panel
+from scattering.simulation.patterns.cameras import SMALL, Pattern, log_uniform, period_in_view, transmission
+from scattering.simulation.patterns.polar import ANGLES, add_ring, around_beam, graininess, q_axis, texture, von_mises
+from scattering.simulation.patterns.saxs import polydisperse
 
 RATIOS: dict[str, tuple[float, ...]] = {
     "lamellae": (1, 2, 3, 4, 5, 6),

@@ -7,7 +7,7 @@ from pyFAI.detectors import Detector
 from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 from pyFAI.integrator.fiber import FiberIntegrator
 
-from scattering.geometry import Geometry, Panel
+from scattering.simulation.geometry import Geometry, Panel
 
 SHAPE, PIXEL = (96, 80), (3.0e-3, 2.6e-3)
 CENTER = (70.3, 33.8)

@@ -15,9 +15,9 @@ import math
 
 import numpy as np
 
-from scattering.geometry import Array, Panel
-from scattering.patterns.cameras import WIDE, Pattern, log_uniform, transmission
-from scattering.patterns.polar import ANGLES, around_beam, q_axis, von_mises
+from scattering.simulation.geometry import Array, Panel
+from scattering.simulation.patterns.cameras import WIDE, Pattern, log_uniform, transmission
+from scattering.simulation.patterns.polar import ANGLES, around_beam, q_axis, von_mises
 
 
 def intensity(rng: np.random.Generator, panel: Panel) -> Pattern:

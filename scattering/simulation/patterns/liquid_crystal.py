@@ -15,9 +15,9 @@ import math
 
 import numpy as np
 
-from scattering.geometry import Array, Panel
-from scattering.patterns.cameras import MIDDLE, WIDE, Pattern, log_uniform, transmission
-from scattering.patterns.polar import ANGLE, ANGLES, add_ring, around_beam, graininess, mean_one, q_axis
+from scattering.simulation.geometry import Array, Panel
+from scattering.simulation.patterns.cameras import MIDDLE, WIDE, Pattern, log_uniform, transmission
+from scattering.simulation.patterns.polar import ANGLE, ANGLES, add_ring, around_beam, graininess, mean_one, q_axis
 
 PHASES = ("nematic", "smectic_a", "smectic_c", "columnar")
 

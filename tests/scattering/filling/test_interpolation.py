@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scattering.interpolation import biharmonic, linear, slanted
+from scattering.filling.interpolation import biharmonic, linear, slanted
 
 SHAPE = (40, 48)
 ROWS, COLUMNS = torch.meshgrid(*(torch.arange(size, dtype=torch.float32) for size in SHAPE), indexing="ij")

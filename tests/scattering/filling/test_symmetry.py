@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from scattering.calibration import Calibration
-from scattering.interpolation import biharmonic
-from scattering.symmetry import friedel
+from scattering.filling.interpolation import biharmonic
+from scattering.filling.symmetry import friedel
 
 SHAPE = (64, 80)
 

@@ -17,11 +17,11 @@ import math
 import numpy as np
 from scipy import ndimage
 
-from scattering.geometry import Array, Geometry, Panel
-from scattering.patterns.bcp import RATIOS
-from scattering.patterns.cameras import SMALL, Pattern, grazing, log_uniform, period_in_view
-from scattering.patterns.film import exit_factor
-from scattering.patterns.saxs import sphere_amplitude
+from scattering.simulation.geometry import Array, Geometry, Panel
+from scattering.simulation.patterns.bcp import RATIOS
+from scattering.simulation.patterns.cameras import SMALL, Pattern, grazing, log_uniform, period_in_view
+from scattering.simulation.patterns.film import exit_factor
+from scattering.simulation.patterns.saxs import sphere_amplitude
 
 STACKINGS = ("islands", "standing", "layered", "superlattice")
 

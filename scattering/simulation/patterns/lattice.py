@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from scattering.geometry import Array, Bools
+from scattering.simulation.geometry import Array, Bools
 
 
 class Cell(NamedTuple):

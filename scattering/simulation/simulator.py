@@ -1,6 +1,6 @@
 """Simulated frames of an X-ray area detector, with everything that is unknown about real ones: the truth in the gaps.
 
-A frame is one of eight categories of pattern (`scattering.patterns`), seen by a real camera: solid angle,
+A frame is one of eight categories of pattern (`scattering.simulation.patterns`), seen by a real camera: solid angle,
 polarisation, air scattering, flares, background, beamstop, dead pixels, photon noise, and gaps. It is exposed twice
 with the detector moved vertically, so that the second exposure sees what the first one's horizontal gaps hide.
 
@@ -23,9 +23,9 @@ from typing import NamedTuple
 import numpy as np
 
 from scattering.calibration import Calibration
-from scattering.geometry import Array, Bools, Geometry, Panel
-from scattering.patterns import CATEGORY_WEIGHTS, PATTERNS, surroundings
-from scattering.patterns.cameras import log_uniform
+from scattering.simulation.geometry import Array, Bools, Geometry, Panel
+from scattering.simulation.patterns import CATEGORY_WEIGHTS, PATTERNS, surroundings
+from scattering.simulation.patterns.cameras import log_uniform
 
 FULL_SCALE = 2**20
 """Largest count: the counters of photon-counting detectors are 20 bits wide."""

@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
-from scattering.geometry import Array, Bools, Geometry
-from scattering.patterns.cameras import log_uniform
+from scattering.simulation.geometry import Array, Bools, Geometry
+from scattering.simulation.patterns.cameras import log_uniform
 
 
 def air(rng: np.random.Generator, geometry: Geometry) -> Array:

@@ -1,0 +1,1 @@
+"""Classical fills: linear, slanted, biharmonic, along rings, by symmetry."""

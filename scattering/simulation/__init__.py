@@ -1,0 +1,1 @@
+"""Simulated frames, with the truth in the gaps."""
