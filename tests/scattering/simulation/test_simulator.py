@@ -80,7 +80,8 @@ def test_workers_do_not_import_the_callers_main_module(tmp_path):
 
 
 def test_simulation_needs_numpy_and_scipy_only():
-    code = "import sys, scattering.simulation.simulator; print({'torch', 'pyFAI', 'ray', 'h5py', 'skimage'} & set(sys.modules))"
+    loaded = "{'torch', 'pyFAI', 'ray', 'h5py', 'skimage'} & set(sys.modules)"
+    code = f"import sys, scattering.simulation.simulator; print({loaded})"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
 
 

@@ -1,0 +1,78 @@
+"""What the commands share: options that say how frames are read, sizes, and how errors end a command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable
+
+from scattering.errors import InputError
+
+NATIVE = "native"
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        """Raise what argparse would print."""
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
+def add_frame_options(group: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:
+    """Add what the user may say of frames: the fields of `scattering.survey.findings.Options`."""
+    group.add_argument(
+        "--detector", metavar="NAME",
+        help="detector whose gaps are to be filled, as pyFAI calls it: Pilatus1M, Eiger4M, ...; its gaps are laid "
+        "over every frame (default: the detector that recorded the frames)",
+    )  # fmt: skip
+    group.add_argument(
+        "--mask", metavar="FILE",
+        help="pixels without data, non-zero in an edf, tif, npy or h5 file: gaps that pyFAI does not know, beamstop",
+    )  # fmt: skip
+    group.add_argument(
+        "--pedestal", metavar="N",
+        help="counts that a CCD adds to every pixel, or auto to estimate them (default: none)",
+    )  # fmt: skip
+    group.add_argument(
+        "--group-by", metavar="RULE",
+        help="what belongs together and stays on one side of the split: a regular expression on the frames' names "
+        "(its first group, if it has one), or a CSV file with the columns name and group (default: what the files "
+        "say, else the series that their names tell)",
+    )  # fmt: skip
+    group.add_argument(
+        "--poni", metavar="FILE",
+        help="where the beam hits the frames, as pyFAI-calib2 saves it: methods that follow rings are measured, too, "
+        "and errors of I(q)",
+    )  # fmt: skip
+
+
+def working_shape(size: str, native: tuple[int, int]) -> tuple[int, int]:
+    """Return (rows, columns) for "256", "195x1475" or "native", which is the shape given.
+
+    Raises InputError for anything else.
+    """
+    if size == NATIVE:
+        return native
+    found = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", size)
+    if not found or 0 in (shape := (int(found[1]), int(found[2] or found[1]))):
+        raise InputError(f"--size must be PIXELS, ROWSxCOLUMNS or {NATIVE}, got {size!r}: 512, 195x1475")
+    return shape
+
+
+def command(work: Callable[[], None]) -> int:
+    """Do the work of a command; returns its exit code: 2 for bad input, 130 when stopped with Ctrl-C."""
+    try:
+        work()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; what is left must not fail at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

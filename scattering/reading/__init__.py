@@ -1,0 +1,1 @@
+"""Detector files of any format, read one frame at a time."""
