@@ -13,26 +13,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from scattering.arguments import Options
 from scattering.dataset import RawFrame
 from scattering.detectors import Detector
 from scattering.reading.stacks import Stack
 
 Bools = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the user says of frames; None: find it out."""
-
-    detector: str | None = None
-    """Whose gaps are to be filled, laid over every frame."""
-    mask: str | None = None
-    """A file whose non-zero pixels have no data."""
-    pedestal: str | None = None
-    """`auto` or a number of counts that a CCD adds to every pixel; None: there is none."""
-    group_by: str | None = None
-    """A regular expression on names, or a CSV file."""
-    poni: str | None = None
 
 
 @dataclass(frozen=True)
