@@ -10,7 +10,7 @@ import logging
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from scattering.errors import InputError, one_line
@@ -23,9 +23,9 @@ from scattering.reading.tiff import open_tiff
 from scattering.reading.unpacking import unpacked
 from scattering.reading.whole import open_bruker, open_dtrek, open_mpa, open_spe
 
+_MAR345 = (".mar1200", ".mar1600", ".mar1800", ".mar2000", ".mar2300", ".mar2400", ".mar3000", ".mar3450")
 SUFFIXES = frozenset(
-    ".cbf .edf .tif .tiff .mccd .img .sfrm .gfrm .spe .mpa .npy "
-    ".mar1200 .mar1600 .mar1800 .mar2000 .mar2300 .mar2400 .mar3000 .mar3450".split()
+    (".cbf", ".edf", ".tif", ".tiff", ".mccd", ".img", ".sfrm", ".gfrm", ".spe", ".mpa", ".npy", *_MAR345)
 )
 NUMBERED = re.compile(r"\.\d{3,4}")
 """Suffixes that count frames, as Bruker's and MarCCD's do."""
@@ -59,8 +59,10 @@ def read_image(path: Path, numbers: Sequence[int]) -> Iterator[tuple[Pages, Coun
 
     Raises InputError for a damaged file.
     """
-    with unpacked_or_error(path) as plain:
+    # Errors of whoever takes the frames are not of the file: only what reads it is watched.
+    with ExitStack() as folder:
         with _one_error(path):
+            plain = folder.enter_context(unpacked(path))
             pages = _open(plain)
         for number in numbers:
             with _one_error(path):
@@ -70,27 +72,15 @@ def read_image(path: Path, numbers: Sequence[int]) -> Iterator[tuple[Pages, Coun
             yield pages, counts
 
 
-@contextmanager
-def unpacked_or_error(path: Path) -> Iterator[Path]:
-    """Do as `unpacked`, and raise InputError for a damaged file, but leave errors of the block alone."""
-    context = unpacked(path)
-    with _one_error(path):
-        plain = context.__enter__()
-    try:
-        yield plain
-    finally:
-        context.__exit__(None, None, None)
-
-
 def _open(path: Path) -> Pages:
     with path.open("rb") as file:
         start = file.read(64)
-    for magic, opener in _MAGIC:
-        if magic.match(start):
-            return opener(path)
-    opener = _BY_SUFFIX.get(path.suffix.lower())
-    if not start or opener is None:
-        raise ValueError("empty file" if not start else "its first bytes are of no format that is known")
+    if not start:
+        raise ValueError("the file is empty")
+    fitting = (opener for magic, opener in _MAGIC if magic.match(start))
+    opener = next(fitting, _BY_SUFFIX.get(path.suffix.lower()))
+    if opener is None:
+        raise ValueError("its first bytes are of no format that is known")
     return opener(path)
 
 

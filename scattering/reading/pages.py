@@ -1,21 +1,26 @@
-"""What an image file holds, whatever its format, and what is refused in all of them."""
+"""What files hold, whatever their format, and what is refused in all of them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from scattering.calibration import UNKNOWN, Calibration
+
+Bools = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.generic]
 
 _MOST_PIXELS = 2**28
 """Sixteen times the largest detector: a header that says more lies, and would take all memory."""
 
 
-class Pages(NamedTuple):
+@dataclass(frozen=True)
+class Pages:
     """The frames of one image file, all of one shape and type. Only headers are read until a frame is asked for."""
 
     count: int
@@ -26,6 +31,18 @@ class Pages(NamedTuple):
     """Reads the counts of a frame by its number; raises whatever the decoder raises."""
     detector: str = ""
     """What the file says of its detector."""
+
+
+class Recorded(NamedTuple):
+    """One frame as its file holds it; all arrays (rows, columns)."""
+
+    counts: Counts
+    """In the type of the file."""
+    invalid: Bools | None = None
+    """The file's own mask: True in gaps, dead and hidden pixels."""
+    clean: npt.NDArray[np.floating] | None = None
+    """Noise-free counts; files of simulated frames only."""
+    calibration: Calibration = UNKNOWN
 
 
 def frame_shape(shape: Sequence[int]) -> tuple[int, int]:

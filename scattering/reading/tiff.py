@@ -29,6 +29,8 @@ def open_tiff(path: Path) -> Pages:
         if len(kinds) != 1:
             raise ValueError("the pages of a file must have one shape and type")
         declared, stored = kinds.pop()
+        if stored is None:
+            raise ValueError("its numbers are of no known type")
         shape, dtype = frame_shape(declared), count_type(stored)
         for page in pages:
             _check(page, math.prod(shape) * dtype.itemsize, file.filehandle.size)
