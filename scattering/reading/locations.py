@@ -53,21 +53,25 @@ def stem(path: Path) -> str:
 
 def labels(locations: Sequence[Location]) -> list[str]:
     """Name each location as shortly as tells it from the others: by its stem, if need be its folder, path, array."""
-    spellings = (
-        lambda location: stem(location.path),
-        lambda location: f"{location.path.parent.name}/{stem(location.path)}",
-        lambda location: f"{location.path.parent.name}/{location.path.name}",
-        lambda location: str(location.path),
-        str,
-    )
-    named = [""] * len(locations)
-    for spelling in spellings:
-        times = Counter(named)
-        named = [
-            spelling(location) if times[label] > 1 or not label else label
-            for label, location in zip(named, locations, strict=True)
-        ]
-    return named
+    return told_apart([
+        (
+            stem(path),
+            f"{path.parent.name}/{stem(path)}",
+            f"{path.parent.name}/{path.name}",
+            str(path),
+            f"{path}::{inside}",
+        )
+        for path, inside in locations
+    ])  # fmt: skip
+
+
+def told_apart(spellings: Sequence[Sequence[str]]) -> list[str]:
+    """Choose of each row, its spellings from the shortest to the longest, the first that no other row has."""
+    chosen = [row[0] for row in spellings]
+    for following in list(zip(*spellings, strict=True))[1:]:
+        times = Counter(chosen)
+        chosen = [name if times[name] == 1 else longer for name, longer in zip(chosen, following, strict=True)]
+    return chosen
 
 
 def _find(pattern: str) -> list[Location]:

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scattering.errors import InputError, one_line
-from scattering.reading.locations import Location, labels, natural, stem
+from scattering.reading.locations import stem, told_apart
 from scattering.reading.stacks import Stack
 
 _QUANTITY = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]*-?\d+\.\d+[A-Za-z]*")
 """A number with a decimal point is an angle, a position, a time: `th0.150`, `x-1.500`, `1563.0s`."""
-_SEPARATOR = re.compile(r"[^A-Za-z0-9]+")
-_COUNTER = re.compile(r"(?i)(?:frame|image|img|scan|shot|exposure|point|file)\d+|\d+")
+_SEPARATOR = re.compile(r"[\W_]+")
+_COUNTER = re.compile(r"(?i)(?:frame|image|img|scan|shot|exposure|point|position|pos|file)\d+|\d+")
 """A number of its own, or after a word that says that it counts: `00014`, `scan2`."""
 _LONG_NUMBER = re.compile(r"\d{3,}$")
 """Three digits behind a name count, too (`Lyso0675`); one or two are part of it (`film3`, `TT1`)."""
@@ -70,8 +70,9 @@ def _told_or_derived(stacks: Sequence[Stack]) -> tuple[str, ...]:
         path: path.parent / (stem(path) if count > 1 else series(stem(path)) or stem(path.parent))
         for path, count in frames.items()
     }
-    places = sorted(set(derived.values()), key=lambda place: natural(str(place)))
-    called = dict(zip(places, labels([Location(place) for place in places]), strict=True))
+    places = list(dict.fromkeys(derived.values()))
+    names = told_apart([(place.name, f"{place.parent.name}/{place.name}", str(place)) for place in places])
+    called = dict(zip(places, names, strict=True))
     return tuple(told or called[derived[stack.location.path]] for stack in stacks for told in stack.groups)
 
 
