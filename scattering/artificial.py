@@ -1,7 +1,7 @@
 """Gaps laid where the detector measured, so that what lies under them is known.
 
-Vertical gaps are laid window by window as batches are drawn (`scattering.windows`). The others, which cross the whole
-frame, need a truth: a second exposure, or, where there is none, the same gaps laid a second time beside the real ones.
+Vertical gaps are laid window by window as batches are drawn (`scattering.windows`). The others need a truth: a second
+exposure, or, where there is none, the same gaps laid a second time beside the real ones.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ second time it would hide much that is measured, and nothing could fill it."""
 def moved_gaps(gap: Bools, valid: Bools, name: str) -> Bools:
     """Lay the gaps that are no vertical ones a second time, moved along the columns: (rows, columns), True to hide.
 
-    For frames of one exposure, which have no truth in these gaps; nowhere True for a frame that has some. How far they
-    are moved follows from the frame's `name`, each of the shifts that `allowed_shifts` gives being as likely.
+    For frames of one exposure, which have no truth in these gaps; nowhere True for a frame that has some. How far
+    they are moved follows from the frame's `name`, each of the shifts that `allowed_shifts` gives being as likely.
     """
     nothing = np.zeros_like(gap)
     crossing = gap & ~vertical_gaps(gap)
@@ -69,8 +69,8 @@ def allowed_shifts(gap: Bools, narrow: Bools, count: npt.NDArray[np.integer]) ->
     """Rows by which the `narrow` part of `gap` can be moved, ascending; none where there is nothing to move.
 
     Both are (columns, rows), of which column i stands for `count[i]` equal ones. At least half of what is moved stays
-    in the frame, and all of this is at least a gap's height clear of the real gaps and of the frame's edges: a gap has
-    measured rows on both sides. Where no shift is clear, those that leave the smallest share too close.
+    in the frame, and all of this is at least a gap's height clear of the real gaps and of the frame's edges: a gap
+    has measured rows on both sides. Where no shift is clear, those that leave the smallest share too close.
     """
     rows = gap.shape[1]
     clearance = int(_heights(gap)[narrow].max(initial=0))

@@ -1,7 +1,7 @@
 """Writes detector frames in our own HDF5 layout, the one that `scattering.reading` reads back.
 
 `frames` (N, rows, columns) counts; `invalid`, of the same shape, 1 where there are none; `names`, `groups`,
-`categories` (N,); for simulated frames `clean`, the noise-free counts, and `calibration` (N, fields of `Calibration`).
+`categories` (N,); of simulated frames `clean`, noise-free counts; `calibration` (N, fields of `Calibration`).
 """
 
 from __future__ import annotations

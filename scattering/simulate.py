@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,26 +64,32 @@ def _parser() -> Parser:
         description="Simulate frames of a detector into an HDF5 file: powders, solutions, films, with beamstop, "
         "photon noise, gaps, the truth in the gaps, and the noise-free counts.",
     )
-    parser.add_argument("--detector", default="Pilatus2M", metavar="NAME", help="as pyFAI calls it (default: Pilatus2M)")
-    parser.add_argument("--frames", type=_positive, required=True, metavar="N", help="number of frames")
+    parser.add_argument(
+        "--detector", default="Pilatus2M", metavar="NAME", help="as pyFAI calls it (default: Pilatus2M)"
+    )
+    parser.add_argument("--frames", type=_at_least(1), required=True, metavar="N", help="number of frames")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="HDF5 file to write")
     parser.add_argument(
         "--size", default=NATIVE, metavar="PIXELS",
         help=f"PIXELS, ROWSxCOLUMNS or {NATIVE}, the detector's own pixels (default: {NATIVE})",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="equal seeds give equal files (default: 0)")
+    parser.add_argument(
+        "--seed", type=_at_least(0), default=0, metavar="N", help="equal seeds give equal files (default: 0)"
+    )
     parser.add_argument(
         "--exposures", type=int, choices=(1, 2), default=2,
-        help="2: the detector is moved for a second exposure, which sees the horizontal gaps; 1: no truth in the gaps "
+        help="2: the detector is moved for a second exposure, which sees the horizontal gaps; 1: no truth in gaps "
         "(default: 2)",
     )  # fmt: skip
     return parser
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"it must be a whole number of at least {least}, got {text!r}")
+        return int(text)
+
     return number
 
 

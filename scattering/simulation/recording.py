@@ -17,8 +17,8 @@ def record(
 ) -> Iterator[SimulatedFrame]:
     """Simulate frames as `detector` would record them, resized to `shape` (its own size: whole photons).
 
-    Two exposures are merged to the truth, the second with the detector moved down by twice its tallest gap: far enough
-    that no gap hides behind a gap again. One exposure has no truth in the gaps.
+    Two exposures are merged to the truth, the second with the detector moved down by twice its tallest gap: far
+    enough that no gap hides behind a gap again. One exposure has no truth in the gaps.
     """
     rows, columns = detector.gap.shape
     gap = detector.gap_for(shape)
