@@ -49,8 +49,12 @@ def resize(
 
     counts and known are (rows, columns); the result is (values, known) of the new `shape`, cut to its
     `columns`. A new pixel is known when known pixels carry more than half the weight of its footprint;
-    elsewhere its value is 0. Bicubic overshoot below zero is clipped: counts are not negative.
+    elsewhere its value is 0. At its own size a frame stays as it is. What is below zero, bicubic overshoot or noise
+    about a pedestal, is clipped: counts are not negative.
     """
+    if counts.shape == shape:
+        values = np.where(known, counts, 0)[:, columns].astype(np.float32)
+        return np.maximum(values, 0), known[:, columns].copy()
     vertical = resize_matrix(counts.shape[0], shape[0])
     horizontal = resize_matrix(counts.shape[1], shape[1])[columns]
     # Only the part of the frame that these columns are made of.
