@@ -130,7 +130,9 @@ class Dataset:
         """SHA-256 of each frame."""
         # Hashing leaves Python to the other threads.
         with ThreadPoolExecutor() as threads:
-            return list(threads.map(lambda frame: frame_digest(self.labels(frame), self.rows(frame)), range(len(self))))
+            return list(
+                threads.map(lambda frame: frame_digest(self.labels(frame), self.rows(frame)), range(len(self)))
+            )
 
     def fingerprint(self) -> str:
         """SHA-256 over every label, pixel and flag: equal data, equal fingerprint."""
@@ -262,7 +264,7 @@ def fingerprint(full_scale: float, strip_starts: Sequence[int], gap: Bools, dige
 
 
 def assign(groups: Sequence[str], seed: int) -> tuple[str, ...]:
-    """Say of each frame whether it is for "train", "validation" or "test"; of none where they are too few to split."""
+    """Say what each frame is for: "train", "validation" or "test"; "" where there are too few groups to split."""
     if len(set(groups)) < len(PARTS):
         return ("",) * len(groups)
     found = {frame: name for name, frames in zip(PARTS, split(groups, seed), strict=True) for frame in frames}

@@ -19,7 +19,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -67,7 +66,7 @@ class Skeleton:
     """By the names in LABELS, one a frame."""
     rows: dict[str, tuple[int, ...]]
     """Shape of a frame's row of each array."""
-    sources: Sources = Sources()
+    sources: Sources
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -80,7 +79,7 @@ class Skeleton:
 
 
 def row_shapes(shape: tuple[int, int], strips: tuple[int, ...], clean: bool) -> dict[str, tuple[int, ...]]:
-    """Shapes of the rows of frames of `shape`, whose `strips` are (P, F, H, S), with the noise-free intensity or not."""
+    """Shapes of the rows of frames of `shape`, whose `strips` are (P, F, H, S); `clean`: simulated ones."""
     plain = ("measured", "observed", "truth", "valid", *(["clean"] if clean else []))
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(plain, shape)
     return shapes | {"strips": strips, "strips_observed": strips, "calibration": (len(Calibration._fields),)}
@@ -113,8 +112,7 @@ def create(path: Path, skeleton: Skeleton) -> None:
 
 
 def _add(file: h5py.File, name: str, array: npt.NDArray[Any]) -> None:
-    kind = h5py.string_dtype("utf-8", array.itemsize) if array.dtype.kind == "S" else array.dtype
-    place = _allocate(file, name, array.shape, kind)
+    place = _allocate(file, name, array.shape, array.dtype)
     if array.size:
         place[...] = array
 
@@ -131,7 +129,7 @@ def _allocate(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtyp
 def _text(lines: Sequence[str]) -> npt.NDArray[np.bytes_]:
     # Names of files need not be UTF-8.
     encoded = [line.encode("utf-8", "surrogateescape") for line in lines]
-    return np.array(encoded, dtype=f"S{max(1, *map(len, encoded))}")
+    return np.array(encoded, dtype=h5py.string_dtype("utf-8", max(1, *map(len, encoded))))
 
 
 def _reserve(path: Path, size: int) -> None:
@@ -254,7 +252,7 @@ def write(path: Path, data: Dataset) -> None:
     """
     skeleton = Skeleton(
         data.settings, data.gap, data.strip_starts, {name: getattr(data, name) for name in LABELS},
-        row_shapes(data.gap.shape, data.strips.shape[1:], data.clean is not None),
+        row_shapes(data.gap.shape, data.strips.shape[1:], data.clean is not None), Sources(),
     )  # fmt: skip
     try:
         with replacing(path) as temporary:
@@ -317,18 +315,21 @@ def _dataset(arrays: Mapping[str, npt.NDArray[Any]]) -> Dataset:
         raise ValueError("gap or strips are of another shape")
     rows = row_shapes(gap.shape, strips.shape[1:], "clean" in arrays)
     for name, shape in rows.items():
-        if (arrays[name].dtype, arrays[name].shape) != (TYPES[name], (len(labels["names"]), *shape)):
-            raise ValueError(f"{name} does not fit the other arrays: {arrays[name].dtype} {arrays[name].shape}")
+        array = arrays[name]
+        if array.dtype != TYPES[name] or {array.shape} != {(len(lines), *shape) for lines in labels.values()}:
+            raise ValueError(f"{name} does not fit the other arrays: {array.dtype} {array.shape}")
+    found: dict[str, Any] = labels | {name: arrays[name] for name in ARRAYS}
     return Dataset(
         settings=json.loads(_lines(arrays["settings"])[0]),
         gap=gap,
         strip_starts=tuple(arrays["strip_starts"].tolist()),
         clean=arrays.get("clean"),
         calibration=known_calibration(arrays["calibration"]),
-        **labels,
-        **{name: arrays[name] for name in ARRAYS},
+        **found,
     )
 
 
-def _lines(text: npt.NDArray[np.bytes_]) -> list[str]:
+def _lines(text: npt.NDArray[Any]) -> list[str]:
+    if text.ndim != 1 or text.dtype.kind != "S":
+        raise TypeError(f"text is {text.dtype} {text.shape}")
     return [line.decode("utf-8", "surrogateescape") for line in text.tolist()]
