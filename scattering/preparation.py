@@ -32,8 +32,8 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 Prepared = tuple[dict[str, npt.NDArray[Any]], bytes]
 
-BATCH = 16e6
-"""Bytes of prepared frames that a task gives back at once, if one frame is not more."""
+BATCH, BATCH_BYTES = 8, 16e6
+"""Frames that a task gives back at once; fewer where they are larger together, if one is not."""
 
 
 class Tasks(Protocol):
@@ -219,7 +219,7 @@ def _fill(places: Slots, todo: Plan, begun: bool, tasks: Tasks, progress: Callab
     done = count - len(missing)
     progress(done)
     stamps = todo.stamps()
-    size = max(1, int(BATCH * count / todo.skeleton.size))
+    size = max(1, min(BATCH, int(BATCH_BYTES * count / todo.skeleton.size)))
     batches = [missing[first : first + size] for first in range(0, len(missing), size)]
     try:
         for frames, prepared in zip(batches, tasks(partial(_prepare, todo), batches), strict=True):
