@@ -69,12 +69,12 @@ def detectors_of(shape: tuple[int, int]) -> list[Detector]:
     """Detectors whose frames have this shape, (rows, columns): those mounted upright, else those turned."""
     from pyFAI.detectors import Detector as PyFAIDetector
 
-    kinds = set(PyFAIDetector.registry.values())
+    kinds = set(PyFAIDetector.registry.values()) - {PyFAIDetector}
     # The classes know their shapes: no mask is computed for those that do not fit.
-    upright = [_described(kind()) for kind in kinds if kind.MAX_SHAPE == shape]
+    upright = [_described(kind()) for kind in kinds if shape == kind.MAX_SHAPE]
     if upright or shape[0] == shape[1]:
         return upright
-    return [_described(kind()).turned() for kind in kinds if kind.MAX_SHAPE == shape[::-1]]
+    return [_described(kind()).turned() for kind in kinds if shape[::-1] == kind.MAX_SHAPE]
 
 
 def _described(found: Any) -> Detector:

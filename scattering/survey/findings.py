@@ -98,6 +98,8 @@ class Findings:
     """One a frame, in the order of `places`."""
     target: Detector
     """Whose gaps are filled."""
+    obstacle: str
+    """Why no gaps of these frames can be filled, and the way out; "" where they can."""
     options: Options
 
     def __len__(self) -> int:
@@ -110,6 +112,17 @@ def survey(patterns: Sequence[str], options: Options) -> Findings:
 
     Raises InputError for files that cannot be used, or where it cannot be told whose gaps are to be filled.
     """
+    findings = identify(patterns, options)
+    if findings.obstacle:
+        raise InputError(findings.obstacle)
+    return findings
+
+
+def identify(patterns: Sequence[str], options: Options) -> Findings:
+    """Find out what the files hold, also where their gaps cannot be filled: the findings say why.
+
+    Raises InputError for files that cannot be used.
+    """
     given = _given_pedestal(options.pedestal)
     stacks = tuple(open_stacks(patterns))
     places = tuple(Place(number, frame) for number, stack in enumerate(stacks) for frame in range(len(stack)))
@@ -120,18 +133,18 @@ def survey(patterns: Sequence[str], options: Options) -> Findings:
     mask = None if options.mask is None else read_mask(options.mask)
     if mask is not None and mask.shape not in by_shape:
         raise InputError(
-            f"--mask must have the shape of the frames, {', '.join(map(_by, by_shape))} pixels, got {_by(mask.shape)} "
-            f"in {options.mask}"
+            f"--mask must have the shape of the frames, {', '.join(map(_by, by_shape))} pixels, got "
+            f"{_by(mask.shape)} in {options.mask}"
         )
     sensors = {
         shape: _look(stacks, [(places[number], groups[number]) for number in _spread(numbers)], mask)
         for shape, numbers in by_shape.items()
     }
     names = tuple(name for stack in stacks for name in stack.names)
-    target = _target(sensors, options.detector)
+    target, obstacle = _target(sensors, options.detector)
     for shape, numbers in by_shape.items():
-        if not target.gap_for(shape).any():
-            raise InputError(
+        if not (obstacle or target.gap_for(shape).any()):
+            obstacle = (
                 f"the gaps of {target.name} must cover pixels of every frame, got none in {names[numbers[0]]!r} of "
                 f"{_by(shape)} pixels: it is too small, leave it out"
             )
@@ -145,6 +158,7 @@ def survey(patterns: Sequence[str], options: Options) -> Findings:
         groups=groups,
         categories=tuple(category for stack in stacks for category in stack.categories),
         target=target,
+        obstacle=obstacle,
         options=options,
     )
 
@@ -154,6 +168,17 @@ def read_raw(findings: Findings, numbers: Sequence[int]) -> Iterator[RawFrame]:
 
     Raises InputError for a damaged file, or a frame without a single observed pixel.
     """
+    for frame in raw_frames(findings, numbers):
+        if not frame.observed.any():
+            raise InputError(
+                f"a frame needs observed pixels, got none (gaps, codes or masked all over) in {frame.name!r}: "
+                "leave it out"
+            )
+        yield frame
+
+
+def raw_frames(findings: Findings, numbers: Sequence[int]) -> Iterator[RawFrame]:
+    """Read frames as `read_raw`, also those in which nothing is observed."""
     shapes = {findings.stacks[findings.places[number].stack].shape for number in numbers}
     laid = {shape: findings.target.gap_for(shape) for shape in shapes}
     parts = {shape: gap_parts(findings.sensors[shape].gap) for shape in shapes}
@@ -163,21 +188,21 @@ def read_raw(findings: Findings, numbers: Sequence[int]) -> Iterator[RawFrame]:
         valid = _known(frame) & ~(sensor.masked | sensor.dead | sensor.hot)
         valid &= ~parts[stack.shape].without_counts(frame.counts, valid)
         # One constant in every gap pixel is a code, not a measurement: there is no truth.
-        if np.ptp(frame.counts[gap]) == 0:
+        if gap.any() and np.ptp(frame.counts[gap]) == 0:
             valid &= ~gap
-        observed = valid & ~gap
-        if not observed.any():
-            raise InputError(
-                f"a frame needs observed pixels, got none (gaps, codes or masked all over) in "
-                f"{findings.names[number]!r}: leave it out"
-            )
         offset = findings.pedestals[findings.places[number].stack]
+        unplaced = any(map(math.isnan, frame.calibration))
         yield RawFrame(
-            findings.names[number], findings.groups[number], findings.categories[number],
-            frame.counts - np.float32(offset) if offset else frame.counts, valid, observed, clean=frame.clean,
-            calibration=findings.calibrations[stack.shape] if any(map(math.isnan, frame.calibration))
-            else frame.calibration,
-        )  # fmt: skip
+            name=findings.names[number],
+            group=findings.groups[number],
+            category=findings.categories[number],
+            # Noise about the pedestal may be negative: the resize averages it before it clips.
+            truth=frame.counts.astype(np.float32) - np.float32(offset) if offset else frame.counts,
+            valid=valid,
+            observed=valid & ~gap,
+            clean=frame.clean,
+            calibration=findings.calibrations[stack.shape] if unplaced else frame.calibration,
+        )
 
 
 def _look(stacks: Sequence[Stack], sample: Sequence[tuple[Place, str]], mask: Bools | None) -> Sensor:
@@ -222,37 +247,43 @@ def _spread(numbers: Sequence[int]) -> list[int]:
     return [numbers[int(place)] for place in np.round(chosen)]
 
 
-def _target(sensors: dict[Shape, Sensor], name: str | None) -> Detector:
-    """Tell whose gaps are to be filled: the detector named, else the one with gaps, else what the mask hides."""
+def _target(sensors: dict[Shape, Sensor], name: str | None) -> tuple[Detector, str]:
+    """Tell whose gaps are to be filled: the detector named, else the one with gaps, else what the mask hides.
+
+    Where that cannot be told it is a detector without gaps, and why.
+    """
     if name is not None:
         named = detector(name)
         if not named.gap.any():
             raise InputError(f"--detector must name one with gaps to fill, got {name!r}: {named.name} has none")
-        return named
-    gapped = [Detector(sensor.name, sensor.gap, sensor.pixel_size) for sensor in sensors.values() if sensor.gap.any()]
-    gapped = gapped or [
+        return named, ""
+    found = [Detector(sensor.name, sensor.gap, sensor.pixel_size) for sensor in sensors.values()]
+    gapped = [one for one in found if one.gap.any()] or [
         Detector(f"{sensor.name}, gaps from the mask", sensor.masked, sensor.pixel_size)
         for sensor in sensors.values()
         if sensor.masked.any()
     ]
     if len(gapped) == 1:
-        return gapped[0]
+        return gapped[0], ""
+    none = Detector("none", np.zeros_like(found[0].gap), found[0].pixel_size)
     if gapped:
-        raise InputError(
-            f"the frames must be of one detector with gaps, got {'; '.join(found.name for found in gapped)}: "
-            "say with --detector NAME whose gaps are to be filled"
+        return none, (
+            f"the frames must be of one detector with gaps, got {'; '.join(one.name for one in gapped)}: say with "
+            "--detector NAME whose gaps are to be filled"
         )
-    raise InputError(
+    return none, (
         f"it must be known whose gaps are to be filled, got frames without gaps "
-        f"({'; '.join(sensor.name for sensor in sensors.values())}): say --detector NAME, as Pilatus2M, or give the "
-        "gaps with --mask FILE"
+        f"({'; '.join(one.name for one in found)}): say --detector NAME, as Pilatus2M, or give the gaps with "
+        "--mask FILE"
     )
 
 
 def _given_pedestal(text: str | None) -> float | None:
     """Return the counts that the user says, 0 for none; None where they are to be estimated."""
-    if text is None or text == "auto":
-        return None if text else 0.0
+    if text == "auto":
+        return None
+    if text is None:
+        return 0.0
     try:
         value = float(text)
     except ValueError:

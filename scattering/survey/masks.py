@@ -14,7 +14,7 @@ HDF5 = (".h5", ".hdf5", ".hdf", ".nxs", ".nx5")
 
 
 def read_mask(name: str) -> Bools:
-    """Read (rows, columns) from an npy file, an HDF5 one (`mask.h5`, `mask.h5::/path`), or what fabio reads: edf, tif.
+    """Read (rows, columns) from npy, HDF5 (`mask.h5`, `mask.h5::/path`), or what fabio reads: edf, tif.
 
     True where the file is not 0: no data, as pyFAI has it.
     Raises InputError for a file that cannot be read, is no image, or leaves less than half of the pixels.
@@ -28,15 +28,17 @@ def read_mask(name: str) -> Bools:
     except InputError:
         raise
     except Exception as error:  # whatever fabio, HDF5 or NumPy say of what they cannot read
-        raise InputError(f"--mask must be an edf, tif, npy or h5 file, cannot read {text}: {one_line(error)}") from None
+        raise InputError(
+            f"--mask must be an edf, tif, npy or h5 file, cannot read {text}: {one_line(error)}"
+        ) from None
     if values.ndim != 2 or values.dtype.kind not in "biuf":
         raise InputError(f"--mask must be one image of numbers, got {values.dtype} of shape {values.shape} in {name}")
     masked = values != 0
     share = float(masked.mean()) if masked.size else 1.0
     if share > 0.5:
         raise InputError(
-            f"--mask must leave half of the pixels or more, got {share:.0%} masked in {name}: pixels without data are "
-            "those that are not 0; invert it"
+            f"--mask must leave half of the pixels or more, got {share:.0%} masked in {name}: pixels without data "
+            "are those that are not 0; invert it"
         )
     return np.asarray(masked)
 

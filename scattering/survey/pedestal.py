@@ -17,11 +17,11 @@ DARK_SHARE = 0.01
 def estimate(counts: Counts, known: Bools) -> float:
     """Estimate the pedestal of one frame, (rows, columns); 0 where the noise leaves room for none.
 
-    After the photon transfer curve (Janesick, "Photon Transfer", SPIE 2007): the variance of a signal grows with it, by
-    `gain` counts, which is 1 or more in counts as they were read. So in the darkest blocks, of mean m and variance v,
-    no more than v is signal: m - v is taken for the pedestal, less by the variance of the read noise. Optics and
-    corrections that smooth a frame lower the gain, so it is believed only where the gain that the brighter blocks show
-    leaves half of m as pedestal, too. Frames with fractions were averaged or corrected: no pedestal shows in them.
+    After the photon transfer curve (Janesick, "Photon Transfer", SPIE 2007): the variance of a signal grows with
+    it, by `gain` counts, which is 1 or more in counts as they were read. So in the darkest blocks, of mean m and
+    variance v, no more than v is signal: m - v is taken for the pedestal, less by the variance of the read noise.
+    Optics and corrections that smooth a frame lower the gain, so it is believed only where the gain that the brighter
+    blocks show leaves half of m as pedestal, too. Frames with fractions were averaged or corrected: none shows there.
     """
     values = _blocks(counts, known)
     if len(values) < 2 / DARK_SHARE or (values != np.trunc(values)).any():

@@ -40,13 +40,13 @@ def recognise(shape: tuple[int, int], said: str, tally: Tally) -> Recognised:
         if chosen.name in UNKNOWN_GAPS:
             return Recognised(
                 Detector(chosen.name, coded_gap(tally), chosen.pixel_size),
-                "from the shape of its frames, gaps from codes in every frame looked at",
+                "from the shape of its frames, gaps from codes",
             )
         if clear:
             named = _agreement(chosen.name, said)
             return Recognised(chosen, "as the file says" if named else "from the shape of its frames")
     gap = coded_gap(tally)
-    kind = "gaps from codes in every frame looked at" if gap.any() else "no gaps"
+    kind = "gaps from codes" if gap.any() else "no gaps"
     name = f"unknown, {shape[0]} x {shape[1]}, {kind}"
     described = Detector(name, gap, (math.nan, math.nan))
     return Recognised(described, "several have this shape" if candidates else "none that pyFAI knows has this shape")

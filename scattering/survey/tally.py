@@ -11,8 +11,8 @@ from scattering.reading.stacks import Bools, Counts
 DARK_PHOTONS = 60.0
 """Photons that the neighbours promise a pixel before its zeros make it dead.
 
-Under Poisson statistics a live pixel is dark with exp(-60): with a margin of a third for the neighbours' own noise, one
-of the 18 million pixels of an EIGER 16M is called dead by mistake with a probability below 1e-9 (exp(-40) each).
+Under Poisson statistics a live pixel is dark with exp(-60). With a margin of a third for the neighbours' own noise,
+exp(-40), one of the 18 million pixels of an EIGER 16M is called dead by mistake with a probability below 1e-9.
 """
 
 HOT_GROUPS = 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,8 @@ from scipy import ndimage
 from scattering.reading.stacks import Bools, Counts
 
 LARGEST = 2**31 - 1
-"""No counter counts so far. 2**31 - 1 and 2**32 - 1 are codes, also in wider types and floats, and so are -1 and -2 of
-a file whose numbers were read without their sign."""
+"""No counter counts so far, whatever the type: 2**31 - 1 and 2**32 - 1 are codes, also in floats, and so are -1 and
+-2 read without their sign. The largest number of a narrower type is one, too."""
 
 FULL_COUNTERS = (2**20 - 1, 2**16 - 1)
 """Counters of PILATUS (20 bits) and of 16-bit detectors when full. In a wider type they are counts like any other
@@ -22,19 +23,26 @@ where a valid pixel holds more."""
 def recorded(counts: Counts) -> Bools:
     """Tell counts from codes, for (rows, columns): True where a pixel was read, and was not full.
 
-    Codes are negative whole numbers, NaN and infinity, the largest number of an integer type, and what full counters
-    hold. Negative fractions are noise about zero, left by a subtracted background.
+    Codes are negative whole numbers, NaN and infinity, and what full counters hold. Negative fractions are noise
+    about zero, left by a subtracted background.
     """
-    if counts.dtype.kind == "f":
-        known = np.isfinite(counts) & ~((counts < 0) & (counts == np.trunc(counts)))
-    else:
-        known = (counts >= 0) & (counts != np.iinfo(counts.dtype).max)
-    known &= counts < LARGEST
-    if counts.dtype.itemsize > 2:
-        top = counts.max(where=known, initial=0)
-        if top in FULL_COUNTERS:
-            known &= counts < top
-    return np.asarray(known)
+    values: npt.NDArray[Any] = counts
+    negative = values < 0
+    if values.dtype.kind == "f":
+        negative &= values == np.trunc(values)
+    return np.asarray(np.isfinite(values) & ~negative & ~full(counts))
+
+
+def full(counts: Counts) -> Bools:
+    """Pixels of (rows, columns) that hold what full counters do; many files write the same into gaps."""
+    values: npt.NDArray[Any] = counts
+    top = LARGEST if values.dtype.kind == "f" else min(LARGEST, np.iinfo(values.dtype).max)
+    found = np.asarray(values >= top)
+    if values.dtype.itemsize > 2:
+        highest = values.max(where=np.isfinite(values) & ~found, initial=0)
+        if highest in FULL_COUNTERS:
+            found |= values == highest
+    return found
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ def gap_parts(gap: Bools) -> GapParts:
     Stripes that cross are parts of their own: the detector is moved along one axis, which fills the gaps across it.
     """
     labels = np.zeros(gap.shape, np.int32)
-    across = 1 * gap.all(axis=1)[:, None] + 2 * gap.all(axis=0)
+    across = np.where(gap.all(axis=1), 1, 0)[:, None] + np.where(gap.all(axis=0), 2, 0)
     for kind in np.unique(across):
         found, _ = ndimage.label(gap & (across == kind))
         labels += np.where(found > 0, found + labels.max(), 0)
