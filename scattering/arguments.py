@@ -65,7 +65,7 @@ def add_frame_options(group: argparse._ArgumentGroup | argparse.ArgumentParser) 
     )  # fmt: skip
 
 
-def options(given: argparse.Namespace) -> Options:
+def frame_options(given: argparse.Namespace) -> Options:
     """Return what the user said of frames."""
     return Options(**{field.name: getattr(given, field.name) for field in fields(Options)})
 

@@ -165,6 +165,26 @@ def recipe(detector: Detector, shape: tuple[int, int], narrowest: int) -> Recipe
     return Recipe(detector, layout, *strip_columns(layout, narrowest))
 
 
+def check_gaps(detector: Detector, shape: tuple[int, int]) -> None:
+    """Raise InputError where a detector has no gaps to fill, or the working `shape` has none of a kind any more."""
+    if not detector.gap.any():
+        raise InputError(f"the detector must have gaps to fill, got {detector.name}, which has none: give --detector")
+    for kind, own, left in zip(
+        ("vertical", "horizontal"), _kinds(detector.gap), _kinds(detector.gap_for(shape)), strict=True
+    ):
+        if own and not left:
+            raise InputError(
+                f"at the working size the gaps must be wider than half a pixel, got --size {shape[0]}x{shape[1]}, "
+                f"where the {kind} gaps of {detector.name} vanish: take a larger one"
+            )
+
+
+def _kinds(gap: Bools) -> tuple[bool, bool]:
+    """Whether there are vertical gaps, and others."""
+    vertical = vertical_gaps(gap)
+    return bool(vertical.any()), bool(gap[:, ~vertical].any())
+
+
 def build(
     frames: Iterable[RawFrame],
     detector: Detector,

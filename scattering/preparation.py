@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scattering import dataset_file
-from scattering.dataset import Recipe, assign, frame_digest, prepare_frame, recipe
+from scattering.dataset import Recipe, assign, check_gaps, frame_digest, prepare_frame, recipe
 from scattering.dataset_file import Skeleton, Slots, Sources
 from scattering.errors import InputError
 from scattering.preprocessing import FULL_SCALE
@@ -121,6 +121,7 @@ def plan(findings: Findings, shape: tuple[int, int], seed: int) -> Plan:
 
     Raises InputError for a shape that windows cannot be cut from.
     """
+    check_gaps(findings.target, shape)
     narrowest = min(stack.shape[1] for stack in findings.stacks)
     # Files of detectors have no such frames: the first one is all that is read here.
     firsts: dict[int, int] = {}

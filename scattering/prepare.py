@@ -10,14 +10,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 
-from scattering.arguments import NATIVE, Parser, add_frame_options, command, working_shape
+from scattering.arguments import NATIVE, Parser, add_frame_options, command, frame_options, working_shape
 from scattering.dataset import PARTS
 from scattering.errors import InputError
 from scattering.preparation import Plan, plan, prepare
-from scattering.survey.findings import Options, survey
+from scattering.survey.findings import survey
 
 SIZE = "512"
 
@@ -64,9 +63,7 @@ def _run(arguments: argparse.Namespace) -> None:
         raise InputError(f"--cores must be 1 or more, of this machine without RAY_ADDRESS, got {arguments.cores}")
     if output.is_dir():
         raise InputError(f"-o must name a file, got the folder {output}: add a name, such as {output / 'data.h5'}")
-    findings = survey(
-        arguments.files, Options(**{field.name: getattr(arguments, field.name) for field in fields(Options)})
-    )
+    findings = survey(arguments.files, frame_options(arguments))
     rows, columns = findings.target.gap.shape
     todo = plan(findings, working_shape(arguments.size, (rows, columns)), arguments.seed)
     for line in _described(todo, output):

@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from scattering import dataset, dataset_file
-from scattering.arguments import working_shape
+from scattering.arguments import Options, working_shape
 from scattering.dataset import Dataset, RawFrame
 from scattering.detectors import Detector
 from scattering.errors import InputError
 from scattering.preparation import Tasks, code_version, plan, prepare
 from scattering.preprocessing import footprint
-from scattering.survey.findings import Options, survey
+from scattering.survey.findings import survey
 
 
 def from_files(

@@ -22,9 +22,9 @@ from scattering.detectors import detector
 from scattering.errors import InputError
 from scattering.sources import from_files, simulated
 from search.following.display import say, status
+from search.machines.tasks import on_cluster
 from search.provenance import machine, versions
 from search.records import RunInfo, Trial, read_json, read_table, write_json, write_table
-from search.machines.tasks import on_cluster
 from search.settings import RUNS, SIMULATED, Settings, check_budgets, from_dict, stretched
 from search.winners import choose
 
@@ -129,7 +129,7 @@ def load(settings: Settings) -> Dataset:
     """Read, prepare or simulate the data set of a run."""
     if settings.data:
         with status("preparing frames (kept for later runs)"):
-            return from_files(settings.data, settings.options, settings.size, settings.seed, on_cluster)
+            return from_files(settings.data, settings.options, settings.size, settings.seed, tasks=on_cluster)
     chosen = detector(settings.detector or SIMULATED)
     shape = working_shape(settings.size, chosen.gap.shape)
     check_gaps(chosen, shape)
@@ -144,7 +144,9 @@ def check_alone(given: dict[str, Any]) -> None:
     if prepared is None:
         return
     if len(data) > 1:
-        raise InputError(f"a data set is searched alone, got {prepared} among {len(data)} files: prepare all of them together")
+        raise InputError(
+            f"a data set is searched alone, got {prepared} among {len(data)} files: prepare all of them together"
+        )
     for name in (*(field.name for field in fields(Options)), "size"):
         if given[name] is not None:
             raise InputError(
@@ -193,7 +195,8 @@ def _describe(settings: Settings, data: Dataset, command: str) -> RunInfo:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         settings=settings.as_dict(),
         data={
-            **{key: data.settings[key] for key in ("title", "simulated", "detector", "full_scale", "split_seed")},
+            **{key: data.settings[key] for key in ("title", "simulated", "detector", "full_scale")},
+            "split_seed": data.settings["seed"],
             "size": "x".join(map(str, data.gap.shape)),
             "frames": len(data),
             "groups": len(set(data.groups)),

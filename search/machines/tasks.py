@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from scattering.errors import InputError
+from search.machines.cluster import cluster
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -38,6 +39,12 @@ def on_ray(function: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[R
     finally:
         for reference in running:
             ray.cancel(reference, force=True)
+
+
+def on_cluster(function: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
+    """Do jobs as `on_ray` does, on a Ray that lasts as long as they do."""
+    with cluster():
+        yield from on_ray(function, jobs)
 
 
 def _do(function: Callable[[Job], Result], job: Job) -> Result:

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from scattering import preparation
+from scattering.arguments import Options
 from scattering.dataset import ARRAYS, build
 from scattering.dataset_file import read
 from scattering.detectors import detector
 from scattering.errors import InputError
 from scattering.preparation import plan, prepare
-from scattering.survey.findings import Options, read_raw, survey
+from scattering.survey.findings import read_raw, survey
 
 SHAPE = (210, 185)
 """An eighth of the detector whose gaps are laid over it."""
@@ -323,7 +324,8 @@ MEMORY = """
 import resource
 from pathlib import Path
 from scattering.preparation import plan, prepare
-from scattering.survey.findings import Options, survey
+from scattering.arguments import Options
+from scattering.survey.findings import survey
 def peak(pattern):
     prepare(plan(survey([pattern], Options(detector="Pilatus2M")), (512, 512), 0), Path("data.h5"))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
