@@ -34,7 +34,7 @@ def names(runs: Sequence[Run]) -> list[str]:
 
 def rows(runs: Sequence[Run], names: Sequence[str]) -> list[Data]:
     """Put runs together whose data and seed, and so their test frames, are the same; unfinished ones stay out."""
-    together: dict[tuple[object, int], list[int]] = {}
+    together: dict[tuple[object, object], list[int]] = {}
     for place, run in enumerate(runs):
         if run.scores:
             fingerprint = run.info.data.get("fingerprint", f"unknown {place}")

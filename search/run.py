@@ -58,8 +58,8 @@ examples:
       go on with a run that has ended, up to 50 trials"""
 
 IDENTITY = (
-    "data", *(field.name for field in fields(Options)), "size", "frames", "epochs", "points", "implementation", "task", "compare_at", "track",
-    "seed",
+    "data", *(field.name for field in fields(Options)), "size", "frames", "epochs", "points", "implementation",
+    "task", "compare_at", "track", "seed",
 )  # fmt: skip
 """What makes a run what it is: given once."""
 
@@ -87,8 +87,8 @@ def parser() -> Parser:
     data = p.add_argument_group("frames")
     data.add_argument(
         "--data", nargs="+", metavar="FILE",
-        help="a data set of python -m scattering.prepare; or detector files of any format, folders of them, globs, arrays "
-        "in HDF5 files as scan.h5::/entry/data/data (default: frames are simulated)",
+        help="a data set of python -m scattering.prepare; or detector files of any format, folders of them, globs, "
+        "arrays in HDF5 files as scan.h5::/entry/data/data (default: frames are simulated)",
     )  # fmt: skip
     data.add_argument(
         "--size", metavar="PIXELS",

@@ -14,6 +14,8 @@ from scattering.reading import hdf5
 from scattering.reading.images import list_image, read_image
 from scattering.reading.locations import Location as Location
 from scattering.reading.locations import find, labels
+from scattering.reading.pages import Bools as Bools
+from scattering.reading.pages import Counts as Counts
 from scattering.reading.pages import Pages
 from scattering.reading.pages import Recorded as Recorded
 

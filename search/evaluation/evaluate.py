@@ -90,8 +90,8 @@ def _moved(test: Dataset) -> list[str]:
     if not moved:
         return []
     return [
-        f"{moved} of {len(test)} test frames are of one exposure: nobody knows what lies in their horizontal gaps. They "
-        "are scored in the same gaps laid once more, moved along the columns."
+        f"{moved} of {len(test)} test frames are of one exposure: nobody knows what lies in their horizontal gaps. "
+        "They are scored in the same gaps laid once more, moved along the columns."
     ]
 
 
