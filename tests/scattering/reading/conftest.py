@@ -21,9 +21,7 @@ def real() -> list[Path]:
 
 
 @pytest.fixture
-def rewritten(
-    real: list[Path], tmp_path: Path
-) -> Callable[..., Iterator[tuple[Path, np.ndarray, np.ndarray, Path]]]:
+def rewritten(real: list[Path], tmp_path: Path) -> Callable[..., Iterator[tuple[Path, np.ndarray, np.ndarray, Path]]]:
     """Give (source, counts, invalid, written path) of the real frames that a format can hold, one after another.
 
     The file written is removed when the next one is asked for; `most` limits the frames of each source.
