@@ -20,6 +20,7 @@ import numpy as np
 from scattering.calibration import UNKNOWN, Calibration
 from scattering.errors import InputError, one_line
 from scattering.reading import nexus
+from scattering.reading.heaps import check_heaps
 from scattering.reading.pages import Counts, Recorded, count_type, frame_shape
 
 SUFFIXES = frozenset((".h5", ".hdf5", ".hdf", ".nxs", ".nx5", ".nexus"))
@@ -108,8 +109,10 @@ def _open(path: Path) -> Iterator[h5py.File]:
     import hdf5plugin  # noqa: F401 - the codecs of EIGER files
 
     try:
+        # First: an empty file has no memory to map, and says so as h5py would.
         file = h5py.File(path, "r", rdcc_nbytes=_CACHE)
-    except OSError as error:
+        check_heaps(path)
+    except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path} as HDF5: {one_line(error)}: write it again, or leave it out") from None
     with file:
         try:

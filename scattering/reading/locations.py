@@ -29,13 +29,12 @@ def find(patterns: Sequence[str]) -> list[Location]:
     They come in natural order, scan_2 before scan_10, whatever the order of the patterns: a shell has its own.
     Raises InputError for a pattern that matches nothing, and a folder without frames.
     """
-    found = {
-        # Whatever its name, a file is listed once.
-        (location.path.resolve(), location.inside): location
-        for pattern in patterns
-        for location in sorted(_find(pattern), reverse=True)
-    }
-    return sorted(found.values(), key=lambda location: (natural(str(location.path)), natural(location.inside)))
+    found = {location for pattern in patterns for location in _find(pattern)}
+    once: dict[Location, Location] = {}
+    for location in sorted(found, key=lambda location: (natural(str(location.path)), natural(location.inside))):
+        # Whatever its names, a file is listed once.
+        once.setdefault(location._replace(path=location.path.resolve()), location)
+    return list(once.values())
 
 
 def natural(text: str) -> tuple[tuple[int, str], ...]:

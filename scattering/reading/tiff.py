@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +63,7 @@ def _read_lzw(path: Path, number: int, dtype: np.dtype[np.generic]) -> Counts:
     """Read a page with Pillow, which knows what tifffile does not without a library of codecs."""
     from PIL import Image
 
-    with Image.open(path) as image:
+    with _no_stderr(), Image.open(path) as image:
         image.seek(number)
         counts = np.asarray(image)
     if counts.dtype.itemsize == dtype.itemsize:
@@ -69,6 +72,19 @@ def _read_lzw(path: Path, number: int, dtype: np.dtype[np.generic]) -> Counts:
     if not np.array_equal(cast, counts):
         raise ValueError(f"LZW compression of {dtype} cannot be read: save it uncompressed")
     return cast
+
+
+@contextmanager
+def _no_stderr() -> Iterator[None]:
+    """Keep libtiff from printing what it raises anyway."""
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _detector(page: Any) -> str:

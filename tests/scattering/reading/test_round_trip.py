@@ -10,7 +10,7 @@ import pytest
 from scattering.reading.stacks import open_stacks, read
 from tests.scattering.reading.writing import WRITERS, h5, nxs, packed
 
-# Every frame through the formats that beamlines write; one of each source through the others, and those that are slow.
+# Every frame through the formats that most beamlines write; one of each source through the others.
 EVERY = {"cbf", "edf", "tif", "h5", "npy"}
 
 

@@ -80,7 +80,7 @@ def spe(path: Path, counts: np.ndarray) -> None:
 def mpa(path: Path, counts: np.ndarray) -> None:
     """FAST ComTec's multiwire files, as text."""
     rows, columns = counts.shape
-    header = f"mpafmt=asc\n[ADC1]\nrange={rows}\n[ADC2]\nrange={columns}\n[CDAT0,{counts.size} ]\n"
+    header = f"mpafmt=asc\n[ADC1]\nrange={rows}\n[ADC2]\nrange={columns}\n[DATA0,0 ]\n[CDAT0,{counts.size} ]\n"
     path.write_text(header + "".join(f"{count}\n" for count in counts.ravel()))
 
 
