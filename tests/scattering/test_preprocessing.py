@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scattering.preprocessing import FULL_SCALE, footprint, reach, resize, resize_matrix, to_counts, to_intensity
@@ -99,6 +99,7 @@ def masked(draw):
     return rng.poisson(50, shape), known, (draw(SIDES), draw(SIDES))
 
 
+@settings(deadline=None)
 @given(masked(), st.floats(0.1, 1e6))
 def test_a_flat_frame_stays_flat_whatever_the_mask(frame, level):
     _, known, shape = frame
@@ -107,6 +108,7 @@ def test_a_flat_frame_stays_flat_whatever_the_mask(frame, level):
     assert not values[~enough].any()
 
 
+@settings(deadline=None)
 @given(masked(), st.sampled_from([-1, 0, 2**32 - 1, np.nan, np.inf]))
 def test_unknown_pixels_change_no_bit(frame, code):
     counts, known, shape = frame
@@ -115,6 +117,7 @@ def test_unknown_pixels_change_no_bit(frame, code):
         assert one.tobytes() == two.tobytes()
 
 
+@settings(deadline=None)
 @given(masked())
 def test_all_known_stays_known_and_nothing_known_stays_unknown(frame):
     counts, known, shape = frame
@@ -122,6 +125,7 @@ def test_all_known_stays_known_and_nothing_known_stays_unknown(frame):
     assert not resize(counts, known & False, shape)[1].any()
 
 
+@settings(deadline=None)
 @given(masked())
 def test_values_stay_near_the_range_of_the_known_pixels(frame):
     """Cubic weights are below zero by at most a tenth of those above, along each axis: after division by a known

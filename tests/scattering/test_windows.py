@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from scattering.detectors import detector
@@ -118,6 +118,7 @@ def gaps(draw):
     return gap
 
 
+@settings(deadline=None)
 @given(gaps())
 def test_windows_of_any_frame_reach_from_edge_to_edge_in_equal_steps(gap):
     try:
@@ -134,6 +135,7 @@ def test_windows_of_any_frame_reach_from_edge_to_edge_in_equal_steps(gap):
     assert sorted(layout.free + layout.gapped) == list(range(len(layout.starts)))
 
 
+@settings(deadline=None)
 @given(gaps())
 def test_windows_are_as_wide_as_gaps_leave_them(gap):
     """No step that comes before the chosen one would have left a free window; refused only where none does."""
@@ -152,6 +154,7 @@ def test_windows_are_as_wide_as_gaps_leave_them(gap):
         assert chosen == next(step for step, found in free.items() if found)
 
 
+@settings(deadline=None)
 @given(gaps(), st.integers(0, 2**32 - 1))
 def test_windows_of_any_width_are_qltys_and_stitch_back(gap, seed):
     try:
@@ -164,6 +167,7 @@ def test_windows_of_any_width_are_qltys_and_stitch_back(gap, seed):
     torch.testing.assert_close(stitch(pieces, layout), frames, rtol=1e-6, atol=0)
 
 
+@settings(deadline=None)
 @given(gaps(), st.integers(0, 2**32 - 1))
 def test_stitching_averages_overlaps_of_any_width(gap, seed):
     try:

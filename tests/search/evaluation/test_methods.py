@@ -86,5 +86,7 @@ def test_without_any_gap_there_is_nothing_to_fill() -> None:
     frames = whole_frames(data)
     assert not frames.scored.any()
     assert len(gapped_windows(data)) == 0
-    network, posed = build_network("tunet", {**SMALL["tunet"], "task": "blind", "batch_size": 4, "learning_rate": 1e-3})
+    network, posed = build_network(
+        "tunet", {**SMALL["tunet"], "task": "blind", "batch_size": 4, "learning_rate": 1e-3}
+    )
     np.testing.assert_array_equal(network_filler(network, posed).frames(frames), data.measured)
