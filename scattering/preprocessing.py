@@ -33,6 +33,8 @@ def to_counts(intensity: npt.NDArray[np.floating], full_scale: float = FULL_SCAL
 @lru_cache(maxsize=32)
 def resize_matrix(size: int, new_size: int) -> scipy.sparse.csr_array:
     """Weights (new_size, size) of torch's anti-aliased bicubic resize along one axis."""
+    if size == new_size:
+        return scipy.sparse.csr_array(scipy.sparse.eye_array(size, dtype=np.float32))
     import torch
 
     identity = torch.eye(size, dtype=torch.float64)[None, None]
@@ -83,8 +85,9 @@ def resize(counts: npt.NDArray[np.generic], known: Bools, shape: tuple[int, int]
     """Resize a frame from its known pixels alone (normalised convolution), so that no gap value bleeds.
 
     counts and known are (rows, columns); the result is (values, known) of the new `shape`. A new pixel is known
-    when known pixels carry more than half the weight of its footprint; elsewhere its value is 0. Bicubic overshoot
-    below zero is clipped: counts are not negative.
+    when known pixels carry more than half the weight of its footprint; elsewhere its value is 0. At its own size a
+    frame stays as it is. What is below zero, bicubic overshoot or noise about a pedestal, is clipped: counts are not
+    negative.
     """
     return means(column_sums(counts, known, shape[0]), shape[1])
 

@@ -18,8 +18,14 @@ from scattering.errors import InputError
 
 Bools = npt.NDArray[np.bool_]
 
-SMALLEST_WIDTH = 16
-"""Below this a window shows a network too little beside its gap."""
+SMALLEST_STEP = 8
+"""Columns; below this a window shows a network too little beside its gap."""
+
+PARTS = (8, 16, 32, 64)
+"""Steps from window to window across a frame, tried in this order: the paper's, then narrower windows."""
+
+SMALLEST_SIDE = PARTS[0] * SMALLEST_STEP
+"""Rows and columns of the smallest frame that can be cut."""
 
 
 @dataclass(frozen=True)
@@ -57,29 +63,32 @@ def vertical_gaps(gap: Bools) -> Bools:
 def windows(gap: Bools) -> Windows:
     """Derive the windows from a detector's gaps at the working size, (rows, columns).
 
-    Windows are a quarter of the frame wide, half overlapping, as in the paper; narrower by powers of two
-    where no window of that width would be free of vertical gaps.
-    Raises InputError when the frame cannot be cut so, or no width leaves a free window.
+    The step is an eighth of the frame's width and a window two steps wide, as in the paper, plus what the division
+    leaves, so that the last one ends at the last column; the step is halved where no window of that width is free of
+    vertical gaps.
+    Raises InputError when the frame is too small, or no width leaves a free window.
     """
     rows, columns = gap.shape
-    vertical = vertical_gaps(gap)
-    width = columns // 4
-    if columns % 8 or width < SMALLEST_WIDTH:
+    if min(rows, columns) < SMALLEST_SIDE:
         raise InputError(
-            f"windows are a quarter of a frame wide and half overlapping: the working size must be a multiple "
-            f"of 8 and at least {4 * SMALLEST_WIDTH} columns, got {columns}; 256 and 512 fit"
+            f"the working size (--size) must be at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels, "
+            f"got {rows} x {columns}"
         )
-    while width >= SMALLEST_WIDTH and width % 2 == 0:
-        starts = tuple(range(0, columns - width + 1, width // 2))
+    vertical = vertical_gaps(gap)
+    for parts in PARTS:
+        step = columns // parts
+        if step < SMALLEST_STEP:
+            break
+        width = columns - (parts - 2) * step
+        starts = tuple(range(0, columns - width + 1, step))
         holds = [bool(vertical[start : start + width].any()) for start in starts]
         if not all(holds):
             free = tuple(number for number, gapped in enumerate(holds) if not gapped)
             gapped = tuple(number for number, gapped in enumerate(holds) if gapped)
-            return Windows((rows, columns), width, width // 2, starts, free, gapped, vertical)
-        width //= 2
+            return Windows((rows, columns), width, step, starts, free, gapped, vertical)
     raise InputError(
-        f"no window of {SMALLEST_WIDTH} columns or more is free of vertical gaps in {columns} columns; "
-        "a larger working size (--size) makes room"
+        f"no window of {width} columns or more is free of vertical gaps in {columns} columns; a larger working size "
+        "(--size, up to native) makes room, or a detector with wider modules"
     )
 
 

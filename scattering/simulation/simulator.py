@@ -42,8 +42,8 @@ Tuned so that the mean transformed intensity in horizontal gaps is about 0.25, t
 SCALE_MISMATCH = 0.005
 """Standard deviation of the relative intensity between two exposures: beam current, exposure time."""
 
-LOOK_AHEAD = 4
-"""Frames in flight per process: keeps the processes busy and memory bounded."""
+LOOK_AHEAD = 2
+"""Frames in flight per process: keeps the processes busy and memory bounded (an Eiger 16M frame takes 250 MB)."""
 
 
 class SimulatedFrame(NamedTuple):
