@@ -70,24 +70,21 @@ def allowed_shifts(gap: Bools, narrow: Bools, count: npt.NDArray[np.integer]) ->
 
     Both are (columns, rows), of which column i stands for `count[i]` equal ones. At least half of what is moved stays
     in the frame, and all of this is at least a gap's height clear of the real gaps and of the frame's edges: a gap
-    has measured rows on both sides. Where no shift is clear, those that leave the smallest share too close.
+    has measured rows on both sides. Where no shift is, as clear as can be, else with the least overlap.
     """
-    rows = gap.shape[1]
-    clearance = int(_heights(gap)[narrow].max(initial=0))
-    close = ndimage.maximum_filter1d(gap.astype(np.uint8), 2 * clearance + 1, axis=1, mode="constant", cval=1)
-    size = 2 * rows
-    everywhere = np.fft.rfft(np.ones(rows), size)
-    too_close, inside = np.zeros(rows + 1, complex), np.zeros(rows + 1, complex)
-    for weight, moving, place in zip(count, narrow, close, strict=True):
-        turned = weight * np.conj(np.fft.rfft(moving, size))
-        too_close += turned * np.fft.rfft(place, size)
-        inside += turned * everywhere
+    rows, size = gap.shape[1], 2 * gap.shape[1]
+    moving = count[:, None] * np.conj(np.fft.rfft(narrow, size))
+    pixels = np.fft.irfft((moving * np.fft.rfft(np.ones(rows), size)).sum(axis=0), size)
     shifts = np.concatenate([np.arange(1 - rows, 0), np.arange(1, rows)])
-    pixels = np.rint(np.fft.irfft(inside, size))
-    kept = shifts[(pixels[shifts] > 0) & (2 * pixels[shifts] >= pixels[0])]
+    kept = shifts[np.rint(2 * pixels[shifts]) >= max(round(pixels[0]), 1)]
     if not kept.size:
         return ()
-    share = np.rint(np.fft.irfft(too_close, size))[kept] / pixels[kept]
+    for clearance in range(int(_heights(gap)[narrow].max()), -1, -1):
+        close = ndimage.maximum_filter1d(gap.astype(np.uint8), 2 * clearance + 1, axis=1, mode="constant", cval=1)
+        overlap = np.fft.irfft((moving * np.fft.rfft(close, size)).sum(axis=0), size)
+        share = np.rint(overlap[kept]) / np.rint(pixels[kept])
+        if not share.min():
+            break
     return tuple(kept[share == share.min()].tolist())
 
 

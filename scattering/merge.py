@@ -175,7 +175,7 @@ def _report(agreements: Sequence[Agreement]) -> Iterator[str]:
 def _parser() -> Parser:
     parser = Parser(
         prog="python -m scattering.merge",
-        description="Merge two exposures with the detector moved between them: the second fills the gaps of the first.",
+        description="Merge exposures with the detector moved between them: the second fills the gaps of the first.",
     )
     parser.add_argument("first", metavar="FIRST", help="frames whose gaps are filled: a file, or HDF5 file::path")
     parser.add_argument("second", metavar="SECOND", help="as many frames with the detector moved, in the same order")

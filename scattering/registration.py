@@ -150,9 +150,13 @@ def _mean(number: Reals, squares: Reals, other_squares: Reals, products: Reals) 
     scale = products / np.maximum(other_squares, 1e-9)
     # Both exposures have noise: across the line, as in total least squares.
     differences = (squares - scale * products) / (1 + scale**2)
-    return np.divide(differences, number, out=np.full(number.shape, np.inf), where=enough)
+    result = np.full(number.shape, np.inf)
+    result[enough] = differences[enough] / number[enough]
+    return result
 
 
 def _lowest(surface: Reals) -> Shift:
+    if np.isinf(surface).all():
+        raise InputError(f"both exposures must measure the same places, got next to none that both do: {WAY_OUT}")
     row, column = np.unravel_index(surface.argmin(), surface.shape)
     return int(row) - surface.shape[0] // 2, int(column) - surface.shape[1] // 2

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from scattering.detectors import detector
 from scattering.errors import InputError
-from scattering.windows import SMALLEST_WIDTH, Windows, cut, stitch, vertical_gaps, windows
+from scattering.windows import PARTS, SMALLEST_STEP, Windows, cut, stitch, vertical_gaps, windows
 
 
 @pytest.fixture(scope="module")
@@ -84,18 +86,101 @@ def test_horizontal_gaps_and_dead_columns_are_not_vertical_gaps():
     assert np.flatnonzero(vertical_gaps(gap)).tolist() == [40]
 
 
-@pytest.mark.parametrize("columns", [0, 1, 56, 63, 100, 510])
-def test_sizes_that_cannot_be_cut_are_refused(columns):
-    with pytest.raises(InputError, match=rf"multiple of 8 and at least 64 columns, got {columns};") as caught:
-        windows(np.zeros((64, columns), bool))
+@pytest.mark.parametrize("shape", [(0, 0), (1, 1280), (64, 63), (63, 64)])
+def test_sizes_that_cannot_be_cut_are_refused(shape):
+    expected = rf"at least 64 x 64 pixels, got {shape[0]} x {shape[1]}$"
+    with pytest.raises(InputError, match=expected) as caught:
+        windows(np.zeros(shape, bool))
     assert "\n" not in str(caught.value)
 
 
 def test_gaps_that_leave_no_room_are_refused():
     gap = np.zeros((64, 256), bool)
-    gap[:, :: SMALLEST_WIDTH // 2] = True
+    gap[:, ::SMALLEST_STEP] = True
     with pytest.raises(InputError, match="no window of 16 columns or more is free"):
         windows(gap)
+
+
+def test_native_pilatus_2m_is_cut_like_the_papers_frames(papers):
+    native = windows(detector("Pilatus2M").gap)
+    assert (native.step, native.width) == (184, 371)
+    assert (native.free, native.gapped) == (papers.free, papers.gapped)
+
+
+@st.composite
+def gaps(draw):
+    """Frames of any width with up to four vertical gaps, (rows, columns)."""
+    columns = draw(st.integers(64, 700))
+    gap = np.zeros((64, columns), bool)
+    for _ in range(draw(st.integers(0, 4))):
+        left = draw(st.integers(0, columns - 1))
+        gap[:, left : left + draw(st.integers(1, 12))] = True
+    return gap
+
+
+@settings(deadline=None)
+@given(gaps())
+def test_windows_of_any_frame_reach_from_edge_to_edge_in_equal_steps(gap):
+    try:
+        layout = windows(gap)
+    except InputError:
+        assume(False)
+    columns = gap.shape[1]
+    assert layout.starts[0] == 0
+    assert layout.starts[-1] + layout.width == columns
+    assert set(np.diff(layout.starts)) == {layout.step}
+    assert layout.width >= 2 * layout.step
+    assert layout.step in [columns // parts for parts in PARTS]
+    assert layout.free == tuple(n for n in range(len(layout.starts)) if not layout.pattern(n).any())
+    assert sorted(layout.free + layout.gapped) == list(range(len(layout.starts)))
+
+
+@settings(deadline=None)
+@given(gaps())
+def test_windows_are_as_wide_as_gaps_leave_them(gap):
+    """No step that comes before the chosen one would have left a free window; refused only where none does."""
+    columns, vertical = gap.shape[1], gap.all(axis=0)
+    free = {}
+    for parts in PARTS:
+        step = columns // parts
+        width = columns - (parts - 2) * step
+        if step >= SMALLEST_STEP:
+            free[step] = any(not vertical[k * step : k * step + width].any() for k in range(parts - 1))
+    try:
+        chosen = windows(gap).step
+    except InputError:
+        assert not any(free.values())
+    else:
+        assert chosen == next(step for step, found in free.items() if found)
+
+
+@settings(deadline=None)
+@given(gaps(), st.integers(0, 2**32 - 1))
+def test_windows_of_any_width_are_qltys_and_stitch_back(gap, seed):
+    try:
+        layout = windows(gap)
+    except InputError:
+        assume(False)
+    frames = torch.from_numpy(np.random.default_rng(seed).random((1, *gap.shape), np.float32))
+    pieces, expected = cut(frames, layout), quilt(layout).unstitch(frames[:, None])
+    assert torch.equal(pieces.reshape(expected.shape), expected)
+    torch.testing.assert_close(stitch(pieces, layout), frames, rtol=1e-6, atol=0)
+
+
+@settings(deadline=None)
+@given(gaps(), st.integers(0, 2**32 - 1))
+def test_stitching_averages_overlaps_of_any_width(gap, seed):
+    try:
+        layout = windows(gap)
+    except InputError:
+        assume(False)
+    shape = (1, len(layout.starts), gap.shape[0], layout.width)
+    pieces = torch.from_numpy(np.random.default_rng(seed).random(shape, np.float32))
+    total, weight = torch.zeros(1, *gap.shape), torch.zeros(gap.shape[1])
+    for number, start in enumerate(layout.starts):
+        total[:, :, start : start + layout.width] += pieces[:, number]
+        weight[start : start + layout.width] += 1
+    torch.testing.assert_close(stitch(pieces, layout), total / weight, rtol=0, atol=1e-6)
 
 
 def test_windows_are_qltys_bit_for_bit(tiny, frames):
