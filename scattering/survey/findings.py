@@ -14,18 +14,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from scattering.calibration import UNKNOWN, Calibration, read_poni
 from scattering.dataset import RawFrame
 from scattering.detectors import Detector, detector
 from scattering.errors import InputError
-from scattering.reading.stacks import Bools, Recorded, Stack, open_stacks, read
+from scattering.reading.stacks import Recorded, Stack, open_stacks, read
 from scattering.survey import pedestal
 from scattering.survey.groups import frame_groups
 from scattering.survey.masks import read_mask
 from scattering.survey.recognition import recognise
 from scattering.survey.tally import Tally
 from scattering.survey.validity import gap_parts, recorded
+
+Bools = npt.NDArray[np.bool_]
 
 SAMPLE = 16
 """Frames of each shape that are looked at."""
