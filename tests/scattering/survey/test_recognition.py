@@ -7,7 +7,7 @@ from scattering.survey.tally import Tally
 
 NAMES = [
     "Pilatus 100k", "Pilatus 300k", "Pilatus 300kw", "Pilatus 900k", "Pilatus 1M", "Pilatus 2M", "Pilatus 6M",
-    "Eiger 500k", "Eiger 1M", "Eiger 4M", "Eiger 9M", "Eiger2 1M", "Eiger2 4M", "Pilatus4 2M", "Jungfrau 1M",
+    "Eiger 500k", "Eiger 1M", "Eiger 4M", "Eiger2 1M", "Eiger2 4M", "Pilatus4 2M", "Jungfrau 1M",
 ]  # fmt: skip
 
 
