@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -146,7 +146,8 @@ LABELS = ("names", "groups", "categories", "parts")
 PARTS = ("train", "validation", "test")
 
 
-class Recipe(NamedTuple):
+@dataclass(frozen=True)
+class Recipe:
     """What the preparation of all frames of a data set has in common."""
 
     detector: Detector
@@ -154,6 +155,13 @@ class Recipe(NamedTuple):
     layout: Windows
     strip_starts: tuple[int, ...]
     strip_width: int
+    _gaps: dict[tuple[int, int], Bools] = field(default_factory=dict)
+
+    def gap(self, shape: tuple[int, int]) -> Bools:
+        """The detector's gaps in frames of `shape`, laid over them once."""
+        if shape not in self._gaps:
+            self._gaps[shape] = self.detector.gap_for(shape)
+        return self._gaps[shape]
 
 
 def recipe(detector: Detector, shape: tuple[int, int], narrowest: int) -> Recipe:
@@ -230,7 +238,7 @@ def prepare_frame(frame: RawFrame, common: Recipe) -> dict[str, npt.NDArray[Any]
     layout = common.layout
     rows, columns = layout.frame_shape
     counts = frame.truth if frame.measured is None else frame.measured
-    gap = common.detector.gap_for((counts.shape[0], counts.shape[1]))
+    gap = common.gap((counts.shape[0], counts.shape[1]))
     seen = frame.observed & ~moved_gaps(gap, frame.valid, frame.name)
     if not (seen.any() and frame.valid.any()):
         raise InputError(f"a frame needs observed pixels, got none in {frame.name}: leave it out")

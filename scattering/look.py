@@ -13,14 +13,16 @@ from textwrap import wrap
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from scattering.arguments import Parser, add_frame_options, command, frame_options
 from scattering.dataset import RawFrame, split
 from scattering.errors import InputError
-from scattering.reading.stacks import Bools
 from scattering.survey.contact_sheet import write_contact_sheet
 from scattering.survey.findings import Findings, Sensor, identify, raw_frames
 from scattering.survey.validity import full
+
+Bools = npt.NDArray[np.bool_]
 
 FILES = 50
 """Lines of the table."""

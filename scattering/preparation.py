@@ -129,6 +129,8 @@ def plan(findings: Findings, shape: tuple[int, int], seed: int) -> Plan:
         firsts.setdefault(place.stack, frame)
     clean = all(raw.clean is not None for raw in read_raw(findings, tuple(firsts.values())))
     common = recipe(findings.target, shape, narrowest)
+    for stack in findings.stacks:
+        common.gap(stack.shape)  # not in every task again
     return Plan(findings, shape, seed, assign(findings.groups, seed), common, clean)
 
 

@@ -68,8 +68,12 @@ def _run(arguments: argparse.Namespace) -> None:
     todo = plan(findings, working_shape(arguments.size, (rows, columns)), arguments.seed)
     for line in _described(todo, output):
         print(line)
-    with cluster(arguments.cores), _shown(len(findings)) as progress:
-        fingerprint = prepare(todo, output, tasks=on_ray, progress=progress)
+    try:
+        with cluster(arguments.cores), _shown(len(findings)) as progress:
+            fingerprint = prepare(todo, output, tasks=on_ray, progress=progress)
+    except KeyboardInterrupt:
+        print("\nthe same command goes on where this one was", file=sys.stderr)
+        raise
     print(f"\ndata set: {output}\nfingerprint: {fingerprint}")
     print(f"next: python -m search.run tunet --data {shlex.quote(str(output))}")
 

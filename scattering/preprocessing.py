@@ -33,8 +33,8 @@ def to_counts(intensity: npt.NDArray[np.floating], full_scale: float = FULL_SCAL
 @lru_cache(maxsize=32)
 def resize_matrix(size: int, new_size: int) -> scipy.sparse.csr_array:
     """Weights (new_size, size) of torch's anti-aliased bicubic resize along one axis."""
-    if new_size == size:
-        return scipy.sparse.eye_array(size, dtype=np.float32, format="csr")
+    if size == new_size:
+        return scipy.sparse.csr_array(scipy.sparse.eye_array(size, dtype=np.float32))
     import torch
 
     identity = torch.eye(size, dtype=torch.float64)[None, None]

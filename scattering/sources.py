@@ -7,11 +7,9 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import numpy as np
-import numpy.typing as npt
 
 from scattering import dataset, dataset_file
 from scattering.arguments import Options, working_shape
@@ -19,7 +17,6 @@ from scattering.dataset import Dataset, RawFrame
 from scattering.detectors import Detector
 from scattering.errors import InputError
 from scattering.preparation import Tasks, code_version, plan, prepare
-from scattering.preprocessing import footprint
 from scattering.survey.findings import survey
 
 
@@ -104,29 +101,12 @@ def _cached(path: Path) -> Dataset | None:
 def _simulate(
     detector: Detector, shape: tuple[int, int], frames: int, seed: int, settings: dict[str, object]
 ) -> Dataset:
-    from scattering.simulation.simulator import simulate_frames
+    from scattering.simulation.recording import record
 
-    rows, columns = detector.gap.shape
-    pixel_size = (detector.pixel_size[0] * rows / shape[0], detector.pixel_size[1] * columns / shape[1])
-    working = Detector(detector.name, detector.gap_for(shape), pixel_size)
-    exposures = simulate_frames(
-        frames,
-        seed=seed,
-        gap=working.gap,
-        pixel_size=pixel_size,
-        footprint=footprint((rows, columns), shape),
-        # The second exposure: far enough that no gap hides behind a gap again.
-        shift_rows=2 * _tallest_gap(working.gap),
-    )
     # Each simulated frame is a sample of its own.
     raw = (
         RawFrame(f.name, f.name, f.category, f.truth, f.valid, f.observed, f.counts, f.clean, f.calibration)
-        for f in exposures
+        for f in record(detector, shape, frames, seed=seed)
     )
+    working = replace(detector, gap=detector.gap_for(shape))
     return dataset.build(raw, working, shape, settings, narrowest=shape[1], seed=seed)
-
-
-def _tallest_gap(gap: npt.NDArray[np.bool_]) -> int:
-    """Rows of the tallest horizontal gap, those that reach across more than half of the width."""
-    edges = np.diff(np.concatenate(([False], gap.mean(axis=1) > 0.5, [False])).astype(np.int8))
-    return int((np.flatnonzero(edges == -1) - np.flatnonzero(edges == 1)).max(initial=0))

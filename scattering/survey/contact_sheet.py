@@ -14,8 +14,9 @@ from scattering.dataset import RawFrame
 from scattering.errors import InputError
 from scattering.files import replacing
 from scattering.preprocessing import resize
-from scattering.reading.stacks import Bools
 from scattering.survey.findings import Findings, Sensor, raw_frames
+
+Bools = npt.NDArray[np.bool_]
 
 FRAMES = 24
 

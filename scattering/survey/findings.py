@@ -11,16 +11,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from scattering.arguments import Options
 from scattering.calibration import UNKNOWN, Calibration, read_poni
 from scattering.dataset import RawFrame
 from scattering.detectors import Detector, detector
 from scattering.errors import InputError
-from scattering.reading.stacks import Bools, Recorded, Stack, open_stacks, read
+from scattering.reading.stacks import Recorded, Stack, open_stacks, read
 from scattering.survey import pedestal
 from scattering.survey.groups import frame_groups
 from scattering.survey.masks import read_mask
@@ -28,10 +29,16 @@ from scattering.survey.recognition import recognise
 from scattering.survey.tally import Tally
 from scattering.survey.validity import gap_parts, recorded
 
+Bools = npt.NDArray[np.bool_]
+
 SAMPLE = 16
 """Frames of each shape that are looked at."""
 
+PEDESTAL_SAMPLE = 3
+"""Those of them whose pedestals are estimated; the middle one counts."""
+
 Shape = tuple[int, int]
+Item = TypeVar("Item")
 
 
 class Place(NamedTuple):
@@ -123,7 +130,7 @@ def identify(patterns: Sequence[str], options: Options) -> Findings:
             f"{_by(mask.shape)} in {options.mask}"
         )
     sensors = {
-        shape: _look(stacks, [(places[number], groups[number]) for number in _spread(numbers)], mask)
+        shape: _sensor(stacks, [(places[number], groups[number]) for number in _spread(numbers, SAMPLE)], mask)
         for shape, numbers in by_shape.items()
     }
     names = tuple(name for stack in stacks for name in stack.names)
@@ -191,17 +198,17 @@ def raw_frames(findings: Findings, numbers: Sequence[int]) -> Iterator[RawFrame]
         )
 
 
-def _look(stacks: Sequence[Stack], sample: Sequence[tuple[Place, str]], mask: Bools | None) -> Sensor:
+def _sensor(stacks: Sequence[Stack], sample: Sequence[tuple[Place, str]], mask: Bools | None) -> Sensor:
     """Find out whose frames these are, all of one shape: places, and what each frame belongs to."""
     places = tuple(place for place, _ in sample)
     shape = stacks[places[0].stack].shape
-    tally, pedestals = Tally(shape), []
+    tally = Tally(shape)
     for frame, (_, group) in zip(_read(stacks, places), sample, strict=True):
-        known = _known(frame)
-        tally.add(frame.counts, known, group)
-        pedestals.append(pedestal.estimate(frame.counts, known))
+        tally.add(frame.counts, _known(frame), group)
     said = " ".join(sorted({stacks[place.stack].detector for place in places}))
     found, origin = recognise(shape, said, tally)
+    few = _read(stacks, _spread(places, PEDESTAL_SAMPLE))
+    pedestals = sorted(pedestal.estimate(frame.counts, _known(frame) & ~found.gap) for frame in few)
     return Sensor(
         name=found.name,
         origin=origin,
@@ -210,7 +217,7 @@ def _look(stacks: Sequence[Stack], sample: Sequence[tuple[Place, str]], mask: Bo
         masked=mask if mask is not None and mask.shape == shape else np.zeros(shape, bool),
         dead=tally.dead() & ~found.gap,
         hot=tally.hot() & ~found.gap,
-        pedestal=sorted(pedestals)[len(pedestals) // 2],
+        pedestal=pedestals[len(pedestals) // 2],
         sample=places,
     )
 
@@ -227,10 +234,10 @@ def _read(stacks: Sequence[Stack], places: Sequence[Place]) -> Iterator[Recorded
         yield from read(stacks[stack], [place.frame for place in together])
 
 
-def _spread(numbers: Sequence[int]) -> list[int]:
-    """Choose `SAMPLE` of them or fewer, evenly from first to last."""
-    chosen = np.linspace(0, len(numbers) - 1, min(SAMPLE, len(numbers)))
-    return [numbers[int(place)] for place in np.round(chosen)]
+def _spread(items: Sequence[Item], count: int) -> list[Item]:
+    """Choose `count` of them or fewer, evenly from first to last."""
+    chosen = np.linspace(0, len(items) - 1, min(count, len(items)))
+    return [items[int(place)] for place in np.round(chosen)]
 
 
 def _target(sensors: dict[Shape, Sensor], name: str | None) -> tuple[Detector, str]:

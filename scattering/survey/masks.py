@@ -6,15 +6,19 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 
 from scattering.errors import InputError, one_line
-from scattering.reading.stacks import Bools, Counts
+from scattering.reading.stacks import open_stacks, read
+
+Bools = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.generic]
 
 HDF5 = (".h5", ".hdf5", ".hdf", ".nxs", ".nx5")
 
 
 def read_mask(name: str) -> Bools:
-    """Read (rows, columns) from npy, HDF5 (`mask.h5`, `mask.h5::/path`), or what fabio reads: edf, tif.
+    """Read (rows, columns) from npy, HDF5 (`mask.h5`, `mask.h5::/path`), or an image file: edf, tif, ...
 
     True where the file is not 0: no data, as pyFAI has it.
     Raises InputError for a file that cannot be read, is no image, or leaves less than half of the pixels.
@@ -27,7 +31,7 @@ def read_mask(name: str) -> Bools:
         values = np.squeeze(_read(path, inside))
     except InputError:
         raise
-    except Exception as error:  # whatever fabio, HDF5 or NumPy say of what they cannot read
+    except Exception as error:  # whatever HDF5 or NumPy say of what they cannot read
         raise InputError(
             f"--mask must be an edf, tif, npy or h5 file, cannot read {text}: {one_line(error)}"
         ) from None
@@ -49,10 +53,8 @@ def _read(path: Path, inside: str) -> Counts:
     if path.suffix.lower() in HDF5:
         with h5py.File(path, "r") as file:
             return np.asarray(_array(file, inside, path)[()])
-    import fabio
-
-    with fabio.open(str(path)) as image:
-        return np.asarray(image.data)
+    stacks = open_stacks([str(path)])
+    return np.stack([frame.counts for stack in stacks for frame in read(stack, range(len(stack)))])
 
 
 def _array(file: h5py.File, inside: str, path: Path) -> h5py.Dataset:

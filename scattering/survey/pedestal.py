@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scattering.reading.stacks import Bools, Counts
+Bools = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.generic]
+
 
 BLOCK = 16
 """Side of the squares of pixels whose mean and noise are compared."""
@@ -26,7 +28,7 @@ def estimate(counts: Counts, known: Bools) -> float:
     values = _blocks(counts, known)
     if len(values) < 2 / DARK_SHARE or (values != np.trunc(values)).any():
         return 0.0
-    means = values.mean(axis=(1, 2))
+    means = np.median(values, axis=(1, 2)).astype(np.float64)
     # Second differences along rows: slopes are not taken for noise.
     curvature = np.diff(values, 2, axis=2)
     dark = means <= np.quantile(means, DARK_SHARE)

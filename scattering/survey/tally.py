@@ -6,7 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from scattering.reading.stacks import Bools, Counts
+Bools = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.generic]
+
 
 DARK_PHOTONS = 60.0
 """Photons that the neighbours promise a pixel before its zeros make it dead.
@@ -76,9 +78,9 @@ class Tally:
         return self._outstanding if len(self._groups) >= HOT_GROUPS else np.zeros_like(self._outstanding)
 
 
-def _sum_around(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+def _sum_around(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Sums over 5 x 5 pixels, 0 outside."""
-    return np.asarray(25 * ndimage.uniform_filter(values, 5, output=np.float64, mode="constant"))
+    return np.asarray(25 * ndimage.uniform_filter(values, 5, mode="constant"))
 
 
 def _neighbourhoods(padded: npt.NDArray[np.float32], places: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
