@@ -110,11 +110,18 @@ class Dataset:
     def part(self, name: str) -> Dataset:
         """Select the frames for "train", "validation" or "test".
 
+        Raises InputError as `members` does.
+        """
+        return self.select(self.members(name))
+
+    def members(self, part: str) -> list[int]:
+        """Return the numbers of the frames for "train", "validation" or "test".
+
         Raises InputError when there were too few groups to split.
         """
         if not all(self.parts):
             raise _too_few_groups(self.groups)
-        return self.select([frame for frame, part in enumerate(self.parts) if part == name])
+        return [frame for frame, own in enumerate(self.parts) if own == part]
 
     def labels(self, frame: int) -> tuple[str, ...]:
         """What is said of one frame, in the order of LABELS."""

@@ -115,10 +115,10 @@ def check_scored(data: Dataset) -> None:
     horizontal = np.array([frame[:, ~columns].any() for frame in data.valid & ~data.observed])
     vertical = len(data.windows.gapped) > 0
     for name in PARTS:
-        part = [label == name for label in data.parts]
+        part = data.members(name)
         if not vertical and not horizontal[part].any():
             raise InputError(
-                f"the truth must be known in some gaps, got none in the {sum(part)} {name} frames: frames need "
+                f"the truth must be known in some gaps, got none in the {len(part)} {name} frames: frames need "
                 "counts under the gaps of --detector, from a gapless detector or a second exposure"
             )
     if not horizontal.any():
