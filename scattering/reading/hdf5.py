@@ -109,9 +109,8 @@ def _open(path: Path) -> Iterator[h5py.File]:
     import hdf5plugin  # noqa: F401 - the codecs of EIGER files
 
     try:
-        # First: an empty file has no memory to map, and says so as h5py would.
-        file = h5py.File(path, "r", rdcc_nbytes=_CACHE)
         check_heaps(path)
+        file = h5py.File(path, "r", rdcc_nbytes=_CACHE)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path} as HDF5: {one_line(error)}: write it again, or leave it out") from None
     with file:

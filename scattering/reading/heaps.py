@@ -18,7 +18,7 @@ _LARGEST = 2**27
 
 
 def check_heaps(path: Path) -> None:
-    """Raise ValueError for a file with a damaged global heap; `path` has contents."""
+    """Raise ValueError for a file with a damaged global heap, or an empty one."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         if len(content) > _LARGEST:
             return

@@ -62,7 +62,8 @@ def _unpack(packed: bytes, shape: tuple[int, int]) -> Counts:
     from fabio.ext import mar345_IO
 
     differences = _differences(packed, math.prod(shape))
-    return np.asarray(mar345_IO.postdec(differences, shape[1])).astype(np.uint32)
+    # fabio leaves the sign of the upper half in the first row.
+    return np.asarray(mar345_IO.postdec(differences, shape[1])).astype(np.uint32) & np.uint32(0xFFFF)
 
 
 def _differences(packed: bytes, pixels: int) -> npt.NDArray[np.int32]:

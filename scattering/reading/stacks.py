@@ -131,9 +131,9 @@ def _stack(location: Location, label: str, first: int, array: hdf5.Array) -> Sta
 
 def _check_names(stacks: Sequence[Stack]) -> None:
     """Raise InputError for two frames of one name: `scan 1` of `scan.h5` and of `scan 1.tif`."""
-    ((name, times),) = Counter(name for stack in stacks for name in stack.names).most_common(1)
-    if times > 1:
-        raise InputError(f"every frame needs a name of its own, got {name!r} {times} times: rename a file")
+    for name, times in Counter(name for stack in stacks for name in stack.names).most_common(1):
+        if times > 1:
+            raise InputError(f"every frame needs a name of its own, got {name!r} {times} times: rename a file")
 
 
 def _words(shape: tuple[int, ...], dtype: np.dtype[np.generic], count: int) -> str:

@@ -1,4 +1,4 @@
-"""Formats of single frames that are read whole to know what they hold: Bruker, ADSC and d*TREK, MPA; and SPE."""
+"""Formats of single detectors, read by fabio as they are: Bruker, ADSC and d*TREK, MPA, SPE."""
 
 from __future__ import annotations
 
@@ -64,16 +64,11 @@ def open_spe(path: Path) -> Pages:
 def _single(path: Path, image_class: Any, detector_key: str = "") -> Pages:
     """Read a file that is one frame."""
 
-    def frame(_: int) -> Counts:
+    def load() -> tuple[Counts, dict[str, Any]]:
         image = image_class().read(str(path))
-        try:
-            return np.asarray(image.data)
-        finally:
-            image.close()
+        image.close()
+        return np.asarray(image.data), image.header
 
-    image = image_class().read(str(path))
-    image.close()
-    counts = np.asarray(image.data)
-    return Pages(
-        1, frame_shape(counts.shape), count_type(counts.dtype), frame, str(image.header.get(detector_key, ""))
-    )
+    counts, header = load()
+    detector = str(header.get(detector_key, ""))
+    return Pages(1, frame_shape(counts.shape), count_type(counts.dtype), lambda _: load()[0], detector)

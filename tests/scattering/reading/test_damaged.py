@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import tifffile
 
 from scattering.errors import InputError
 from scattering.reading.stacks import open_stacks, read
@@ -168,3 +169,37 @@ def test_hdf5_frames_that_are_declared_but_not_stored_are_refused(shape, chunks,
             frames[:5] = 1
     with pytest.raises(InputError, match=match):
         open_stacks([f"{path}::/data"])
+
+
+@pytest.mark.parametrize("suffix", ["cbf", "edf", "npy", "spe", "tif"])
+def test_a_truncated_file_is_refused_when_it_is_listed(suffix, tmp_path):
+    path = write(tmp_path, suffix)
+    path.write_bytes(path.read_bytes()[: -COUNTS.nbytes // 2])
+    with pytest.raises(InputError, match=r"a\."):
+        open_stacks([str(path)])
+
+
+@pytest.mark.parametrize("less", [1, 7, 40])
+def test_a_cbf_file_without_a_checksum_must_hold_as_many_counts_as_it_declares(less, tmp_path):
+    path = write(tmp_path, "cbf")
+    content = path.read_bytes().replace(b"Content-MD5", b"Content-Was")
+    size = int(re.search(rb"X-Binary-Size: (\d+)", content)[1])
+    path.write_bytes(content.replace(f"X-Binary-Size: {size}".encode(), f"X-Binary-Size: {size - less}".encode()))
+    refused(path, "counts are declared")
+
+
+def test_a_strip_of_a_tiff_file_that_was_never_written_is_refused(tmp_path):
+    # tifffile reads zeros.
+    tifffile.imwrite(tmp_path / "a.tif", COUNTS, rowsperstrip=6, compression="zlib")
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as file:
+        tag = file.pages[0].tags["StripByteCounts"]
+        tag.overwrite((*tag.value[:-1], 0))
+    refused(tmp_path / "a.tif", "parts of the frame are missing")
+
+
+def test_what_fabio_only_warns_of_is_refused(tmp_path, capfd):
+    # Counts without a type: it takes them for 16 bits, which they may be or not.
+    path = write(tmp_path, "img")
+    path.write_bytes(path.read_bytes().replace(b"Data_type", b"Data_tipe"))
+    refused(path, "Data_type key is mandatory")
+    assert capfd.readouterr() == ("", "")

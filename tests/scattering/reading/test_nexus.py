@@ -153,3 +153,12 @@ def test_masks_are_found(place, each, tmp_path):
 
 def test_our_own_layout_has_no_other_mask(tmp_path):
     assert frames(write(tmp_path / "a.h5", frames=COUNTS, other=COUNTS))[0].invalid is None
+
+
+def test_plots_of_one_array_are_one(tmp_path):
+    path = write(tmp_path / "a.nxs", entry__detector__data=COUNTS)
+    with h5py.File(path, "r+") as file:
+        for name in ("first", "second"):
+            file[f"entry/{name}/data"] = file["entry/detector/data"]
+            file[f"entry/{name}"].attrs.update(NX_class="NXdata", signal="data")
+    assert same(path)

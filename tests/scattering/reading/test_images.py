@@ -1,0 +1,185 @@
+"""Image files: their variants, what they say of the detector, several frames in one."""
+
+import re
+import struct
+import tracemalloc
+
+import numpy as np
+import pytest
+import tifffile
+from fabio.edfimage import EdfImage
+from fabio.ext import mar345_IO
+from PIL import Image
+
+from scattering.errors import InputError
+from scattering.reading.stacks import open_stacks, read
+from tests.scattering.reading.writing import cbf, edf, mar345, tif
+
+COUNTS = np.random.default_rng(0).poisson(200, (4, 48, 40)).astype(np.uint16)
+
+
+def frames(path) -> list[np.ndarray]:
+    return [recorded.counts for stack in open_stacks([str(path)]) for recorded in read(stack, range(len(stack)))]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"bigtiff": True}, {"byteorder": ">"}, {"tile": (16, 16)}, {"rowsperstrip": 7}, {"compression": "zlib"},
+     {"compression": "zlib", "predictor": True}, {"metadata": None}],
+)  # fmt: skip
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"])
+def test_tiff_of_every_kind(options, dtype, tmp_path):
+    if options.get("predictor") and dtype.startswith("float"):
+        pytest.skip("needs codecs that are not installed")
+    counts = COUNTS.astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", counts, photometric="minisblack", **options)
+    found = frames(tmp_path / "a.tif")
+    np.testing.assert_array_equal(found, counts)
+    assert {frame.dtype for frame in found} == {counts.dtype}
+
+
+@pytest.mark.parametrize(("dtype", "mode"), [("uint8", "L"), ("uint16", "I;16"), ("float32", "F"), ("int32", "I")])
+def test_tiff_compressed_by_lzw(dtype, mode, tmp_path):
+    counts = COUNTS.astype(dtype)
+    pages = [Image.fromarray(frame) for frame in counts]
+    assert pages[0].mode == mode
+    pages[0].save(tmp_path / "a.tif", compression="tiff_lzw", save_all=True, append_images=pages[1:])
+    np.testing.assert_array_equal(frames(tmp_path / "a.tif"), counts)
+
+
+@pytest.mark.parametrize(
+    "pages", [[COUNTS[0], COUNTS[0, :20]], [COUNTS[0], COUNTS[0].astype(np.uint8)], [np.zeros((9, 9, 3), np.uint8)]]
+)
+def test_colours_and_pages_that_differ_are_refused(pages, tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for page in pages:
+            file.write(page)
+    with pytest.raises(InputError, match=r"rows and columns|one shape and type"):
+        open_stacks([str(tmp_path / "a.tif")])
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "int32", "float32", "float64"])
+def test_frames_of_an_edf_file(dtype, tmp_path):
+    image = EdfImage(data=COUNTS[0].astype(dtype))
+    for frame in COUNTS[1:]:
+        image.append_frame(data=frame.astype(dtype))
+    image.write(str(tmp_path / "a.edf"))
+    (stack,) = open_stacks([str(tmp_path / "a.edf")])
+    assert stack.names == ("a 0", "a 1", "a 2", "a 3")
+    np.testing.assert_array_equal([recorded.counts for recorded in read(stack, [3, 1])], COUNTS[[3, 1]].astype(dtype))
+
+
+def test_edf_of_other_machines(tmp_path):
+    header = "\n{\r\nHeaderID = EH:000001:000000:000000 ;\r\nImage = 1 ;\r\nByteOrder = HighByteFirst ;\r\n"
+    header += "DataType = UnsignedShort ;\r\nDim_1 = 40 ;\r\nDim_2 = 48 ;\r\nDetector = FReLoN ;\r\n"
+    (tmp_path / "a.edf").write_bytes((header.ljust(1000) + "}\r\n").encode() + COUNTS[0].astype(">u2").tobytes())
+    (stack,) = open_stacks([str(tmp_path / "a.edf")])
+    assert (stack.detector, stack.dtype) == ("FReLoN", np.dtype("uint16"))
+    np.testing.assert_array_equal(frames(tmp_path / "a.edf"), COUNTS[:1])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("Compression", "GZIP"), ("EDF_BinaryFileName", "/etc/passwd"), ("Dim_3", "2")]
+)
+def test_edf_frames_elsewhere_or_compressed_are_refused(key, value, tmp_path):
+    edf(tmp_path / "a.edf", COUNTS[0])
+    content = (tmp_path / "a.edf").read_bytes()
+    (tmp_path / "a.edf").write_bytes(content.replace(b"{\n", f"{{\n{key} = {value} ;\n".encode(), 1))
+    with pytest.raises(InputError, match="must"):
+        open_stacks([str(tmp_path / "a.edf")])
+
+
+def test_detectors_are_named_by_their_files(tmp_path):
+    cbf(tmp_path / "a.cbf", COUNTS[0])
+    content = (tmp_path / "a.cbf").read_bytes()
+    named = b"\r\n_array_data.header_contents\r\n;\r\n# Detector: PILATUS3 2M, S/N 24-0108, Diamond\r\n;\r\n"
+    at = content.index(b"_array_data.data")
+    (tmp_path / "a.cbf").write_bytes(content[:at] + named + content[at:])
+    # As PILATUS writes them: the detector in the tag Model, its settings in ImageDescription.
+    tifffile.imwrite(
+        tmp_path / "b.tif", COUNTS[0], metadata=None, description="# Pixel_size 172e-6 m x 172e-6 m",
+        extratags=[(272, "s", 0, "PILATUS 1M, S/N 10-0124", True)],
+    )  # fmt: skip
+    tif(tmp_path / "c.tif", COUNTS[0])
+    found = [stack.detector for stack in open_stacks([str(tmp_path)])]
+    assert found == ["PILATUS3 2M, S/N 24-0108, Diamond", "PILATUS 1M, S/N 10-0124", ""]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64"])
+def test_cbf_of_every_type_with_jumps_of_every_size(dtype, tmp_path):
+    limits = np.iinfo(dtype)
+    counts = np.random.default_rng(0).integers(0, 100, (20, 30)).astype(dtype)
+    counts[3], counts[4, ::2], counts[5, ::3] = limits.max, limits.min, 127
+    cbf(tmp_path / "a.cbf", counts)
+    np.testing.assert_array_equal(frames(tmp_path / "a.cbf"), [counts])
+
+
+def repacked(path, blocks) -> None:
+    """Replace the packed counts of a mar345 file by blocks of (numbers, bits)."""
+    stream = filled = 0
+    for numbers, bits in blocks:
+        code = (0, 4, 5, 6, 7, 8, 16, 32).index(bits)
+        stream |= (len(numbers).bit_length() - 1 | code << 3) << filled
+        filled += 6
+        for number in numbers:
+            stream |= (int(number) & (1 << bits) - 1) << filled
+            filled += bits
+    content = path.read_bytes()
+    end = re.search(rb"Y: \d{4}\n", content).end()
+    path.write_bytes(content[:end] + stream.to_bytes(-(-filled // 8), "little"))
+
+
+def test_mar345_blocks_of_every_size_hold(tmp_path):
+    # fabio's decoder takes 32 bits for none.
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 65535, (40, 40)).astype(np.uint32)
+    counts[7, 7:9] = 65536, 2**31 - 1
+    mar345(tmp_path / "a.mar2300", counts)
+    differences = np.asarray(mar345_IO.precomp(np.minimum(counts, 65535).astype(np.int16).ravel(), 40))
+    blocks, place = [], 0
+    while place < len(differences):
+        numbers = differences[place : place + 2 ** rng.integers(0, 8)]
+        numbers = numbers[: 1 << (len(numbers).bit_length() - 1)]
+        most = max(int(number) if number >= 0 else ~int(number) for number in numbers).bit_length() + 1
+        blocks.append((numbers, min(bits for bits in (4, 5, 6, 7, 8, 16, 32) if bits >= most)))
+        place += len(numbers)
+    assert {bits for _, bits in blocks} >= {16, 32}
+    repacked(tmp_path / "a.mar2300", blocks)
+    np.testing.assert_array_equal(frames(tmp_path / "a.mar2300"), [counts])
+
+
+def test_mar345_counts_may_begin_with_white_space(tmp_path):
+    # Four numbers of 4 bits, the first an even one: the first byte is that of a line feed, which fabio strips.
+    mar345(tmp_path / "a.mar2300", np.zeros((4, 4), np.uint32))
+    repacked(tmp_path / "a.mar2300", [([4, 0, 0, 0], 4), ([0] * 4, 4), ([0] * 8, 4)])
+    assert (tmp_path / "a.mar2300").read_bytes().split(b"Y: 0004\n")[1][0] == 0x0A
+    (found,) = frames(tmp_path / "a.mar2300")
+    assert (found[0] == 4).all()
+
+
+def test_one_frame_at_a_time_is_in_memory(tmp_path):
+    count, shape = 40, (500, 400)
+    image = EdfImage(data=np.zeros(shape, np.int32))
+    for _ in range(count - 1):
+        image.append_frame(data=np.zeros(shape, np.int32))
+    image.write(str(tmp_path / "a.edf"))
+    np.save(tmp_path / "b.npy", np.zeros((count, *shape), np.int32))
+    tifffile.imwrite(tmp_path / "c.tif", np.zeros((count, *shape), np.int32))
+    del image
+    stacks = open_stacks([str(tmp_path)])
+    tracemalloc.start()
+    for stack in stacks:
+        for recorded in read(stack, range(count)):
+            del recorded
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 6 * np.prod(shape) * 4
+
+
+def test_spe_of_several_frames(tmp_path):
+    header = bytearray(4100)
+    header[20:30], header[172:178] = b"01Jan2020\0", b"120000"
+    for place, kind, value in ((42, "<H", 40), (656, "<H", 48), (108, "<H", 3), (1446, "<i", 4)):
+        struct.pack_into(kind, header, place, value)
+    (tmp_path / "a.spe").write_bytes(bytes(header) + COUNTS.tobytes())
+    np.testing.assert_array_equal(frames(tmp_path / "a.spe"), COUNTS)
