@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from textwrap import wrap
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -183,6 +183,8 @@ def _odd(frame: RawFrame, sensor: Sensor) -> Iterator[str]:
             yield "all valid counts are 0"
         elif zeros > MANY_ZEROS:
             yield f"{zeros:.0%} zeros: few photons, or clipped at 0"
+        elif _round(frame.truth):
+            yield "the corners hold 0 and the middle does not: a round sensor? --mask hides what lies around it"
     saturated = int((full(frame.truth) & ~sensor.gap).sum())
     if saturated:
         yield f"{_count(saturated, 'saturated pixel')}, not valid"
@@ -196,6 +198,14 @@ def _odd(frame: RawFrame, sensor: Sensor) -> Iterator[str]:
     codes = np.unique(hidden[hidden < 0])
     if len(codes) > CODES:
         yield f"{len(codes)} different negative numbers, all taken for codes: was a background subtracted?"
+
+
+def _round(counts: npt.NDArray[Any]) -> bool:
+    """Tell whether squares in all four corners hold nothing but 0, and the middle pixels do not."""
+    side = max(1, min(counts.shape) // 20)
+    ends = (slice(side), slice(-side, None))
+    corners = [counts[rows, columns] for rows in ends for columns in ends]
+    return bool(np.median(counts) != 0 and not np.any(corners))
 
 
 def _groups(findings: Findings, seed: int) -> Iterator[str]:

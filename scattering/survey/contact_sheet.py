@@ -79,7 +79,7 @@ def _picture(frame: RawFrame, gap: Bools, sensor: Sensor, side: int) -> Image.Im
     scale = side / max(rows, columns)
     shape = max(1, round(rows * scale)), max(1, round(columns * scale))
     counts, known = resize(frame.truth, frame.valid, shape)
-    _, sensitive = resize(frame.truth, ~gap, shape)
+    _, sensitive = resize(np.zeros(gap.shape, np.float32), ~gap, shape)
     image = _grey(counts, known)
     image[~known] = INVALID
     image[~sensitive] = GAP

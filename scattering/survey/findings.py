@@ -181,7 +181,7 @@ def raw_frames(findings: Findings, numbers: Sequence[int]) -> Iterator[RawFrame]
         valid = _known(frame) & ~(sensor.masked | sensor.dead | sensor.hot)
         valid &= ~parts[stack.shape].without_counts(frame.counts, valid)
         # One constant in every gap pixel is a code, not a measurement: there is no truth.
-        if gap.any() and np.ptp(frame.counts[gap]) == 0:
+        if gap.any() and (frame.counts[gap] == frame.counts[gap][0]).all():
             valid &= ~gap
         offset = findings.pedestals[findings.places[number].stack]
         unplaced = any(map(math.isnan, frame.calibration))
@@ -190,7 +190,9 @@ def raw_frames(findings: Findings, numbers: Sequence[int]) -> Iterator[RawFrame]
             group=findings.groups[number],
             category=findings.categories[number],
             # Noise about the pedestal may be negative: the resize averages it before it clips.
-            truth=frame.counts.astype(np.float32) - np.float32(offset) if offset else frame.counts,
+            truth=np.where(valid, frame.counts, 0).astype(np.float32) - np.float32(offset)
+            if offset
+            else frame.counts,
             valid=valid,
             observed=valid & ~gap,
             clean=frame.clean,

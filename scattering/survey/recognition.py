@@ -58,6 +58,8 @@ def coded_gap(tally: Tally) -> Bools:
     """Gaps that show in the frames alone: codes in every frame, across a tenth of the height or width or more."""
     labels, _ = ndimage.label(~tally.uncoded)
     gap = np.zeros(labels.shape, bool)
+    if not tally.uncoded.any():  # frames without a single count tell nothing
+        return gap
     for number, box in enumerate(ndimage.find_objects(labels), 1):
         if any(10 * (side.stop - side.start) >= size for side, size in zip(box, labels.shape, strict=True)):
             gap[box] |= labels[box] == number

@@ -12,6 +12,9 @@ from scattering.survey.contact_sheet import COLORS, DEAD, GAP, INVALID
 SHARED = Path(__file__).parents[2].parent / "shared" / "frames"
 
 
+CIRCLE = np.hypot(*(np.indices((619, 487)) - np.array([309, 243])[:, None, None])) < 300
+
+
 def save(path, frames, **attributes):
     with h5py.File(path, "w") as file:
         file["frames"] = frames
@@ -95,6 +98,7 @@ def test_a_contact_sheet_stays_small(tmp_path, capsys):
         (lambda frames: np.where((frames > 0) & (frames < 82), 0, frames), "zeros: few photons, or clipped at 0"),
         (lambda frames: np.where(frames > 105, 2**31 - 1, frames), "saturated pixels, not valid"),
         (lambda frames: np.abs(frames) + np.arange(487, dtype=np.int32), "100% of the gap pixels hold counts"),
+        (lambda frames: np.where(CIRCLE, frames, 0), "a round sensor? --mask"),
         (lambda frames: frames - 78, "different negative numbers, all taken for codes"),
         (lambda frames: np.where(np.arange(487) < 60, -2, frames), "12% of the sensor without counts"),
     ],

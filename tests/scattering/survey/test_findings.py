@@ -275,3 +275,11 @@ def test_a_frame_without_observed_pixels_is_named(surveyed):
     next(raw)
     with pytest.raises(InputError, match=r"got none.*in 'frames 1'"):
         next(raw)
+
+
+def test_only_gaps_that_a_second_exposure_filled_are_truth(surveyed):
+    gap = detector("Pilatus900k").gap
+    vertical = np.broadcast_to(gap.all(axis=0), gap.shape)
+    (raw,) = read_raw(surveyed(frames(1, vertical, code=0)), [0])
+    np.testing.assert_array_equal(raw.valid, ~vertical)
+    np.testing.assert_array_equal(raw.observed, ~gap)

@@ -65,3 +65,11 @@ def test_real_photon_counters_have_none_and_real_ccds_theirs(shared_frames):
 
 def test_a_frame_too_small_to_tell_has_none():
     assert estimate(np.full((40, 40), 1000), np.ones((40, 40), bool)) == 0
+
+
+def test_smoothed_signal_has_no_pedestal():
+    # Interpolation over four pixels: a quarter of the noise, and whole numbers again.
+    slope = np.linspace(200, 900, 619)[:, None] * np.ones(487)
+    counts = np.random.default_rng(3).poisson(slope)
+    smooth = np.round(sum(np.roll(counts, shift, (0, 1)) for shift in ((0, 0), (0, 1), (1, 0), (1, 1))) / 4)
+    assert estimate(smooth.astype(np.int32), smooth >= 0) == 0
