@@ -52,7 +52,7 @@ def test_uneven_pixels_pull_towards_no_shift_in_vain_where_the_pattern_is_clear(
 def test_faint_pairs_tell_together_what_one_does_not():
     """Forty pairs of two photons a pixel; a single one is refused."""
     rng = np.random.default_rng(0)
-    scene = 2 * np.exp(3 * ndimage.gaussian_filter(rng.normal(size=(140, 120)), 6))
+    scene = 2 * np.exp(5 * ndimage.gaussian_filter(rng.normal(size=(140, 120)), 6))
     pairs = []
     for _ in range(40):
         first, second = rng.poisson(scene[20:120, 10:110]), rng.poisson(scene[28:128, 10:110])
