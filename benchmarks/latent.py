@@ -21,7 +21,7 @@ import torch
 from scipy.stats import wilcoxon
 from torch import nn
 
-from scattering.dataset import Dataset, split
+from scattering.dataset import PARTS, Dataset
 from scattering.detectors import detector
 from scattering.files import replacing
 from scattering.filling.interpolation import biharmonic, linear
@@ -56,7 +56,7 @@ class Model(NamedTuple):
     network: nn.Module
     task: Task
     detector: str
-    size: int
+    shape: tuple[int, int]
     seed: int
 
 
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write the table to this file too")
     options = parser.parse_args()
     model = kept(options.run) if options.run else trained(options.seconds)
-    test = simulated(detector(model.detector), model.size, options.frames, seed=model.seed)
+    test = simulated(detector(model.detector), model.shape, options.frames, seed=model.seed)
     text = "\n".join([*_heading(model, test), "", *_table(compared(model, test))]) + "\n"
     print(text)
     if options.output:
@@ -79,8 +79,8 @@ def main() -> None:
 
 def trained(seconds: float) -> Model:
     """Train a small TUNet on simulated frames of seed 0."""
-    data = simulated(detector(DETECTOR), SIZE, TRAINING_FRAMES, seed=0)
-    train, validation, _ = (WindowSet(data.select(part), DEVICE) for part in split(data.groups, 0))
+    data = simulated(detector(DETECTOR), (SIZE, SIZE), TRAINING_FRAMES, seed=0)
+    train, validation, _ = (WindowSet(data.part(name), DEVICE) for name in PARTS)
     network, task = build("tunet", CONFIG)
     for progress in fit(
         network.to(DEVICE), task, train, validation,
@@ -89,7 +89,7 @@ def trained(seconds: float) -> Model:
     ):  # fmt: skip
         last = progress.metrics
     name = f"TUNet, residual, {seconds:g} s ({last['epoch']:.0f} epochs) on {len(train.names)} other frames"
-    return Model(name, network, task, DETECTOR, SIZE, seed=1)
+    return Model(name, network, task, DETECTOR, (SIZE, SIZE), seed=1)
 
 
 def kept(run: Path) -> Model:
@@ -99,7 +99,7 @@ def kept(run: Path) -> Model:
     network, task = load(min((run / "models").glob(f"{winner.network}-{winner.trial:04d}-*.safetensors")))
     name = f"{winner.network} of {info.name} (trial {winner.trial})"
     data = info.data
-    return Model(name, network.to(DEVICE), task, data["detector"], int(data["size"]), seed=info.seed + 1)
+    return Model(name, network.to(DEVICE), task, data["detector"], tuple(data["size"]), seed=info.seed + 1)
 
 
 def fills(model: Model, test: Dataset) -> dict[str, Floats]:
@@ -185,7 +185,7 @@ def _heading(model: Model, test: Dataset) -> list[str]:
         "",
         f"- Command: `python -m benchmarks.latent {' '.join(sys.argv[1:])}`",
         f"- Date: {date.today()}. Machine: {where} ({machine['processor']}). Versions: {packages}",
-        f"- {len(test)} simulated frames of {model.size} x {model.size} with the gaps of {model.detector}; an "
+        f"- {len(test)} simulated frames of {model.shape[0]} x {model.shape[1]} with the gaps of {model.detector}; an "
         f"autoencoder with a latent vector of {DIMENSION} numbers is trained on them for each way to fill the gaps",
         f"- Network: {model.name}",
         f"- Overlap: share (%) of a frame's {count} nearest neighbours in the space of the truth that are its "

@@ -15,7 +15,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as `search.run` sets it
 
 import torch
 
-from scattering.dataset import split
+from scattering.dataset import PARTS
 from scattering.detectors import detector
 from scattering.files import replacing
 from scattering.sources import simulated
@@ -41,8 +41,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write the table to this file too")
     options = parser.parse_args()
     preset = PRESETS["quick"]
-    data = simulated(detector("Pilatus2M"), preset.size, preset.frames, seed=0)
-    train, validation, test = (data.select(part) for part in split(data.groups, 0))
+    data = simulated(detector("Pilatus2M"), (preset.size, preset.size), preset.frames, seed=0)
+    train, validation, test = map(data.part, PARTS)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     windows, watched = WindowSet(train, device), WindowSet(validation, device)
     methods: list[Method] = []

@@ -17,7 +17,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as `search.run` sets it
 
 import ray
 
-from scattering.dataset import split
+from scattering.dataset import PARTS
 from scattering.detectors import detector
 from scattering.files import replacing
 from scattering.sources import simulated
@@ -38,8 +38,8 @@ def main() -> None:
     options = parser.parse_args()
     output = options.output.resolve() if options.output else None
     preset = PRESETS["quick"]
-    data = simulated(detector("Pilatus2M"), preset.size, preset.frames, seed=0)
-    train, validation, _ = (data.select(part) for part in split(data.groups, 0))
+    data = simulated(detector("Pilatus2M"), (preset.size, preset.size), preset.frames, seed=0)
+    train, validation, _ = map(data.part, PARTS)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         # The second and later trials are stopped early at the first rung or not at all: there is one.

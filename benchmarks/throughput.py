@@ -165,7 +165,7 @@ def report(plans: dict[str, Plan]) -> Iterator[str]:
     yield from heading()
     for device, plan in plans.items():
         if device == "cpu" or torch.cuda.is_available():
-            frames = simulated(detector("Pilatus2M"), plan.size, sum(plan.frames), seed=0)
+            frames = simulated(detector("Pilatus2M"), (plan.size, plan.size), sum(plan.frames), seed=0)
             yield from ["", f"## {'CPU' if device == 'cpu' else torch.cuda.get_device_name()}", "", LIMITS]
             yield from kernel_table(plan, device)
             yield from training_table(plan, device, frames)

@@ -25,7 +25,8 @@ TERMS = (
     (
         "Horizontal gaps",
         "held-out gap pixels of whole test frames: the frame is filled window by window and stitched. "
-        "On a detector that was moved between two exposures these are its horizontal gaps.",
+        "On a detector that was moved between two exposures these are its horizontal gaps; where there was one "
+        "exposure, the same gaps laid once more, moved along the columns to where it did measure.",
     ),
     (
         "Vertical gaps",

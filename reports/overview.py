@@ -34,19 +34,24 @@ def names(runs: Sequence[Run]) -> list[str]:
 
 def rows(runs: Sequence[Run], names: Sequence[str]) -> list[Data]:
     """Put runs together whose data and seed, and so their test frames, are the same; unfinished ones stay out."""
-    together: dict[tuple[object, int], list[int]] = {}
+    together: dict[tuple[object, object], list[int]] = {}
     for place, run in enumerate(runs):
         if run.scores:
             fingerprint = run.info.data.get("fingerprint", f"unknown {place}")
-            together.setdefault((fingerprint, run.info.seed), []).append(place)
+            together.setdefault((fingerprint, split_seed(run)), []).append(place)
     return [_data(runs, names, places) for places in together.values()]
+
+
+def split_seed(run: Run) -> object:
+    """Return what the split into training and test frames was drawn by."""
+    return run.info.data.get("split_seed", run.info.seed)
 
 
 def _data(runs: Sequence[Run], names: Sequence[str], places: list[int]) -> Data:
     first = runs[places[0]]
     known = first.info.data
     fingerprint = str(known.get("fingerprint", "unknown")).rpartition(":")[2][:8]
-    title = f"{known.get('title', 'detector frames')}, data {fingerprint}, split by seed {first.info.seed}"
+    title = f"{known.get('title', 'detector frames')}, data {fingerprint}, split by seed {split_seed(first)}"
     scores: dict[str, MethodScore] = {}
     frames: list[FrameScore] = []
     for place in places:

@@ -7,10 +7,26 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 
 from scattering.errors import InputError
 
 NATIVE = "native"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user says of frames; None: find it out."""
+
+    detector: str | None = None
+    """Whose gaps are to be filled, laid over every frame."""
+    mask: str | None = None
+    """A file whose non-zero pixels have no data."""
+    pedestal: str | None = None
+    """`auto` or a number of counts that a CCD adds to every pixel; None: there is none."""
+    group_by: str | None = None
+    """A regular expression on names, or a CSV file."""
+    poni: str | None = None
 
 
 class Parser(argparse.ArgumentParser):
@@ -22,7 +38,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_frame_options(group: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:
-    """Add what the user may say of frames: the fields of `scattering.survey.findings.Options`."""
+    """Add what the user may say of frames: the fields of `Options`."""
     group.add_argument(
         "--detector", metavar="NAME",
         help="detector whose gaps are to be filled, as pyFAI calls it: Pilatus1M, Eiger4M, ...; its gaps are laid "
@@ -47,6 +63,11 @@ def add_frame_options(group: argparse._ArgumentGroup | argparse.ArgumentParser) 
         help="where the beam hits the frames, as pyFAI-calib2 saves it: methods that follow rings are measured, too, "
         "and errors of I(q)",
     )  # fmt: skip
+
+
+def frame_options(given: argparse.Namespace) -> Options:
+    """Return what the user said of frames."""
+    return Options(**{field.name: getattr(given, field.name) for field in fields(Options)})
 
 
 def working_shape(size: str, native: tuple[int, int]) -> tuple[int, int]:

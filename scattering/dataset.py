@@ -1,31 +1,28 @@
-"""The data set: frames prepared for training, what is known about each pixel, and the file they live in."""
+"""The data set: frames prepared for training, and what is known about each pixel."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
+from scattering.artificial import moved_gaps
 from scattering.calibration import UNKNOWN, Calibration
 from scattering.detectors import Detector
 from scattering.errors import InputError
-from scattering.files import replacing
-from scattering.preprocessing import FULL_SCALE, reach, resize, to_intensity
+from scattering.preprocessing import FULL_SCALE, column_sums, means, resize, to_intensity
+from scattering.strips import strip_columns, strips
 from scattering.windows import Windows, vertical_gaps, windows
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
-
-FORMAT = "gapsearch dataset 2"
 
 
 class RawFrame(NamedTuple):
@@ -60,6 +57,8 @@ class Dataset:
     names: tuple[str, ...]
     groups: tuple[str, ...]
     categories: tuple[str, ...]
+    parts: tuple[str, ...]
+    """What each frame is for, one of PARTS; "" for all where there are too few groups to split."""
     measured: Floats
     """(N, H, W): what one exposure gives, 0 where not observed. The only intensity a network may see."""
     observed: Bools
@@ -108,23 +107,97 @@ class Dataset:
         changes |= {name: array[chosen] for name in EXTRAS if (array := getattr(self, name)) is not None}
         return replace(self, **changes)
 
+    def part(self, name: str) -> Dataset:
+        """Select the frames for "train", "validation" or "test".
+
+        Raises InputError as `members` does.
+        """
+        return self.select(self.members(name))
+
+    def members(self, part: str) -> list[int]:
+        """Return the numbers of the frames for "train", "validation" or "test".
+
+        Raises InputError when there were too few groups to split.
+        """
+        if not all(self.parts):
+            raise _too_few_groups(self.groups)
+        return [frame for frame, own in enumerate(self.parts) if own == part]
+
+    def labels(self, frame: int) -> tuple[str, ...]:
+        """What is said of one frame, in the order of LABELS."""
+        return tuple(getattr(self, name)[frame] for name in LABELS)
+
+    def rows(self, frame: int) -> dict[str, npt.NDArray[Any]]:
+        """One frame's row of each array."""
+        found = {name: getattr(self, name)[frame] for name in ARRAYS}
+        found["calibration"] = np.array(UNKNOWN) if self.calibration is None else self.calibration[frame]
+        return found if self.clean is None else found | {"clean": self.clean[frame]}
+
+    def digests(self) -> list[bytes]:
+        """SHA-256 of each frame."""
+        # Hashing leaves Python to the other threads.
+        with ThreadPoolExecutor() as threads:
+            return list(
+                threads.map(lambda frame: frame_digest(self.labels(frame), self.rows(frame)), range(len(self)))
+            )
+
     def fingerprint(self) -> str:
-        """SHA-256 over every name, pixel and flag: equal data, equal fingerprint."""
-        digest = hashlib.sha256(json.dumps([self.full_scale, self.strip_starts]).encode())
-        for name in LABELS:
-            digest.update(json.dumps(getattr(self, name)).encode())
-        for name in ("gap", *ARRAYS, *EXTRAS):
-            array = getattr(self, name)
-            if array is not None:
-                digest.update(f"{name} {array.shape}".encode())
-                digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+        """SHA-256 over every label, pixel and flag: equal data, equal fingerprint."""
+        return fingerprint(self.full_scale, self.strip_starts, self.gap, self.digests())
 
 
 ARRAYS = ("measured", "observed", "truth", "valid", "strips", "strips_observed")
 EXTRAS = ("clean", "calibration")
 """Arrays that may be missing."""
-LABELS = ("names", "groups", "categories")
+LABELS = ("names", "groups", "categories", "parts")
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the preparation of all frames of a data set has in common."""
+
+    detector: Detector
+    """Whose gaps are filled, at a size of its own."""
+    layout: Windows
+    strip_starts: tuple[int, ...]
+    strip_width: int
+    _gaps: dict[tuple[int, int], Bools] = field(default_factory=dict)
+
+    def gap(self, shape: tuple[int, int]) -> Bools:
+        """The detector's gaps in frames of `shape`, laid over them once."""
+        if shape not in self._gaps:
+            self._gaps[shape] = self.detector.gap_for(shape)
+        return self._gaps[shape]
+
+
+def recipe(detector: Detector, shape: tuple[int, int], narrowest: int) -> Recipe:
+    """Lay out the working `shape`, (rows, columns), for frames of `narrowest` columns or more.
+
+    Raises InputError where no window would be free of vertical gaps.
+    """
+    layout = windows(detector.gap_for(shape))
+    return Recipe(detector, layout, *strip_columns(layout, narrowest))
+
+
+def check_gaps(detector: Detector, shape: tuple[int, int]) -> None:
+    """Raise InputError where a detector has no gaps to fill, or the working `shape` has none of a kind any more."""
+    if not detector.gap.any():
+        raise InputError(f"the detector must have gaps to fill, got {detector.name}, which has none: give --detector")
+    for kind, own, left in zip(
+        ("vertical", "horizontal"), _kinds(detector.gap), _kinds(detector.gap_for(shape)), strict=True
+    ):
+        if own and not left:
+            raise InputError(
+                f"at the working size the gaps must be wider than half a pixel, got --size {shape[0]}x{shape[1]}, "
+                f"where the {kind} gaps of {detector.name} vanish: take a larger one"
+            )
+
+
+def _kinds(gap: Bools) -> tuple[bool, bool]:
+    """Whether there are vertical gaps, and others."""
+    vertical = vertical_gaps(gap)
+    return bool(vertical.any()), bool(gap[:, ~vertical].any())
 
 
 def build(
@@ -133,106 +206,104 @@ def build(
     shape: tuple[int, int],
     settings: dict[str, Any],
     narrowest: int,
+    seed: int = 0,
 ) -> Dataset:
     """Prepare frames of any size for the working `shape`, (rows, columns); artificial gaps follow `detector`.
 
-    `narrowest` is the fewest columns that any of the frames has: it says how wide the strips must be.
+    `narrowest` is the fewest columns that any of the frames has: it says how wide the strips must be. `seed` decides
+    the split.
     Raises InputError when there is no frame, or a frame has no observed pixel.
     """
-    gap = detector.gap_for(shape)
-    layout = windows(gap)
-    starts, width = _strip_columns(layout, narrowest)
-    prepared = [_prepare(frame, detector, layout, starts, width) for frame in frames]
-    if not prepared:
+    common = recipe(detector, shape, narrowest)
+    labels, rows = [], []
+    for frame in frames:
+        labels.append((frame.name, frame.group, frame.category))
+        rows.append(prepare_frame(frame, common))
+    if not rows:
         raise InputError("a data set needs frames, got none")
-    columns = {name: [row[name] for row in prepared] for name in prepared[0]}
-    clean = None if columns["clean"][0] is None else np.stack(columns["clean"])
-    calibration = np.array(columns["calibration"], np.float64)
+    names, groups, categories = zip(*labels, strict=True)
+    arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    calibration = arrays.pop("calibration")
     return Dataset(
         settings={"full_scale": FULL_SCALE, **settings},
-        gap=gap,
-        names=tuple(columns["names"]),
-        groups=tuple(columns["groups"]),
-        categories=tuple(columns["categories"]),
-        clean=clean,
-        calibration=None if np.isnan(calibration).any(axis=1).all() else calibration,
-        strip_starts=starts,
-        **{name: np.stack(columns[name]) for name in ARRAYS},
+        gap=detector.gap_for(shape),
+        names=names,
+        groups=groups,
+        categories=categories,
+        parts=assign(groups, seed),
+        strip_starts=common.strip_starts,
+        calibration=known_calibration(calibration),
+        **arrays,
     )
 
 
-def _prepare(
-    frame: RawFrame, detector: Detector, layout: Windows, starts: tuple[int, ...], width: int
-) -> dict[str, Any]:
-    """Resize one frame: the truth from valid pixels, what the network sees from observed pixels alone."""
-    shape = layout.frame_shape
-    if not (frame.observed.any() and frame.valid.any()):
-        raise InputError(f"a frame needs observed pixels, got none in {frame.name}: leave it out")
+def prepare_frame(frame: RawFrame, common: Recipe) -> dict[str, npt.NDArray[Any]]:
+    """Resize one frame: the truth from valid pixels, what the network sees from observed pixels alone.
+
+    Returns its row of each of the arrays of `Dataset`.
+    """
+    layout = common.layout
+    rows, columns = layout.frame_shape
     counts = frame.truth if frame.measured is None else frame.measured
-    measured, observed = resize(counts, frame.observed, shape)
-    truth, valid = resize(frame.truth, frame.valid, shape)
-    clean = None if frame.clean is None else _intensity(resize(frame.clean, np.ones_like(frame.valid), shape)[0])
-    strips, strips_observed = _strips(counts, frame.observed, detector, layout, starts, width)
-    return {
-        "names": frame.name,
-        "groups": frame.group,
-        "categories": frame.category,
+    gap = common.gap((counts.shape[0], counts.shape[1]))
+    seen = frame.observed & ~moved_gaps(gap, frame.valid, frame.name)
+    if not (seen.any() and frame.valid.any()):
+        raise InputError(f"a frame needs observed pixels, got none in {frame.name}: leave it out")
+    sums = column_sums(counts, seen, rows)
+    measured, observed = means(sums, columns)
+    truth, valid = measured, observed
+    if frame.measured is not None or not np.array_equal(seen, frame.valid):
+        truth, valid = resize(frame.truth, frame.valid, layout.frame_shape)
+    around, around_observed = strips(sums, vertical_gaps(gap), layout, common.strip_starts, common.strip_width)
+    prepared = {
         "measured": _intensity(measured),
         "observed": observed,
         "truth": _intensity(truth),
         "valid": valid,
-        "strips": _intensity(strips),
-        "strips_observed": strips_observed,
-        "clean": clean,
-        "calibration": frame.calibration.resized(counts.shape, shape),
+        "strips": _intensity(around),
+        "strips_observed": around_observed,
+        "calibration": np.array(frame.calibration.resized(counts.shape, layout.frame_shape), np.float64),
     }
+    if frame.clean is not None:
+        prepared["clean"] = _intensity(resize(frame.clean, np.ones_like(frame.valid), layout.frame_shape)[0])
+    return prepared
 
 
 def _intensity(counts: Floats) -> Floats:
     return np.asarray(to_intensity(counts), dtype=np.float32)
 
 
-def _strips(
-    counts: npt.NDArray[np.generic],
-    observed: Bools,
-    detector: Detector,
-    layout: Windows,
-    starts: tuple[int, ...],
-    width: int,
-) -> tuple[Floats, Bools]:
-    """Resize the surroundings of every artificial gap without the pixels under it, (P, F, H, S).
-
-    The gap is laid on the frame before the resize: laid after it, the pixels beside the gap would still
-    carry some of what lies under it.
-    """
-    rows, columns = counts.shape
-    vertical = np.flatnonzero(vertical_gaps(detector.gap_for((rows, columns))))
-    scale = columns / layout.frame_shape[1]
-    values = np.zeros((len(starts), len(layout.free), layout.frame_shape[0], width), np.float32)
-    known = np.zeros(values.shape, bool)
-    for p, gapped in enumerate(layout.gapped):
-        first = layout.starts[gapped]
-        under = vertical[(vertical >= first * scale) & (vertical < (first + layout.width) * scale)]
-        for f, free in enumerate(layout.free):
-            hidden = np.zeros(columns, bool)
-            place = under + round((layout.starts[free] - first) * scale)
-            hidden[place[place < columns]] = True
-            left = layout.starts[free] + starts[p]
-            strip = slice(left, left + width)
-            values[p, f], known[p, f] = resize(counts, observed & ~hidden, layout.frame_shape, strip)
-    return values, known
+def known_calibration(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+    """Return the geometry of frames (N, fields), or None where none of them is known."""
+    return None if np.isnan(rows).any(axis=1).all() else rows
 
 
-def _strip_columns(layout: Windows, narrowest: int) -> tuple[tuple[int, ...], int]:
-    """Where strips lie: first column within the window for each gap pattern, and the columns of a strip.
+def frame_digest(labels: Sequence[str], rows: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    """SHA-256 of all that a data set says of one frame: its labels, and its row of each array."""
+    digest = hashlib.sha256(json.dumps(list(labels)).encode())
+    for name in (*ARRAYS, *EXTRAS):
+        # A frame of unknown geometry is the same among frames whose geometry is known.
+        if name in rows and not (name == "calibration" and np.isnan(rows[name]).any()):
+            digest.update(f"{name} {rows[name].shape}".encode())
+            digest.update(np.ascontiguousarray(rows[name]).data)
+    return digest.digest()
 
-    A strip holds the gap and all that a resize from `narrowest` columns lets it touch, within the window.
-    """
-    margin = reach(narrowest, layout.frame_shape[1])
-    spans = (np.ptp(np.flatnonzero(layout.pattern(number))) for number in layout.gapped)
-    widest = max((int(span) + 1 for span in spans), default=0)
-    width = min(widest + 2 * margin, layout.width)
-    return tuple(min(max(left - margin, 0), layout.width - width) for left in layout.left_edges), width
+
+def fingerprint(full_scale: float, strip_starts: Sequence[int], gap: Bools, digests: Iterable[bytes]) -> str:
+    """SHA-256 of a data set, in hexadecimal: what all frames share, and the digest of each."""
+    whole = hashlib.sha256(json.dumps([full_scale, list(strip_starts), gap.shape]).encode())
+    whole.update(np.ascontiguousarray(gap).data)
+    for digest in digests:
+        whole.update(digest)
+    return whole.hexdigest()
+
+
+def assign(groups: Sequence[str], seed: int) -> tuple[str, ...]:
+    """Say what each frame is for: "train", "validation" or "test"; "" where there are too few groups to split."""
+    if len(set(groups)) < len(PARTS):
+        return ("",) * len(groups)
+    found = {frame: name for name, frames in zip(PARTS, split(groups, seed), strict=True) for frame in frames}
+    return tuple(found[frame] for frame in range(len(groups)))
 
 
 def split(groups: Sequence[str], seed: int, shares: tuple[float, float] = (0.15, 0.2)) -> tuple[list[int], ...]:
@@ -241,11 +312,8 @@ def split(groups: Sequence[str], seed: int, shares: tuple[float, float] = (0.15,
     Raises InputError when there are fewer than three groups: each part needs one of its own.
     """
     names = sorted(set(groups))
-    if len(names) < 3:
-        raise InputError(
-            f"train, validation and test need a group of frames each, got {len(names)} group(s) in "
-            f"{len(groups)} frame(s): give more files, or the attribute `group` in the files"
-        )
+    if len(names) < len(PARTS):
+        raise _too_few_groups(groups)
     members = {name: [i for i, group in enumerate(groups) if group == name] for name in names}
     order = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
     parts: list[list[int]] = []
@@ -260,62 +328,8 @@ def split(groups: Sequence[str], seed: int, shares: tuple[float, float] = (0.15,
     return sorted(train), sorted(validation), sorted(test)
 
 
-def write(path: Path, data: Dataset) -> None:
-    """Write a data set as HDF5, whole or not at all.
-
-    Raises InputError where the file cannot be written.
-    """
-    arrays = {name: getattr(data, name) for name in (*ARRAYS, *EXTRAS) if getattr(data, name) is not None}
-    try:
-        with replacing(path) as temporary:
-            _reserve(temporary, sum(array.nbytes for array in arrays.values()))
-            with h5py.File(temporary, "w") as file:
-                file.attrs["format"] = FORMAT
-                file.attrs["settings"] = json.dumps(data.settings)
-                # Of fixed length: a damaged variable-length string can crash HDF5.
-                file.attrs["fingerprint"] = np.bytes_(data.fingerprint())
-                for name in LABELS:
-                    file[name] = np.array(getattr(data, name), dtype=h5py.string_dtype())
-                file["gap"] = data.gap
-                file["strip_starts"] = np.array(data.strip_starts, np.int64)
-                for name, array in arrays.items():
-                    # One frame a chunk: noise hardly compresses, and whole frames are what is read.
-                    chunks = (1, *array.shape[1:]) if array.size else None
-                    file.create_dataset(name, data=array, chunks=chunks)
-    except OSError as error:
-        raise InputError(f"cannot write the data set {path}: {error.strerror or error}") from None
-
-
-def _reserve(path: Path, size: int) -> None:
-    """Fail with OSError where `size` bytes do not fit: HDF5 may crash the process on a full disk."""
-    if hasattr(os, "posix_fallocate"):  # not on macOS
-        with path.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, size)
-
-
-def read(path: Path) -> Dataset:
-    """Read what `write` wrote.
-
-    Raises InputError for a file that is not a data set, is truncated, or was changed since it was written.
-    """
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT:
-                raise InputError(f"{path} is not a data set of this version ({FORMAT!r}): prepare it again")
-            columns: dict[str, Any] = {name: tuple(file[name].asstr()[()]) for name in LABELS}
-            columns |= {name: file[name][()] for name in ARRAYS}
-            columns |= {name: file[name][()] for name in EXTRAS if name in file}
-            data = Dataset(
-                settings=json.loads(file.attrs["settings"]),
-                gap=file["gap"][()],
-                strip_starts=tuple(int(start) for start in file["strip_starts"]),
-                **columns,
-            )
-            intact = bytes(file.attrs["fingerprint"]).decode() == data.fingerprint()
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"cannot read the data set {path}: {error}") from None
-    if not intact:
-        raise InputError(f"{path} does not match its own fingerprint, it was damaged or edited: prepare it again")
-    return data
+def _too_few_groups(groups: Sequence[str]) -> InputError:
+    return InputError(
+        f"train, validation and test need a group of frames each, got {len(set(groups))} group(s) in "
+        f"{len(groups)} frame(s): give more files, or the attribute `group` in the files"
+    )

@@ -16,12 +16,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from scattering.arguments import Parser, add_frame_options, command
+from scattering.arguments import Parser, add_frame_options, command, frame_options
 from scattering.dataset import RawFrame
 from scattering.errors import InputError
 from scattering.frame_file import write_frames
 from scattering.registration import Exposure, Shift, correlation, find_shift
-from scattering.survey.findings import Findings, Options, read_raw, survey
+from scattering.survey.findings import Findings, read_raw, survey
 
 Numbers = npt.NDArray[np.generic]
 
@@ -108,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         arguments = _parser().parse_args(argv)
-        options = Options(arguments.detector, arguments.mask, arguments.pedestal, arguments.group_by, arguments.poni)
+        options = frame_options(arguments)
         first, second = (survey([pattern], options) for pattern in (arguments.first, arguments.second))
         sensor = _common_sensor(first, second)
         shift = arguments.shift or find_shift(_sample(first, second))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,8 @@ def to_counts(intensity: npt.NDArray[np.floating], full_scale: float = FULL_SCAL
 @lru_cache(maxsize=32)
 def resize_matrix(size: int, new_size: int) -> scipy.sparse.csr_array:
     """Weights (new_size, size) of torch's anti-aliased bicubic resize along one axis."""
+    if size == new_size:
+        return scipy.sparse.csr_array(scipy.sparse.eye_array(size, dtype=np.float32))
     import torch
 
     identity = torch.eye(size, dtype=torch.float64)[None, None]
@@ -39,38 +42,54 @@ def resize_matrix(size: int, new_size: int) -> scipy.sparse.csr_array:
     return scipy.sparse.csr_array(weights[0, 0].numpy().astype(np.float32))
 
 
-def resize(
-    counts: npt.NDArray[np.generic],
-    known: Bools,
-    shape: tuple[int, int],
-    columns: slice = slice(None),
+class ColumnSums(NamedTuple):
+    """A frame resized along its columns only, not yet divided: both (new rows, columns)."""
+
+    total: Floats
+    """Weighted counts of the known pixels."""
+    weight: Floats
+    """How much of the weight known pixels carry."""
+
+
+def column_sums(counts: npt.NDArray[np.generic], known: Bools, rows: int) -> ColumnSums:
+    """Do the first half of `resize`: each column on its own, so columns can be left out afterwards."""
+    vertical = resize_matrix(counts.shape[0], rows)
+    total = np.zeros(counts.shape, np.float32)
+    np.copyto(total, counts, where=known, casting="unsafe")
+    return ColumnSums(vertical @ total, vertical @ known.astype(np.float32))
+
+
+def means(
+    sums: ColumnSums, columns: int, part: slice = slice(None), hidden: Bools | None = None
 ) -> tuple[Floats, Bools]:
+    """Do the second half of `resize`: (values, known), the `part` of the new `columns`.
+
+    Nothing of the old columns that are `hidden` enters.
+    """
+    horizontal = resize_matrix(sums.total.shape[1], columns)[part]
+    # Only the part of the frame that these columns are made of.
+    used = slice(int(horizontal.indices.min()), int(horizontal.indices.max()) + 1)
+    halves = []
+    for half in sums:
+        lines = half[:, used].T.copy()
+        if hidden is not None:
+            lines[hidden[used]] = 0
+        halves.append((horizontal[:, used] @ lines).T)
+    total, weight = halves
+    enough = weight > 0.5
+    values = np.divide(total, weight, out=np.zeros(total.shape, np.float32), where=enough)
+    return np.maximum(values, 0), np.ascontiguousarray(enough)
+
+
+def resize(counts: npt.NDArray[np.generic], known: Bools, shape: tuple[int, int]) -> tuple[Floats, Bools]:
     """Resize a frame from its known pixels alone (normalised convolution), so that no gap value bleeds.
 
-    counts and known are (rows, columns); the result is (values, known) of the new `shape`, cut to its
-    `columns`. A new pixel is known when known pixels carry more than half the weight of its footprint;
-    elsewhere its value is 0. At its own size a frame stays as it is. What is below zero, bicubic overshoot or noise
-    about a pedestal, is clipped: counts are not negative.
+    counts and known are (rows, columns); the result is (values, known) of the new `shape`. A new pixel is known
+    when known pixels carry more than half the weight of its footprint; elsewhere its value is 0. At its own size a
+    frame stays as it is. What is below zero, bicubic overshoot or noise about a pedestal, is clipped: counts are not
+    negative.
     """
-    if counts.shape == shape:
-        values = np.where(known, counts, 0)[:, columns].astype(np.float32)
-        return np.maximum(values, 0), known[:, columns].copy()
-    vertical = resize_matrix(counts.shape[0], shape[0])
-    horizontal = resize_matrix(counts.shape[1], shape[1])[columns]
-    # Only the part of the frame that these columns are made of.
-    used = np.unique(horizontal.indices)
-    part = slice(int(used[0]), int(used[-1]) + 1)
-    horizontal = horizontal[:, part]
-
-    def apply(image: Floats) -> Floats:
-        rows = np.ascontiguousarray((vertical @ image).T)
-        return np.ascontiguousarray((horizontal @ rows).T)
-
-    weight = apply(known[:, part].astype(np.float32))
-    total = apply(np.where(known[:, part], counts[:, part], 0).astype(np.float32))
-    enough = weight > 0.5
-    values = np.divide(total, weight, out=np.zeros_like(total), where=enough)
-    return np.maximum(values, 0), enough
+    return means(column_sums(counts, known, shape[0]), shape[1])
 
 
 def footprint(shape: tuple[int, int], new_shape: tuple[int, int]) -> float:

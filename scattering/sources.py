@@ -1,131 +1,112 @@
-"""Where a data set comes from: detector files, the simulator, or the cache of simulated ones."""
+"""Where a data set comes from: its file, detector files, the simulator, or the cache of what was made of these."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import numpy as np
-import numpy.typing as npt
-
-from scattering import dataset
-from scattering.calibration import UNKNOWN, Calibration, read_poni
+from scattering import dataset, dataset_file
+from scattering.arguments import Options, working_shape
 from scattering.dataset import Dataset, RawFrame
 from scattering.detectors import Detector
 from scattering.errors import InputError
-from scattering.formats import find_files, frame_shapes, read_frames
-from scattering.preprocessing import footprint
+from scattering.preparation import Tasks, code_version, plan, prepare
+from scattering.survey.findings import survey
 
 
-def from_files(patterns: Sequence[str], detector: Detector, size: int, poni: str | None = None) -> Dataset:
-    """Prepare detector files at size x size, with the gaps of `detector` laid over every frame.
+def from_files(
+    patterns: Sequence[str],
+    options: Options,
+    size: str,
+    seed: int,
+    *,
+    tasks: Tasks = map,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Dataset:
+    """Read a data set, or prepare detector files for the working `size` unless the cache has them.
 
-    `poni` names a PONI file with the geometry of all frames.
+    The size is as in `scattering.arguments.working_shape`; `tasks` and `progress` as in
+    `scattering.preparation.prepare`.
     Raises InputError for files that cannot be used.
     """
-    files = find_files(patterns)
-    narrowest = min(columns for path in files for _, columns in frame_shapes(path))
-    settings = {
-        "title": f"{len(files)} files, {', '.join(patterns)}",
-        "simulated": False,
-        "detector": detector.name,
-        "size": size,
-        "files": [path.name for path in files],
-    }
-    return dataset.build(_lay_gaps(files, detector, poni), detector, (size, size), settings, narrowest)
+    if len(patterns) == 1 and dataset_file.is_dataset(only := Path(patterns[0]).expanduser()):
+        return dataset_file.read(only)
+    findings = survey(patterns, options)
+    rows, columns = findings.target.gap.shape
+    todo = plan(findings, working_shape(size, (rows, columns)), seed)
+    with _cache() as folder:
+        path = folder / f"{todo.key[:16]}.h5"
+        found = _cached(path)
+        if found is None:
+            prepare(todo, path, tasks=tasks, progress=progress)
+            found = dataset_file.read(path)
+        return found
 
 
-def simulated(detector: Detector, size: int, frames: int, seed: int) -> Dataset:
-    """Simulate frames of `detector` at size x size, or read them from the cache of an earlier call.
-
-    The cache (`$XDG_CACHE_HOME/gapsearch`, else `~/.cache/gapsearch`) may be deleted at any time.
-    """
+def simulated(detector: Detector, shape: tuple[int, int], frames: int, seed: int) -> Dataset:
+    """Simulate frames of `detector` at the working `shape`, or read them from the cache of an earlier call."""
     settings = {
         "title": f"{frames} simulated frames",
         "simulated": True,
         "detector": detector.name,
-        "size": size,
+        "size": list(shape),
         "frames": frames,
         "seed": seed,
     }
-    cached = _cache_folder() / f"{_cache_key(settings)}.h5"
-    if cached.exists():
-        try:
-            return dataset.read(cached)
-        except InputError:
-            cached.unlink(missing_ok=True)  # a damaged cache is made again
-    data = _simulate(detector, size, frames, seed, settings)
-    # A full or read-only cache costs time at the next start, not this run.
-    with suppress(InputError):
-        dataset.write(cached, data)
-    return data
+    name = hashlib.sha256(json.dumps([settings, code_version()]).encode()).hexdigest()[:16]
+    with _cache() as folder:
+        path = folder / f"{name}.h5"
+        found = _cached(path)
+        if found is None:
+            found = _simulate(detector, shape, frames, seed, settings)
+            # A full disk costs time at the next start, not this run.
+            with suppress(InputError):
+                dataset_file.write(path, found)
+        return found
 
 
-def _simulate(detector: Detector, size: int, frames: int, seed: int, settings: dict[str, object]) -> Dataset:
-    from scattering.simulation.simulator import simulate_frames
+@contextmanager
+def _cache() -> Iterator[Path]:
+    """Folder of what was made earlier, `$XDG_CACHE_HOME/gapsearch`, else `~/.cache/gapsearch`; it may be deleted.
 
-    rows, columns = detector.gap.shape
-    pixel_size = (detector.pixel_size[0] * rows / size, detector.pixel_size[1] * columns / size)
-    working = Detector(detector.name, detector.gap_for((size, size)), pixel_size)
-    exposures = simulate_frames(
-        frames,
-        seed=seed,
-        gap=working.gap,
-        pixel_size=pixel_size,
-        footprint=footprint((rows, columns), (size, size)),
-        # The second exposure: far enough that no gap hides behind a gap again.
-        shift_rows=2 * _tallest_gap(working.gap),
-    )
+    Where it cannot be written, a temporary one: data sets read from it last as long as they are in use.
+    """
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gapsearch"
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    if os.access(folder, os.W_OK | os.X_OK):
+        yield folder
+    else:
+        with TemporaryDirectory(prefix="gapsearch-") as temporary:
+            yield Path(temporary)
+
+
+def _cached(path: Path) -> Dataset | None:
+    """Read a data set of the cache; a damaged one is removed, to be made again."""
+    if not path.exists():
+        return None
+    try:
+        return dataset_file.read(path)
+    except InputError:
+        path.unlink(missing_ok=True)
+        return None
+
+
+def _simulate(
+    detector: Detector, shape: tuple[int, int], frames: int, seed: int, settings: dict[str, object]
+) -> Dataset:
+    from scattering.simulation.recording import record
+
     # Each simulated frame is a sample of its own.
     raw = (
         RawFrame(f.name, f.name, f.category, f.truth, f.valid, f.observed, f.counts, f.clean, f.calibration)
-        for f in exposures
+        for f in record(detector, shape, frames, seed=seed)
     )
-    return dataset.build(raw, working, (size, size), settings, narrowest=size)
-
-
-def _tallest_gap(gap: npt.NDArray[np.bool_]) -> int:
-    """Rows of the tallest horizontal gap, those that reach across more than half of the width."""
-    edges = np.diff(np.concatenate(([False], gap.mean(axis=1) > 0.5, [False])).astype(np.int8))
-    return int((np.flatnonzero(edges == -1) - np.flatnonzero(edges == 1)).max(initial=0))
-
-
-def _lay_gaps(files: Sequence[Path], detector: Detector, poni: str | None) -> Iterator[RawFrame]:
-    stems = Counter(path.stem for path in files)
-    calibrations: dict[tuple[int, int], Calibration] = {}
-    for path in files:
-        for frame in read_frames(path, path.stem if stems[path.stem] == 1 else f"{path.parent.name}/{path.stem}"):
-            shape = (frame.counts.shape[0], frame.counts.shape[1])
-            gap = detector.gap_for(shape)
-            if not gap.any():
-                raise InputError(
-                    f"the gaps of {detector.name} must cover pixels of every frame, got none in {frame.name!r} of "
-                    f"{gap.shape[0]} x {gap.shape[1]} pixels: it is too small, leave it out"
-                )
-            # One constant in every gap pixel is a code, not a measurement: there is no truth.
-            valid = frame.valid & ~gap if np.ptp(frame.counts[gap]) == 0 else frame.valid
-            if shape not in calibrations:
-                calibrations[shape] = read_poni(Path(poni), shape) if poni else UNKNOWN
-            yield RawFrame(
-                frame.name, frame.group, frame.category, frame.counts, valid, frame.valid & ~gap,
-                calibration=calibrations[shape],
-            )  # fmt: skip
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gapsearch"
-
-
-def _cache_key(settings: dict[str, object]) -> str:
-    """Name a simulated data set by its settings, the code that makes it, and NumPy, whose streams may change."""
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    folder = Path(__file__).parent
-    for source in sorted(folder.rglob("*.py")):
-        digest.update(source.read_bytes())
-    digest.update(np.__version__.encode())
-    return digest.hexdigest()[:16]
+    working = replace(detector, gap=detector.gap_for(shape))
+    return dataset.build(raw, working, shape, settings, narrowest=shape[1], seed=seed)

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from scattering.dataset import Dataset, split
+from scattering.dataset import PARTS, Dataset
 from scattering.errors import InputError
 from search.following.display import say, status
 from search.following.preview import preview
@@ -30,7 +30,7 @@ def run(
     `more` of something goes on, though it was done. Raises InputError where a trial does not fit, or another session
     works on the run.
     """
-    train, validation, test = (data.select(part) for part in split(data.groups, settings.seed))
+    train, validation, test = (data.part(name) for name in PARTS)
     folder = settings.folder
     say(
         f"{settings.name}: {len(train)} train, {len(validation)} validation, {len(test)} test frames "

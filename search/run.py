@@ -10,10 +10,11 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
 
+from scattering.arguments import Options, Parser, add_frame_options
 from scattering.errors import InputError
 from search.following.display import choose, tell, write
 from search.settings import (
@@ -57,8 +58,8 @@ examples:
       go on with a run that has ended, up to 50 trials"""
 
 IDENTITY = (
-    "data", "poni", "detector", "size", "frames", "epochs", "points", "implementation", "task", "compare_at", "track",
-    "seed",
+    "data", *(field.name for field in fields(Options)), "size", "frames", "epochs", "points", "implementation",
+    "task", "compare_at", "track", "seed",
 )  # fmt: skip
 """What makes a run what it is: given once."""
 
@@ -74,14 +75,6 @@ MACHINE = {
 """How the machine is shared among trials, as each session likes: see `search.machines.resources.resources`."""
 
 
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        """Raise what argparse would print."""
-        raise InputError(f"{message}; see {PROGRAM} --help")
-
-
 def parser() -> Parser:
     """Return the parser of the command line; defaults live in `search.settings`."""
     p = Parser(
@@ -94,22 +87,15 @@ def parser() -> Parser:
     data = p.add_argument_group("frames")
     data.add_argument(
         "--data", nargs="+", metavar="FILE",
-        help="HDF5 files of detector frames, folders of them or globs (default: frames are simulated)",
+        help="a data set of python -m scattering.prepare; or detector files of any format, folders of them, globs, "
+        "arrays in HDF5 files as scan.h5::/entry/data/data (default: frames are simulated)",
     )  # fmt: skip
     data.add_argument(
-        "--poni", metavar="FILE",
-        help="where the beam hits the frames of --data, as pyFAI-calib2 saves it: methods that follow rings are "
-        "measured, too, and errors of I(q)",
+        "--size", metavar="PIXELS",
+        help="frames are resized to PIXELS x PIXELS, to ROWSxCOLUMNS, or kept as they are: native "
+        f"(default: {_defaults('size')})",
     )  # fmt: skip
-    data.add_argument(
-        "--detector", metavar="NAME",
-        help="detector whose gaps are laid over every frame, as pyFAI calls it: Pilatus1M, Eiger4M, ... "
-        "(default: Pilatus2M)",
-    )  # fmt: skip
-    data.add_argument(
-        "--size", type=int, metavar="PIXELS",
-        help=f"frames are resized to PIXELS x PIXELS (default: {_defaults('size')})",
-    )  # fmt: skip
+    add_frame_options(data)
     data.add_argument(
         "--frames", type=int, metavar="N",
         help=f"how many frames to simulate (default: {_defaults('frames')})",
@@ -276,6 +262,7 @@ def follow(options: argparse.Namespace, name: str, command: str) -> None:
         more = {key: given[key] for key in EXTENDS if given[key] is not None}
         settings, data = session.resume(name, options.network, more)
     else:
+        session.check_alone(given)
         settings, data = session.begin(
             resolve(options.network, name, options.preset or default_preset(), given), command
         )

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,15 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from scattering.dataset import Dataset, split
+from scattering.arguments import Options, working_shape
+from scattering.dataset import PARTS, Dataset, check_gaps
+from scattering.dataset_file import is_dataset
 from scattering.detectors import detector
 from scattering.errors import InputError
 from scattering.sources import from_files, simulated
-from scattering.windows import vertical_gaps, windows
 from search.following.display import say, status
+from search.machines.tasks import on_cluster
 from search.provenance import machine, versions
 from search.records import RunInfo, Trial, read_json, read_table, write_json, write_table
-from search.settings import RUNS, Settings, check_budgets, from_dict, stretched
+from search.settings import RUNS, SIMULATED, Settings, check_budgets, from_dict, stretched
 from search.winners import choose
 
 
@@ -41,7 +43,7 @@ def begin(settings: Settings, command: str) -> tuple[Settings, Dataset]:
         )
     check_installed(settings)
     data = load(settings)
-    check_scored(data, settings.seed)
+    check_scored(data)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
         write_json(temporary / "run.json", _describe(settings, data, command))
@@ -104,7 +106,7 @@ def check_installed(settings: Settings) -> None:
         pymsdtorch.require()
 
 
-def check_scored(data: Dataset, seed: int) -> None:
+def check_scored(data: Dataset) -> None:
     """Say which gaps have no truth.
 
     Raises InputError where training, validation or test frames have no scored pixel at all.
@@ -112,7 +114,8 @@ def check_scored(data: Dataset, seed: int) -> None:
     columns = data.windows.vertical
     horizontal = np.array([frame[:, ~columns].any() for frame in data.valid & ~data.observed])
     vertical = len(data.windows.gapped) > 0
-    for name, part in zip(("training", "validation", "test"), split(data.groups, seed), strict=True):
+    for name in PARTS:
+        part = data.members(name)
         if not vertical and not horizontal[part].any():
             raise InputError(
                 f"the truth must be known in some gaps, got none in the {len(part)} {name} frames: frames need "
@@ -123,21 +126,33 @@ def check_scored(data: Dataset, seed: int) -> None:
 
 
 def load(settings: Settings) -> Dataset:
-    """Read or simulate the data set of a run."""
-    chosen = detector(settings.detector)
-    if not chosen.gap.any():
-        raise InputError(f"the detector must have gaps to fill, got {chosen.name}, which has none")
-    layout = windows(chosen.gap_for((settings.size, settings.size)))
-    if vertical_gaps(chosen.gap).any() and not layout.vertical.any():
-        raise InputError(
-            f"at the working size the gaps must be wider than half a pixel, got --size {settings.size}, "
-            f"where the vertical gaps of {chosen.name} vanish: take a larger one"
-        )
+    """Read, prepare or simulate the data set of a run."""
     if settings.data:
-        with status("preparing frames"):
-            return from_files(settings.data, chosen, settings.size, settings.poni)
+        with status("preparing frames (kept for later runs)"):
+            return from_files(settings.data, settings.options, settings.size, settings.seed, tasks=on_cluster)
+    chosen = detector(settings.detector or SIMULATED)
+    shape = working_shape(settings.size, chosen.gap.shape)
+    check_gaps(chosen, shape)
     with status(f"simulating {settings.frames} frames of {chosen.name} (kept for later runs)"):
-        return simulated(chosen, settings.size, settings.frames, settings.seed)
+        return simulated(chosen, shape, settings.frames, settings.seed)
+
+
+def check_alone(given: dict[str, Any]) -> None:
+    """Raise InputError where a data set file is given and, with it, what was said when it was prepared."""
+    data = given["data"] or []
+    prepared = next((path for path in data if is_dataset(Path(path))), None)
+    if prepared is None:
+        return
+    if len(data) > 1:
+        raise InputError(
+            f"a data set is searched alone, got {prepared} among {len(data)} files: prepare all of them together"
+        )
+    for name in (*(field.name for field in fields(Options)), "size"):
+        if given[name] is not None:
+            raise InputError(
+                f"a data set was prepared with all that is said of its frames, got --{name.replace('_', '-')} "
+                f"{given[name]} with {prepared}: leave it out, or prepare the frames again with it"
+            )
 
 
 def reopen(settings: Settings, *, search: bool) -> None:
@@ -171,7 +186,6 @@ def alone(folder: Path) -> Iterator[None]:
 
 def _describe(settings: Settings, data: Dataset, command: str) -> RunInfo:
     """Everything needed to repeat a run."""
-    parts = split(data.groups, settings.seed)
     return RunInfo(
         name=settings.name,
         command=command,
@@ -181,12 +195,12 @@ def _describe(settings: Settings, data: Dataset, command: str) -> RunInfo:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         settings=settings.as_dict(),
         data={
-            **{key: data.settings[key] for key in ("title", "simulated", "detector", "size", "full_scale")},
+            **{key: data.settings[key] for key in ("title", "simulated", "detector", "full_scale")},
+            "split_seed": data.settings["seed"],
+            "size": "x".join(map(str, data.gap.shape)),
             "frames": len(data),
             "groups": len(set(data.groups)),
-            **{
-                f"{name}_frames": len(part) for name, part in zip(("train", "validation", "test"), parts, strict=True)
-            },
+            **{f"{name}_frames": data.parts.count(name) for name in PARTS},
             "fingerprint": data.fingerprint(),
         },
         versions=versions(),

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from scattering.arguments import Options, working_shape
 from scattering.errors import InputError
 from search.records import Config
 from search.tuning.halving import SuccessiveHalving
@@ -48,8 +49,8 @@ COMPARISONS = ("epochs", "seconds")
 class Preset:
     """Sizes of a search. None: no limit."""
 
-    size: int
-    """Working size: frames are resized to size x size pixels."""
+    size: str
+    """Working size, as `scattering.arguments.working_shape` reads it."""
     frames: int
     """Simulated frames, where no data are given."""
     trials: int
@@ -68,7 +69,7 @@ class Preset:
 PRESETS = {
     # Two CPU cores, five minutes.
     "quick": Preset(
-        size=256,
+        size="256",
         frames=240,
         trials=8,
         epochs=6,
@@ -81,7 +82,7 @@ PRESETS = {
     ),
     # One GPU, some hours; the working size of the paper.
     "standard": Preset(
-        size=512,
+        size="512",
         frames=2000,
         trials=50,
         epochs=27,
@@ -94,7 +95,7 @@ PRESETS = {
     ),
     # As many frames, epochs and learning-rate steps as the paper.
     "paper": Preset(
-        size=512,
+        size="512",
         frames=6497,
         trials=100,
         epochs=81,
@@ -110,15 +111,17 @@ PRESETS = {
 UNSET: dict[str, Any] = {
     "track": None,
     "seed": 0,
-    "detector": "Pilatus2M",
     "data": (),
-    "poni": None,
+    **asdict(Options()),
     "points": "search",
     "implementation": "gapsearch",
     "gpu_hours": None,
     "compare_at": "epochs",
 }
 """What the presets do not say."""
+
+SIMULATED = "Pilatus2M"
+"""The detector of simulated frames."""
 
 STRETCH = 10
 """Times the preset's epochs that a winner may be retrained for where the user gives the time: the learning rate comes
@@ -161,17 +164,20 @@ class Settings:
     name: str
     preset: str
     data: tuple[str, ...]
-    """Paths, folders or globs; empty: simulate."""
+    """A data set file, or what detector files are found by; empty: simulate."""
+    detector: str | None
+    """Whose gaps are filled; None: the detector that recorded the frames."""
+    mask: str | None
+    pedestal: str | None
+    group_by: str | None
     poni: str | None
-    """PONI file of the frames; None: their geometry is not known, or that of the simulator."""
-    detector: str
     implementation: str
     points: str
     task: str | None
     """blind, residual or both; None: the search decides."""
     track: str | None
     """tensorboard or mlflow, which are told of every trial; None: neither."""
-    size: int
+    size: str
     frames: int
     trials: int
     """For each study."""
@@ -190,6 +196,11 @@ class Settings:
     compare_at: str
     """epochs or seconds: what early stopping takes for equal."""
     seed: int
+
+    @property
+    def options(self) -> Options:
+        """How the frames of `data` are read."""
+        return Options(**{field.name: getattr(self, field.name) for field in fields(Options)})
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -272,7 +283,6 @@ def resolve(network: str, name: str, preset: str, given: dict[str, Any]) -> Sett
         "frames": 3,
         "trials": 1,
         "epochs": 1,
-        "size": 1,
         "seed": 0,
         "top": 1,
         "seeds": 1,
@@ -285,10 +295,10 @@ def resolve(network: str, name: str, preset: str, given: dict[str, Any]) -> Sett
     if network not in (ALL, *known):
         names = " and ".join(known)
         raise InputError(f"--implementation {implementation} has {names}, got {network}: leave out --implementation")
-    if chosen["poni"] is not None and not chosen["data"]:
-        raise InputError(
-            f"simulated frames know their geometry, got --poni {chosen['poni']}: leave it out, or give --data"
-        )
+    working_shape(chosen["size"], (0, 0))
+    if not chosen["data"]:
+        _check_simulated(given)
+        chosen["detector"] = chosen["detector"] or SIMULATED
     if chosen["points"] != "search":
         _check_points(network, chosen["points"], given)
     if chosen["points"] == "paper":
@@ -304,6 +314,15 @@ def resolve(network: str, name: str, preset: str, given: dict[str, Any]) -> Sett
         # The presets say what one study needs.
         settings = replace(settings, minutes=settings.minutes * len(settings.studies))
     return settings
+
+
+def _check_simulated(given: dict[str, Any]) -> None:
+    for key in ("mask", "pedestal", "group_by", "poni"):
+        if key in given:
+            raise InputError(
+                f"simulated frames know all about themselves, got --{key.replace('_', '-')} {given[key]}: "
+                "leave it out, or give --data"
+            )
 
 
 def stretched(preset: str, given: dict[str, Any]) -> int:

@@ -95,15 +95,13 @@ def _prepare() -> None:
     """Lay out the data of a worker, once."""
     import torch
 
-    from scattering.dataset import split
     from scattering.detectors import detector
     from scattering.sources import simulated
     from trainables.batches import WindowSet
 
     torch.set_num_threads(1)
-    data = simulated(detector("Pilatus2M"), SIZE, FRAMES, seed=0)
-    train, validation, _ = split(data.groups, 0)
-    _windows.extend(WindowSet(data.select(part), torch.device("cpu")) for part in (train, validation))
+    data = simulated(detector("Pilatus2M"), (SIZE, SIZE), FRAMES, seed=0)
+    _windows.extend(WindowSet(data.part(name), torch.device("cpu")) for name in ("train", "validation"))
 
 
 def _train(entry: Wanted) -> Curve:

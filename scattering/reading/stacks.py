@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from scattering.calibration import UNKNOWN, Calibration
-
-Bools = npt.NDArray[np.bool_]
-Counts = npt.NDArray[np.generic]
-
-
-class Location(NamedTuple):
-    """Where frames lie: a file and, in HDF5, the path of the array; "" where that is to be found."""
-
-    path: Path
-    inside: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.path}::{self.inside}" if self.inside else str(self.path)
+from scattering.errors import InputError
+from scattering.reading import hdf5
+from scattering.reading.images import list_image, read_image
+from scattering.reading.locations import Location as Location
+from scattering.reading.locations import find, labels
+from scattering.reading.pages import Bools as Bools
+from scattering.reading.pages import Counts as Counts
+from scattering.reading.pages import Pages
+from scattering.reading.pages import Recorded as Recorded
 
 
 @dataclass(frozen=True)
@@ -48,24 +42,32 @@ class Stack:
         return len(self.names)
 
 
-class Recorded(NamedTuple):
-    """One frame as its file holds it; all arrays (rows, columns)."""
-
-    counts: Counts
-    """In the type of the file."""
-    invalid: Bools | None = None
-    """The file's own mask: True in gaps, dead and hidden pixels."""
-    clean: npt.NDArray[np.floating] | None = None
-    """Noise-free counts; files of simulated frames only."""
-    calibration: Calibration = UNKNOWN
-
-
 def open_stacks(patterns: Sequence[str]) -> list[Stack]:
     """List what files, folders, globs and HDF5 paths (`scan.h5::/entry/data/data`) hold, each frame once.
 
+    Files come in natural order, scan_2 before scan_10.
     Raises InputError for a pattern that matches nothing and for a file that cannot be used.
     """
-    raise NotImplementedError
+    locations = find(patterns)
+    listed = [
+        (location, label, array)
+        for location, label in zip(locations, labels(locations), strict=True)
+        for array in _list(location)
+    ]
+    # What a master file links to may be among the files, too: the master knows more, its mask and its detector.
+    linked = {source for location, _, array in listed for source in _elsewhere(location, array)}
+    stacks: list[Stack] = []
+    taken: set[object] = set()
+    numbers: Counter[Location] = Counter()
+    for location, label, array in listed:
+        first = numbers[location]
+        numbers[location] += array.count
+        if taken & array.sources or (linked & array.sources and not _elsewhere(location, array)):
+            continue
+        taken |= array.sources
+        stacks.append(_stack(location, label, first, array))
+    _check_names(stacks)
+    return stacks
 
 
 def read(stack: Stack, numbers: Sequence[int]) -> Iterator[Recorded]:
@@ -73,4 +75,66 @@ def read(stack: Stack, numbers: Sequence[int]) -> Iterator[Recorded]:
 
     Raises InputError for a file that is damaged, or is no longer what was listed.
     """
-    raise NotImplementedError
+    path, inside = stack.location
+    for array, recorded in hdf5.read_array(path, inside, numbers) if inside else _read_image(path, numbers):
+        listed = (stack.shape, stack.dtype, len(stack))
+        found = (recorded.counts.shape, recorded.counts.dtype, array.count)
+        if found != listed:
+            raise InputError(
+                f"{stack.location} was listed with {_words(*listed)}, got {_words(*found)}: it is damaged, or was "
+                f"changed meanwhile"
+            )
+        yield recorded
+
+
+def _list(location: Location) -> list[hdf5.Array]:
+    """Describe all that a file holds, or the one array that is asked for."""
+    path, inside = location
+    if inside or hdf5.is_hdf5(path):
+        return hdf5.list_arrays(path, inside)
+    return [_described(path, list_image(path))]
+
+
+def _read_image(path: Path, numbers: Sequence[int]) -> Iterator[tuple[hdf5.Array, Recorded]]:
+    for pages, counts in read_image(path, numbers):
+        yield _described(path, pages), Recorded(counts)
+
+
+def _described(path: Path, pages: Pages) -> hdf5.Array:
+    source = frozenset({(path.resolve(), "")})
+    return hdf5.Array("", source, pages.count, pages.shape, pages.dtype, detector=pages.detector)
+
+
+def _elsewhere(location: Location, array: hdf5.Array) -> frozenset[object]:
+    """Return what an array takes from other files."""
+    return frozenset(source for source in array.sources if source[0] != location.path.resolve())
+
+
+def _stack(location: Location, label: str, first: int, array: hdf5.Array) -> Stack:
+    """Name the frames of an array whose first one is the file's number `first`."""
+    # File and number: names alone repeat within some files.
+    single = array.count == 1 and not array.inside
+    names = [label] if single else [f"{label} {first + number}" for number in range(array.count)]
+    if array.names:
+        names = [f"{name} {Path(called).stem}" for name, called in zip(names, array.names, strict=True)]
+    nothing = ("",) * array.count
+    return Stack(
+        Location(location.path, array.inside),
+        array.shape,
+        array.dtype,
+        tuple(names),
+        array.groups or nothing,
+        array.categories or nothing,
+        array.detector,
+    )
+
+
+def _check_names(stacks: Sequence[Stack]) -> None:
+    """Raise InputError for two frames of one name: `scan 1` of `scan.h5` and of `scan 1.tif`."""
+    ((name, times),) = Counter(name for stack in stacks for name in stack.names).most_common(1)
+    if times > 1:
+        raise InputError(f"every frame needs a name of its own, got {name!r} {times} times: rename a file")
+
+
+def _words(shape: tuple[int, ...], dtype: np.dtype[np.generic], count: int) -> str:
+    return f"{count} frames of {' x '.join(map(str, shape))} {dtype}"

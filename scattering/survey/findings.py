@@ -6,50 +6,39 @@ is read as these findings say.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from scattering.arguments import Options
+from scattering.calibration import UNKNOWN, Calibration, read_poni
 from scattering.dataset import RawFrame
-from scattering.detectors import Detector
-from scattering.reading.stacks import Stack
+from scattering.detectors import Detector, detector
+from scattering.errors import InputError
+from scattering.reading.stacks import Recorded, Stack, open_stacks, read
+from scattering.survey import pedestal
+from scattering.survey.groups import frame_groups
+from scattering.survey.masks import read_mask
+from scattering.survey.recognition import recognise
+from scattering.survey.tally import Tally
+from scattering.survey.validity import gap_parts, recorded
 
 Bools = npt.NDArray[np.bool_]
 
+SAMPLE = 16
+"""Frames of each shape that are looked at."""
 
-@dataclass(frozen=True)
-class Options:
-    """What the user says of frames; None: find it out."""
+PEDESTAL_SAMPLE = 3
+"""Those of them whose pedestals are estimated; the middle one counts."""
 
-    detector: str | None = None
-    """Whose gaps are to be filled, laid over every frame."""
-    mask: str | None = None
-    """A file whose non-zero pixels have no data."""
-    pedestal: str | None = None
-    """`auto` or a number of counts that a CCD adds to every pixel; None: there is none."""
-    group_by: str | None = None
-    """A regular expression on names, or a CSV file."""
-    poni: str | None = None
-
-
-@dataclass(frozen=True)
-class Sensor:
-    """What recorded the frames of one shape."""
-
-    name: str
-    """As pyFAI calls it, or in words where it knows none."""
-    gap: Bools
-    """(rows, columns), where it has no sensor."""
-    pixel_size: tuple[float, float]
-    masked: Bools
-    """What the mask file adds."""
-    dead: Bools
-    """Pixels that stay dark where their neighbours count."""
-    hot: Bools
-    """Pixels that count far more than their neighbours in every frame."""
+Shape = tuple[int, int]
+Item = TypeVar("Item")
 
 
 class Place(NamedTuple):
@@ -60,12 +49,38 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Sensor:
+    """What recorded the frames of one shape."""
+
+    name: str
+    """As pyFAI calls it, or in words where it knows none."""
+    origin: str
+    """How it was found."""
+    gap: Bools
+    """(rows, columns), where it has no sensor."""
+    pixel_size: tuple[float, float]
+    """Metres; NaN where it is not known."""
+    masked: Bools
+    """What the mask file adds."""
+    dead: Bools
+    """Pixels that stay dark where their neighbours count."""
+    hot: Bools
+    """Pixels that count far more than their neighbours in every frame."""
+    pedestal: float
+    """Counts that its readout seems to add to every pixel."""
+    sample: tuple[Place, ...]
+    """The frames that were looked at."""
+
+
+@dataclass(frozen=True)
 class Findings:
     """All that is known before frames are prepared. It can be pickled: tasks on other machines read by it."""
 
     stacks: tuple[Stack, ...]
-    sensors: dict[tuple[int, int], Sensor]
+    sensors: dict[Shape, Sensor]
     """By frame shape."""
+    calibrations: dict[Shape, Calibration]
+    """By frame shape, for frames whose files say nothing of it."""
     pedestals: tuple[float, ...]
     """Counts to subtract, one a stack."""
     places: tuple[Place, ...]
@@ -76,6 +91,8 @@ class Findings:
     """One a frame, in the order of `places`."""
     target: Detector
     """Whose gaps are filled."""
+    obstacle: str
+    """Why no gaps of these frames can be filled, and the way out; "" where they can."""
     options: Options
 
     def __len__(self) -> int:
@@ -88,7 +105,55 @@ def survey(patterns: Sequence[str], options: Options) -> Findings:
 
     Raises InputError for files that cannot be used, or where it cannot be told whose gaps are to be filled.
     """
-    raise NotImplementedError
+    findings = identify(patterns, options)
+    if findings.obstacle:
+        raise InputError(findings.obstacle)
+    return findings
+
+
+def identify(patterns: Sequence[str], options: Options) -> Findings:
+    """Find out what the files hold, also where their gaps cannot be filled: the findings say why.
+
+    Raises InputError for files that cannot be used.
+    """
+    given = _given_pedestal(options.pedestal)
+    stacks = tuple(open_stacks(patterns))
+    places = tuple(Place(number, frame) for number, stack in enumerate(stacks) for frame in range(len(stack)))
+    groups = frame_groups(stacks, options.group_by)
+    by_shape: dict[Shape, list[int]] = {}
+    for number, place in enumerate(places):
+        by_shape.setdefault(stacks[place.stack].shape, []).append(number)
+    mask = None if options.mask is None else read_mask(options.mask)
+    if mask is not None and mask.shape not in by_shape:
+        raise InputError(
+            f"--mask must have the shape of the frames, {', '.join(map(_by, by_shape))} pixels, got "
+            f"{_by(mask.shape)} in {options.mask}"
+        )
+    sensors = {
+        shape: _sensor(stacks, [(places[number], groups[number]) for number in _spread(numbers, SAMPLE)], mask)
+        for shape, numbers in by_shape.items()
+    }
+    names = tuple(name for stack in stacks for name in stack.names)
+    target, obstacle = _target(sensors, options.detector)
+    for shape, numbers in by_shape.items():
+        if not (obstacle or target.gap_for(shape).any()):
+            obstacle = (
+                f"the gaps of {target.name} must cover pixels of every frame, got none in {names[numbers[0]]!r} of "
+                f"{_by(shape)} pixels: it is too small, leave it out"
+            )
+    return Findings(
+        stacks=stacks,
+        sensors=sensors,
+        calibrations={shape: read_poni(Path(options.poni), shape) if options.poni else UNKNOWN for shape in sensors},
+        pedestals=tuple(sensors[stack.shape].pedestal if given is None else given for stack in stacks),
+        places=places,
+        names=names,
+        groups=groups,
+        categories=tuple(category for stack in stacks for category in stack.categories),
+        target=target,
+        obstacle=obstacle,
+        options=options,
+    )
 
 
 def read_raw(findings: Findings, numbers: Sequence[int]) -> Iterator[RawFrame]:
@@ -96,4 +161,130 @@ def read_raw(findings: Findings, numbers: Sequence[int]) -> Iterator[RawFrame]:
 
     Raises InputError for a damaged file, or a frame without a single observed pixel.
     """
-    raise NotImplementedError
+    for frame in raw_frames(findings, numbers):
+        if not frame.observed.any():
+            raise InputError(
+                f"a frame needs observed pixels, got none (gaps, codes or masked all over) in {frame.name!r}: "
+                "leave it out"
+            )
+        yield frame
+
+
+def raw_frames(findings: Findings, numbers: Sequence[int]) -> Iterator[RawFrame]:
+    """Read frames as `read_raw`, also those in which nothing is observed."""
+    shapes = {findings.stacks[findings.places[number].stack].shape for number in numbers}
+    laid = {shape: findings.target.gap_for(shape) for shape in shapes}
+    parts = {shape: gap_parts(findings.sensors[shape].gap) for shape in shapes}
+    for number, frame in zip(numbers, _read(findings.stacks, [findings.places[n] for n in numbers]), strict=True):
+        stack = findings.stacks[findings.places[number].stack]
+        sensor, gap = findings.sensors[stack.shape], laid[stack.shape]
+        valid = _known(frame) & ~(sensor.masked | sensor.dead | sensor.hot)
+        valid &= ~parts[stack.shape].without_counts(frame.counts, valid)
+        # One constant in every gap pixel is a code, not a measurement: there is no truth.
+        if gap.any() and np.ptp(frame.counts[gap]) == 0:
+            valid &= ~gap
+        offset = findings.pedestals[findings.places[number].stack]
+        unplaced = any(map(math.isnan, frame.calibration))
+        yield RawFrame(
+            name=findings.names[number],
+            group=findings.groups[number],
+            category=findings.categories[number],
+            # Noise about the pedestal may be negative: the resize averages it before it clips.
+            truth=frame.counts.astype(np.float32) - np.float32(offset) if offset else frame.counts,
+            valid=valid,
+            observed=valid & ~gap,
+            clean=frame.clean,
+            calibration=findings.calibrations[stack.shape] if unplaced else frame.calibration,
+        )
+
+
+def _sensor(stacks: Sequence[Stack], sample: Sequence[tuple[Place, str]], mask: Bools | None) -> Sensor:
+    """Find out whose frames these are, all of one shape: places, and what each frame belongs to."""
+    places = tuple(place for place, _ in sample)
+    shape = stacks[places[0].stack].shape
+    tally = Tally(shape)
+    for frame, (_, group) in zip(_read(stacks, places), sample, strict=True):
+        tally.add(frame.counts, _known(frame), group)
+    said = " ".join(sorted({stacks[place.stack].detector for place in places}))
+    found, origin = recognise(shape, said, tally)
+    few = _read(stacks, _spread(places, PEDESTAL_SAMPLE))
+    pedestals = sorted(pedestal.estimate(frame.counts, _known(frame) & ~found.gap) for frame in few)
+    return Sensor(
+        name=found.name,
+        origin=origin,
+        gap=found.gap,
+        pixel_size=found.pixel_size,
+        masked=mask if mask is not None and mask.shape == shape else np.zeros(shape, bool),
+        dead=tally.dead() & ~found.gap,
+        hot=tally.hot() & ~found.gap,
+        pedestal=pedestals[len(pedestals) // 2],
+        sample=places,
+    )
+
+
+def _known(frame: Recorded) -> Bools:
+    """Pixels of a frame that hold counts, as far as it says so itself."""
+    known = recorded(frame.counts)
+    return known if frame.invalid is None else known & ~frame.invalid
+
+
+def _read(stacks: Sequence[Stack], places: Sequence[Place]) -> Iterator[Recorded]:
+    """Read frames in this order, opening a file once for those that follow each other."""
+    for stack, together in groupby(places, key=lambda place: place.stack):
+        yield from read(stacks[stack], [place.frame for place in together])
+
+
+def _spread(items: Sequence[Item], count: int) -> list[Item]:
+    """Choose `count` of them or fewer, evenly from first to last."""
+    chosen = np.linspace(0, len(items) - 1, min(count, len(items)))
+    return [items[int(place)] for place in np.round(chosen)]
+
+
+def _target(sensors: dict[Shape, Sensor], name: str | None) -> tuple[Detector, str]:
+    """Tell whose gaps are to be filled: the detector named, else the one with gaps, else what the mask hides.
+
+    Where that cannot be told it is a detector without gaps, and why.
+    """
+    if name is not None:
+        named = detector(name)
+        if not named.gap.any():
+            raise InputError(f"--detector must name one with gaps to fill, got {name!r}: {named.name} has none")
+        return named, ""
+    found = [Detector(sensor.name, sensor.gap, sensor.pixel_size) for sensor in sensors.values()]
+    gapped = [one for one in found if one.gap.any()] or [
+        Detector(f"{sensor.name}, gaps from the mask", sensor.masked, sensor.pixel_size)
+        for sensor in sensors.values()
+        if sensor.masked.any()
+    ]
+    if len(gapped) == 1:
+        return gapped[0], ""
+    none = Detector("none", np.zeros_like(found[0].gap), found[0].pixel_size)
+    if gapped:
+        return none, (
+            f"the frames must be of one detector with gaps, got {'; '.join(one.name for one in gapped)}: say with "
+            "--detector NAME whose gaps are to be filled"
+        )
+    return none, (
+        f"it must be known whose gaps are to be filled, got frames without gaps "
+        f"({'; '.join(one.name for one in found)}): say --detector NAME, as Pilatus2M, or give the gaps with "
+        "--mask FILE"
+    )
+
+
+def _given_pedestal(text: str | None) -> float | None:
+    """Return the counts that the user says, 0 for none; None where they are to be estimated."""
+    if text == "auto":
+        return None
+    if text is None:
+        return 0.0
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"--pedestal must be a number of counts or auto, got {text!r}")
+    return value
+
+
+def _by(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))

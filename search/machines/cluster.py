@@ -39,8 +39,8 @@ LOOPBACK = {
 
 
 @contextmanager
-def cluster() -> Iterator[None]:
-    """Connect to Ray for the length of a block; a local Ray is started and ended with it."""
+def cluster(cores: int | None = None) -> Iterator[None]:
+    """Connect to Ray for the length of a block; a local Ray, of so many cores or all, is begun and ended by it."""
     # A local Ray of our own, whatever else runs here, unless the user names a cluster.
     address = os.environ.get("RAY_ADDRESS", "local")
     for name, value in (SETTINGS | (LOOPBACK if address == "local" else TOKEN)).items():
@@ -52,7 +52,7 @@ def cluster() -> Iterator[None]:
         private = Path.home() / ".ray"
         private.mkdir(exist_ok=True)
         private.chmod(0o700)
-    own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1", "num_cpus": cores}
     local = own if address == "local" else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)

@@ -1,39 +1,23 @@
 import dataclasses
 from itertools import chain
 
-import h5py
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scattering.calibration import Calibration
-from scattering.dataset import ARRAYS, LABELS, RawFrame, build, read, split, write
+from scattering.dataset import ARRAYS, PARTS, RawFrame, build, frame_digest, split
+from scattering.dataset_file import read, write
 from scattering.detectors import Detector
 from scattering.errors import InputError
 from scattering.preprocessing import resize, to_counts
-
-
-def assert_equal_datasets(first, second):
-    for name in (*LABELS, "settings", "strip_starts"):
-        assert getattr(first, name) == getattr(second, name)
-    for name in (*ARRAYS, "gap"):
-        one, other = getattr(first, name), getattr(second, name)
-        assert one.dtype == other.dtype
-        np.testing.assert_array_equal(one, other)
 
 
 def one_line(caught: pytest.ExceptionInfo[InputError]) -> str:
     message = str(caught.value)
     assert "\n" not in message
     return message
-
-
-@pytest.fixture
-def file(data, tmp_path):
-    path = tmp_path / "prepared.h5"
-    write(path, data)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -48,99 +32,11 @@ def two_exposures(tiny_detector, prepare, raw_frames):
     return raw, prepare([raw])
 
 
-def test_written_data_are_read_back_bit_for_bit(data, file):
-    back = read(file)
-    assert_equal_datasets(back, data)
-    assert back.fingerprint() == data.fingerprint()
-
-
-def test_noise_free_intensity_is_kept_where_there_is_one(two_exposures, tmp_path):
-    _, data = two_exposures
-    write(tmp_path / "new folder" / "with clean.h5", data)
-    np.testing.assert_array_equal(read(tmp_path / "new folder" / "with clean.h5").clean, data.clean)
-
-
 def test_equal_frames_give_equal_fingerprints(data, prepare, raw_frames, tiny_detector):
     frames = raw_frames(12, (140, 150), tiny_detector)
     assert prepare(frames).fingerprint() == data.fingerprint()
     frames[7].truth[3, 3] += 1
     assert prepare(frames).fingerprint() != data.fingerprint()
-
-
-@pytest.mark.parametrize("name", ARRAYS)
-def test_one_pixel_edited_in_the_file_is_noticed(file, name):
-    with h5py.File(file, "r+") as opened:
-        place = (3, *(0 for _ in opened[name].shape[1:]))
-        opened[name][place] = not opened[name][place]
-    with pytest.raises(InputError, match="does not match its own fingerprint") as caught:
-        read(file)
-    assert str(file) in one_line(caught)
-
-
-@pytest.mark.parametrize("name", LABELS)
-def test_one_label_edited_in_the_file_is_noticed(file, name):
-    with h5py.File(file, "r+") as opened:
-        opened[name][0] = "another"
-    with pytest.raises(InputError, match="does not match its own fingerprint"):
-        read(file)
-
-
-@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.999])
-def test_a_truncated_file_is_refused(file, share):
-    whole = file.read_bytes()
-    file.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(InputError) as caught:
-        read(file)
-    assert str(file) in one_line(caught)
-
-
-def test_a_file_that_is_not_hdf5_is_refused(tmp_path):
-    path = tmp_path / "notes.h5"
-    path.write_text("counts\n1 2 3\n")
-    with pytest.raises(InputError, match="cannot read the data set") as caught:
-        read(path)
-    one_line(caught)
-
-
-def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(InputError, match="cannot read the data set"):
-        read(tmp_path / "none.h5")
-
-
-@pytest.mark.parametrize("name", ["names", "gap", "truth", "strip_starts"])
-def test_a_file_without_an_array_is_refused(file, name):
-    with h5py.File(file, "r+") as opened:
-        del opened[name]
-    with pytest.raises(InputError) as caught:
-        read(file)
-    assert str(file) in one_line(caught)
-
-
-def test_another_version_is_refused(file):
-    with h5py.File(file, "r+") as opened:
-        opened.attrs["format"] = "gapsearch dataset 0"
-    with pytest.raises(InputError, match="not a data set of this version"):
-        read(file)
-
-
-def test_a_folder_that_cannot_be_made_is_refused(data, tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match="cannot write the data set") as caught:
-        write(tmp_path / "file" / "data.h5", data)
-    one_line(caught)
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(data, file, tmp_path, monkeypatch):
-    before = file.read_bytes()
-
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(h5py.File, "create_dataset", full)
-    with pytest.raises(InputError, match="No space left on device"):
-        write(file, data)
-    assert list(tmp_path.iterdir()) == [file]
-    assert file.read_bytes() == before
 
 
 def test_a_data_set_needs_frames(prepare, raw_frames, tiny_detector):
@@ -297,3 +193,75 @@ def test_the_geometry_of_frames_is_kept_selected_and_fingerprinted(tmp_path, raw
     plain = prepare([known, unknown, other])
     assert plain.calibration is None
     assert plain.fingerprint() != built.fingerprint()
+
+
+def test_every_frame_has_the_part_that_the_split_gives_it(prepare, raw_frames, tiny_detector):
+    frames = raw_frames(12, (140, 150), tiny_detector)
+    for seed in (0, 3):
+        built = build(frames, tiny_detector, (64, 64), {}, 150, seed)
+        for name, chosen in zip(PARTS, split(built.groups, seed), strict=True):
+            assert [number for number, part in enumerate(built.parts) if part == name] == chosen
+            assert built.part(name).names == tuple(built.names[number] for number in chosen)
+            assert set(built.part(name).parts) == {name}
+    assert built.parts != build(frames, tiny_detector, (64, 64), {}, 150, seed=0).parts
+
+
+def test_too_few_groups_make_a_data_set_without_parts(prepare, raw_frames, tiny_detector):
+    built = prepare(raw_frames(4, (140, 150), tiny_detector))
+    assert built.parts == ("",) * 4
+    with pytest.raises(InputError, match=r"got 2 group\(s\) in 4") as caught:
+        built.part("train")
+    one_line(caught)
+
+
+def test_the_fingerprint_follows_every_label_and_what_frames_share(data):
+    changes = [
+        {name: ("another", *getattr(data, name)[1:])} for name in ("names", "groups", "categories", "parts")
+    ] + [
+        {"gap": ~data.gap},
+        {"strip_starts": (*data.strip_starts[:-1], data.strip_starts[-1] + 1)},
+        {"settings": data.settings | {"full_scale": 2.0**16}},
+    ]
+    found = {dataclasses.replace(data, **change).fingerprint() for change in changes}
+    assert len(found | {data.fingerprint()}) == len(changes) + 1
+    assert (
+        dataclasses.replace(data, settings=data.settings | {"title": "another"}).fingerprint() == data.fingerprint()
+    )
+
+
+def test_the_digest_of_a_frame_does_not_depend_on_the_others(data):
+    chosen = data.select([7, 2])
+    assert chosen.digests() == [data.digests()[7], data.digests()[2]]
+    assert chosen.digests()[0] == frame_digest(data.labels(7), data.rows(7))
+
+
+def test_hidden_pixels_of_one_exposure_are_truth_and_not_seen(raw_frames, tiny_detector, monkeypatch):
+    frame = raw_frames(1, (140, 150), tiny_detector)[0]
+    hidden = np.zeros((140, 150), bool)
+    hidden[20:30] = True
+    monkeypatch.setattr("scattering.dataset.moved_gaps", lambda gap, valid, name: hidden)
+    built = build([frame._replace(valid=frame.observed)], tiny_detector, (64, 64), {}, 150)
+    plain = resize(frame.truth, frame.observed & ~hidden, (64, 64))
+    np.testing.assert_array_equal(built.observed[0], plain[1])
+    assert not built.observed[0, 10:13].any()
+    assert (built.valid[0, 10:13] == ~built.gap[10:13]).all()
+
+
+@pytest.mark.parametrize("shape", [(64, 128), (140, 64)])
+def test_strips_are_the_frame_resized_without_the_gap(raw_frames, tiny_detector, shape):
+    frame = raw_frames(1, (140, 150), tiny_detector)[0]
+    built = build([frame], tiny_detector, shape, {}, 150)
+    layout, width = built.windows, built.strips.shape[-1]
+    vertical, scale = tiny_detector.gap.all(axis=0), 150 / shape[1]
+    for p, gapped in enumerate(layout.gapped):
+        for f, free in enumerate(layout.free):
+            start, moved = layout.starts[gapped], round((layout.starts[free] - layout.starts[gapped]) * scale)
+            hidden = np.zeros(150, bool)
+            for column in np.flatnonzero(vertical):
+                if start * scale <= column < (start + layout.width) * scale and column + moved < 150:
+                    hidden[column + moved] = True
+            values, known = resize(frame.truth, frame.observed & ~hidden, shape)
+            left = layout.starts[free] + built.strip_starts[p]
+            np.testing.assert_array_equal(built.strips_observed[0, p, f], known[:, left : left + width])
+            counts = to_counts(built.strips[0, p, f].astype(np.float64))
+            np.testing.assert_allclose(counts, values[:, left : left + width], rtol=1e-4, atol=1e-4)

@@ -1,7 +1,9 @@
+import time
+
 import numpy as np
 import pytest
 
-from scattering.detectors import Detector, detector
+from scattering.detectors import Detector, detector, detectors_of
 from scattering.errors import InputError
 
 
@@ -83,3 +85,33 @@ def test_gaps_keep_their_place_and_share_in_frames_of_any_shape(tiny_detector, s
 
 def test_a_detector_without_gaps_lays_none():
     assert not Detector("whole", np.zeros((50, 60), bool), (1e-4, 1e-4)).gap_for((64, 40)).any()
+
+
+def test_detectors_are_found_by_the_shape_of_their_frames():
+    assert {found.name for found in detectors_of((1679, 1475))} == {"Pilatus 2M", "Pilatus CdTe 2M"}
+    assert {found.name for found in detectors_of((514, 1030))} == {"Eiger 500k"}
+    assert detectors_of((17, 19)) == []
+
+
+def test_a_detector_on_its_side_is_found_where_none_stands_upright():
+    (found,) = detectors_of((1030, 514))
+    assert found.gap.shape == (1030, 514)
+    upright = detector("Jungfrau1M")
+    turned = upright.turned()
+    np.testing.assert_array_equal(turned.gap, np.rot90(upright.gap))
+    assert turned.pixel_size == upright.pixel_size[::-1]
+
+
+def test_looking_for_lambda_9m_says_nothing(caplog):
+    assert [found.name for found in detectors_of((3868, 3227))] == ["Lambda 9M"]
+    assert not caplog.records
+
+
+def test_shapes_are_looked_up_fast():
+    shapes = [(4371, 4150), (2527, 2463), (1043, 981), (2048, 2048)]
+    detectors_of(shapes[0])
+    start = time.perf_counter()
+    for shape in shapes:
+        detectors_of(shape)
+    # 0.1 s here; allowed is half a second each.
+    assert time.perf_counter() - start < 0.5 * len(shapes)

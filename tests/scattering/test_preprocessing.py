@@ -4,7 +4,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scattering.preprocessing import FULL_SCALE, footprint, reach, resize, resize_matrix, to_counts, to_intensity
+from scattering.preprocessing import (
+    FULL_SCALE,
+    column_sums,
+    footprint,
+    means,
+    reach,
+    resize,
+    resize_matrix,
+    to_counts,
+    to_intensity,
+)
 
 SHAPES = [((140, 150), (64, 64)), ((97, 61), (64, 64)), ((30, 41), (64, 64)), ((128, 40), (64, 80))]
 
@@ -55,7 +65,7 @@ def test_no_gap_code_bleeds_into_a_flat_frame(code, dtype, old, new):
 def test_columns_asked_for_are_cut_from_the_whole_bit_for_bit(old, new, columns):
     counts, known = np.random.default_rng(0).poisson(80, old), crossed(old)
     whole, whole_known = resize(counts, known, new)
-    part, part_known = resize(counts, known, new, columns)
+    part, part_known = means(column_sums(counts, known, new[0]), new[1], columns)
     np.testing.assert_array_equal(part, whole[:, columns])
     np.testing.assert_array_equal(part_known, whole_known[:, columns])
 
@@ -209,3 +219,17 @@ def test_no_pixel_is_felt_beyond_its_reach(size, new_size):
     new, old = np.nonzero(weights)
     distance = np.abs((new + 0.5) - (old + 0.5) * new_size / size)
     assert distance.max() <= reach(size, new_size)
+
+
+def test_columns_hidden_between_the_halves_are_hidden_from_the_start():
+    counts, known = np.random.default_rng(0).poisson(80, (97, 61)), crossed((97, 61))
+    hidden = np.zeros(61, bool)
+    hidden[[0, 20, 21, 22, 60]] = True
+    for part in (slice(None), slice(15, 30), slice(60, 64)):
+        late = means(column_sums(counts, known, 64), 64, part, hidden)
+        early = means(column_sums(counts, known & ~hidden, 64), 64, part)
+        for one, other in zip(late, early, strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert not np.array_equal(
+        means(column_sums(counts, known, 64), 64, slice(None), hidden)[0], resize(counts, known, (64, 64))[0]
+    )

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from scattering import dataset
+from scattering import dataset_file
 from scattering.dataset import Dataset
 from trainables.batches import WindowSet
 from trainables.models import build
@@ -21,7 +21,7 @@ CONFIG = {"task": "residual", "depth": 2, "base_channels": 4, "growth_rate": 2.0
 
 def train(file: Path, rank: int, workers: int) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
     """Train for two epochs and return the weights and the last metrics."""
-    windows = WindowSet(dataset.read(file), torch.device("cpu"))
+    windows = WindowSet(dataset_file.read(file), torch.device("cpu"))
     network: Any
     network, task = build("tunet", CONFIG)
     if workers > 1:
@@ -43,7 +43,7 @@ def work(rank: int, file: Path, meeting: Path) -> None:
 @pytest.mark.slow
 def test_two_workers_train_what_one_trains(data: Dataset, tmp_path: Path) -> None:
     file = tmp_path / "data.h5"
-    dataset.write(file, data)
+    dataset_file.write(file, data)
     torch.multiprocessing.spawn(work, args=(file, tmp_path / "meeting"), nprocs=2)
     ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
     alone, metrics = train(file, 0, 1)

@@ -38,6 +38,7 @@ def frames(seed: int = 0) -> Dataset:
         names=names,
         groups=names,
         categories=("planted",) * FRAMES,
+        parts=("test",) * FRAMES,
         measured=np.where(observed, truth, 0),
         observed=observed,
         truth=truth,

@@ -1,0 +1,147 @@
+"""`python -m scattering.prepare FILE... -o DATA.h5`: make the data set of a search from detector files."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scattering.arguments import NATIVE, Parser, add_frame_options, command, frame_options, working_shape
+from scattering.dataset import PARTS
+from scattering.errors import InputError
+from scattering.preparation import Plan, plan, prepare
+from scattering.survey.findings import survey
+
+SIZE = "512"
+
+DESCRIPTION = """\
+Prepare detector files for `python -m search.run`: the file that this writes can be used again and again, and
+copied to other machines. A command that was stopped, by whatever, goes on where it was when it is given again."""
+
+EPILOG = """\
+examples:
+  python -m scattering.prepare 'frames/*.cbf' -o film.h5
+  python -m scattering.prepare scan_1.h5::/entry/data/data scan_2.nxs -o film.h5 --mask beamstop.edf --size native
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    return command(lambda: _run(_parser().parse_args(argv)))
+
+
+def _parser() -> Parser:
+    p = Parser(
+        prog="python -m scattering.prepare", description=DESCRIPTION, epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    p.add_argument("files", nargs="+", metavar="FILE", help="files of any detector, folders, globs, file.h5::/path")
+    p.add_argument("-o", "--output", type=Path, required=True, metavar="DATA.h5", help="the file to write")
+    p.add_argument(
+        "--size", default=SIZE, metavar="PIXELS",
+        help=f"frames are resized to PIXELS x PIXELS, to ROWSxCOLUMNS, or kept: {NATIVE} (default: {SIZE})",
+    )  # fmt: skip
+    p.add_argument("--seed", type=int, default=0, metavar="N", help="decides the split (default: 0)")
+    p.add_argument("--cores", type=int, metavar="N", help="cores of this machine to use (default: all)")
+    add_frame_options(p.add_argument_group("frames"))
+    return p
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    # Nothing else in this package needs Ray; who does not prepare frames in parallel need not have it.
+    from search.machines.cluster import cluster, elsewhere
+    from search.machines.tasks import on_ray
+
+    output: Path = arguments.output
+    if arguments.cores is not None and (arguments.cores < 1 or elsewhere()):
+        raise InputError(f"--cores must be 1 or more, of this machine without RAY_ADDRESS, got {arguments.cores}")
+    if output.is_dir():
+        raise InputError(f"-o must name a file, got the folder {output}: add a name, such as {output / 'data.h5'}")
+    findings = survey(arguments.files, frame_options(arguments))
+    rows, columns = findings.target.gap.shape
+    todo = plan(findings, working_shape(arguments.size, (rows, columns)), arguments.seed)
+    for line in _described(todo, output):
+        print(line)
+    try:
+        with cluster(arguments.cores), _shown(len(findings)) as progress:
+            fingerprint = prepare(todo, output, tasks=on_ray, progress=progress)
+    except KeyboardInterrupt:
+        print("\nthe same command goes on where this one was", file=sys.stderr)
+        raise
+    print(f"\ndata set: {output}\nfingerprint: {fingerprint}")
+    print(f"next: python -m search.run tunet --data {shlex.quote(str(output))}")
+
+
+def _described(todo: Plan, output: Path) -> Iterator[str]:
+    """What was found, and what comes of it."""
+    found, parts = todo.findings, Counter(todo.parts)
+    shapes = Counter(stack.shape for stack in found.stacks for _ in stack.names)
+    yield f"frames: {len(found)} in {len(found.stacks)} files, " + ", ".join(
+        f"{count} of {rows} x {columns}" for (rows, columns), count in shapes.most_common()
+    )
+    yield f"gaps to fill: those of {found.target.name}"
+    split = ", ".join(f"{parts[name]} {name}" for name in PARTS) if all(todo.parts) else "too few to split"
+    yield f"groups: {len(set(found.groups))}; {split} (python -m scattering.look shows them)"
+    folder = next(parent for parent in output.absolute().parents if parent.exists())
+    yield (
+        f"data set: {todo.shape[0]} x {todo.shape[1]} pixels a frame, {todo.skeleton.size / 1e9:.2f} GB; "
+        f"{shutil.disk_usage(folder).free / 1e9:.1f} GB are free"
+    )
+
+
+@contextmanager
+def _shown(total: int) -> Iterator[Callable[[int], None]]:
+    """Show how far it is: a bar on a terminal, else a line about every tenth."""
+    if not sys.stdout.isatty():
+        yield _Lines(total)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("preparing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    speed = _Speed()
+    with Progress(*columns) as bar:
+        task = bar.add_task("", total=total, rate="")
+        yield lambda done: bar.update(task, completed=done, rate=speed(done))
+
+
+class _Speed:
+    """Frames a second since the first call, in words."""
+
+    def __init__(self) -> None:
+        self._first: tuple[int, float] | None = None
+
+    def __call__(self, done: int) -> str:
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (done, now)
+        frames, seconds = done - self._first[0], now - self._first[1]
+        return f"{frames / seconds:.1f} frames/s" if frames else ""
+
+
+class _Lines:
+    """Prints a line about every tenth of all frames."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._tenth = 0
+        self._speed = _Speed()
+
+    def __call__(self, done: int) -> None:
+        speed = self._speed(done)
+        tenth = 10 * done // self._total
+        if tenth > self._tenth:
+            self._tenth = tenth
+            print(f"{done} of {self._total} frames {speed}".rstrip(), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

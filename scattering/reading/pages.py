@@ -1,0 +1,67 @@
+"""What files hold, whatever their format, and what is refused in all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from scattering.calibration import UNKNOWN, Calibration
+
+Bools = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.generic]
+
+_MOST_PIXELS = 2**28
+"""Sixteen times the largest detector: a header that says more lies, and would take all memory."""
+
+
+@dataclass(frozen=True)
+class Pages:
+    """The frames of one image file, all of one shape and type. Only headers are read until a frame is asked for."""
+
+    count: int
+    shape: tuple[int, int]
+    """(rows, columns)"""
+    dtype: np.dtype[np.generic]
+    frame: Callable[[int], Counts]
+    """Reads the counts of a frame by its number; raises whatever the decoder raises."""
+    detector: str = ""
+    """What the file says of its detector."""
+
+
+class Recorded(NamedTuple):
+    """One frame as its file holds it; all arrays (rows, columns)."""
+
+    counts: Counts
+    """In the type of the file."""
+    invalid: Bools | None = None
+    """The file's own mask: True in gaps, dead and hidden pixels."""
+    clean: npt.NDArray[np.floating] | None = None
+    """Noise-free counts; files of simulated frames only."""
+    calibration: Calibration = UNKNOWN
+
+
+def frame_shape(shape: Sequence[int]) -> tuple[int, int]:
+    """Return (rows, columns) as declared by a file, or raise ValueError where no frame can have it."""
+    if len(shape) != 2 or min(shape) < 1 or math.prod(shape) > _MOST_PIXELS:
+        declared = " x ".join(str(size) for size in shape) or "nothing"
+        raise ValueError(f"frames must have rows and columns, at most {_MOST_PIXELS} pixels, got {declared}")
+    return int(shape[0]), int(shape[1])
+
+
+def count_type(dtype: npt.DTypeLike) -> np.dtype[np.generic]:
+    """Return the type of counts in the byte order of this machine, or raise ValueError for what counts nothing."""
+    declared = np.dtype(dtype)
+    if declared.kind not in "iuf":
+        raise ValueError(f"frames must be numbers (integers or floats), got {declared}")
+    return declared.newbyteorder("=")
+
+
+def enough(available: int, needed: int) -> None:
+    """Raise ValueError where a file is shorter than its header says; decoders fill the rest with zeros."""
+    if needed > available:
+        raise ValueError(f"truncated: {needed} bytes are declared, {available} are there")

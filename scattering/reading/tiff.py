@@ -1,0 +1,93 @@
+"""TIFF: of PILATUS, of MarCCD and Rayonix (`.mccd`), and of any other camera; one frame a page."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scattering.reading.pages import Counts, Pages, count_type, enough, frame_shape
+
+_LZW = 5
+_MODEL = 272
+_DETECTOR = re.compile(r"#\s*Detector:\s*([^\r\n]+)")
+
+
+def open_tiff(path: Path) -> Pages:
+    """Read the pages' tags of a TIFF file.
+
+    Raises ValueError for a damaged one, for colours, and for pages of several shapes.
+    """
+    from tifffile import TiffFile
+
+    with TiffFile(path) as file:
+        pages = [file.pages.get(number) for number in range(len(file.pages))]
+        kinds = {(page.shape, page.dtype) for page in pages}
+        if len(kinds) != 1:
+            raise ValueError("the pages of a file must have one shape and type")
+        declared, stored = kinds.pop()
+        if stored is None:
+            raise ValueError("its numbers are of no known type")
+        shape, dtype = frame_shape(declared), count_type(stored)
+        for page in pages:
+            _check(page, math.prod(shape) * dtype.itemsize, file.filehandle.size)
+        detector = _detector(pages[0])
+
+    def frame(number: int) -> Counts:
+        with TiffFile(path) as file:
+            page = file.pages.get(number)
+            if page.compression == _LZW:
+                return _read_lzw(path, number, dtype)
+            return np.asarray(page.asarray()).astype(dtype, copy=False)
+
+    return Pages(len(pages), shape, dtype, frame, detector)
+
+
+def _check(page: Any, size: int, available: int) -> None:
+    """Raise ValueError where strips or tiles lie outside the file, or hold too little: tifffile reads them as 0."""
+    places = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    if not places or len(places) < math.prod(page.chunked) or min(map(min, places)) <= 0:
+        raise ValueError("parts of the frame are missing")
+    enough(available, max(offset + length for offset, length in places))
+    if page.compression == 1:
+        enough(sum(length for _, length in places), size * page.bitspersample // (8 * page.dtype.itemsize))
+
+
+def _read_lzw(path: Path, number: int, dtype: np.dtype[np.generic]) -> Counts:
+    """Read a page with Pillow, which knows what tifffile does not without a library of codecs."""
+    from PIL import Image
+
+    with _no_stderr(), Image.open(path) as image:
+        image.seek(number)
+        counts = np.asarray(image)
+    if counts.dtype.itemsize == dtype.itemsize:
+        return counts.view(dtype)
+    cast = counts.astype(dtype)
+    if not np.array_equal(cast, counts):
+        raise ValueError(f"LZW compression of {dtype} cannot be read: save it uncompressed")
+    return cast
+
+
+@contextmanager
+def _no_stderr() -> Iterator[None]:
+    """Keep libtiff from printing what it raises anyway."""
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _detector(page: Any) -> str:
+    model = page.tags.valueof(_MODEL)
+    named = _DETECTOR.search(page.description)
+    return str(model).strip() if isinstance(model, str) else named[1].strip() if named else ""

@@ -1,0 +1,79 @@
+"""Formats of single frames that are read whole to know what they hold: Bruker, ADSC and d*TREK, MPA; and SPE."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scattering.reading.pages import Counts, Pages, count_type, enough, frame_shape
+
+_SPE_HEADER = 4100
+
+
+def open_bruker(path: Path) -> Pages:
+    """Read a Bruker frame, of format 86 (SMART, APEX) or 100 (`.sfrm`). Raises whatever fabio raises."""
+    from fabio.bruker100image import Bruker100Image
+    from fabio.brukerimage import BrukerImage
+
+    with path.open("rb") as file:
+        new = file.read(80).partition(b":")[2].split()[:1] == [b"100"]
+    return _single(path, Bruker100Image if new else BrukerImage, "MODEL")
+
+
+def open_dtrek(path: Path) -> Pages:
+    """Read an `.img` frame of ADSC, Rigaku and others. Raises whatever fabio raises."""
+    from fabio.dtrekimage import DtrekImage
+
+    return _single(path, DtrekImage, "DETECTOR_NAMES")
+
+
+def open_mpa(path: Path) -> Pages:
+    """Read a frame of a multiwire detector, text. Raises ValueError for one without counts."""
+    from fabio.mpaimage import MpaImage
+
+    # fabio looks for this line beyond the end of the file.
+    if b"\n[CDAT" not in path.read_bytes():
+        raise ValueError("the counts ([CDAT...]) are missing")
+    return _single(path, MpaImage)
+
+
+def open_spe(path: Path) -> Pages:
+    """Read the header of a Princeton Instruments file. Raises ValueError for a damaged one."""
+    from fabio.speimage import SpeImage
+
+    image = SpeImage()
+    image.readheader(str(path))
+    header = image.header
+    shape = frame_shape((header["y_dim"], header["x_dim"]))
+    dtype = count_type(SpeImage.DATA_TYPES[int(header["data_type"])])
+    count = int(header["num_frames"])
+    if count < 1:
+        raise ValueError(f"a file must hold frames, got {count}")
+    enough(path.stat().st_size, _SPE_HEADER + count * math.prod(shape) * dtype.itemsize)
+    detector = str(header.get("detector", ""))
+
+    def frame(number: int) -> Counts:
+        return np.asarray(SpeImage().read(str(path), number).data)
+
+    return Pages(count, shape, dtype, frame, "" if detector == "unspecified" else detector)
+
+
+def _single(path: Path, image_class: Any, detector_key: str = "") -> Pages:
+    """Read a file that is one frame."""
+
+    def frame(_: int) -> Counts:
+        image = image_class().read(str(path))
+        try:
+            return np.asarray(image.data)
+        finally:
+            image.close()
+
+    image = image_class().read(str(path))
+    image.close()
+    counts = np.asarray(image.data)
+    return Pages(
+        1, frame_shape(counts.shape), count_type(counts.dtype), frame, str(image.header.get(detector_key, ""))
+    )

@@ -1,0 +1,88 @@
+"""Which pixels of a frame hold counts: no codes for gaps, dead pixels or full counters among them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+Bools = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.generic]
+
+
+LARGEST = 2**31 - 1
+"""No counter counts so far, whatever the type: 2**31 - 1 and 2**32 - 1 are codes, also in floats, and so are -1 and
+-2 read without their sign. The largest number of a narrower type is one, too."""
+
+FULL_COUNTERS = (2**20 - 1, 2**16 - 1)
+"""Counters of PILATUS (20 bits) and of 16-bit detectors when full. In a wider type they are counts like any other
+where a valid pixel holds more."""
+
+
+def recorded(counts: Counts) -> Bools:
+    """Tell counts from codes, for (rows, columns): True where a pixel was read, and was not full.
+
+    Codes are negative whole numbers, NaN and infinity, and what full counters hold. Negative fractions are noise
+    about zero, left by a subtracted background.
+    """
+    values: npt.NDArray[Any] = counts
+    negative = values < 0
+    if values.dtype.kind == "f":
+        negative &= values == np.trunc(values)
+    return np.asarray(np.isfinite(values) & ~negative & ~full(counts))
+
+
+def full(counts: Counts) -> Bools:
+    """Pixels of (rows, columns) that hold what full counters do; many files write the same into gaps."""
+    values: npt.NDArray[Any] = counts
+    top = LARGEST if values.dtype.kind == "f" else min(LARGEST, np.iinfo(values.dtype).max)
+    found = np.asarray(values >= top)
+    if values.dtype.itemsize > 2:
+        highest = values.max(where=np.isfinite(values) & ~found, initial=0)
+        if highest in FULL_COUNTERS:
+            found |= values == highest
+    return found
+
+
+@dataclass(frozen=True)
+class GapParts:
+    """The connected parts of a detector's gaps: horizontal stripes, vertical ones, and where they cross."""
+
+    places: npt.NDArray[np.intp]
+    """(pixels,): flat numbers of all gap pixels, part after part."""
+    starts: npt.NDArray[np.intp]
+    """(parts,): where each part begins in `places`."""
+
+    def without_counts(self, counts: Counts, known: Bools) -> Bools:
+        """Parts that no exposure saw, (rows, columns): all their known pixels hold one constant, often 0.
+
+        A part with counts that differ was filled at the instrument, by moving the detector: it is truth.
+        """
+        empty = np.zeros(counts.shape, bool)
+        if not len(self.places):
+            return empty
+        values, seen = counts.ravel()[self.places].astype(np.float64), known.ravel()[self.places]
+        lowest = np.minimum.reduceat(np.where(seen, values, np.inf), self.starts)
+        highest = np.maximum.reduceat(np.where(seen, values, -np.inf), self.starts)
+        sizes = np.diff(self.starts, append=len(self.places))
+        empty.ravel()[self.places] = np.repeat(highest <= lowest, sizes)
+        return empty
+
+
+def gap_parts(gap: Bools) -> GapParts:
+    """Take gaps (rows, columns) apart.
+
+    Stripes that cross are parts of their own: the detector is moved along one axis, which fills the gaps across it.
+    """
+    labels = np.zeros(gap.shape, np.int32)
+    across = np.where(gap.all(axis=1), 1, 0)[:, None] + np.where(gap.all(axis=0), 2, 0)
+    for kind in np.unique(across):
+        found, _ = ndimage.label(gap & (across == kind))
+        labels += np.where(found > 0, found + labels.max(), 0)
+    places = np.flatnonzero(labels)
+    places = places[np.argsort(labels.ravel()[places], kind="stable")]
+    _, starts = np.unique(labels.ravel()[places], return_index=True)
+    return GapParts(places, starts)

@@ -1,0 +1,155 @@
+"""Which arrays of a NeXus file are the frames, and what goes with them."""
+
+import h5py
+import hdf5plugin
+import numpy as np
+import pytest
+
+from scattering.errors import InputError
+from scattering.reading.stacks import open_stacks, read
+
+COUNTS = np.random.default_rng(0).poisson(20, (5, 40, 36)).astype(np.uint32)
+MASK = np.zeros((40, 36), np.uint32)
+MASK[3], MASK[:, 7] = 1, 1 << 8
+
+
+def frames(*patterns):
+    stacks = open_stacks([str(pattern) for pattern in patterns])
+    return [recorded for stack in stacks for recorded in read(stack, range(len(stack)))]
+
+
+def same(path, counts=COUNTS) -> bool:
+    return np.array_equal([recorded.counts for recorded in frames(path)], counts)
+
+
+def master(folder, parts=(2, 3), **signal):
+    """Write files as Dectris' EIGER does: a master with the mask, and the frames in others."""
+    path = folder / "scan_1_master.h5"
+    with h5py.File(path, "w") as file:
+        data = file.create_group("entry/data")
+        data.attrs.update(NX_class="NXdata", **signal)
+        specific = file.create_group("entry/instrument/detector/detectorSpecific")
+        specific["pixel_mask"] = MASK
+        specific["flatfield"] = np.ones(MASK.shape, np.float32)
+        file["entry/instrument/detector/description"] = b"Dectris EIGER2 Si 4M"
+        first = 0
+        for number, count in enumerate(parts, 1):
+            name = f"data_{number:06d}"
+            with h5py.File(folder / f"scan_1_{name}.h5", "w") as other:
+                other.create_dataset(
+                    "entry/data/data", data=COUNTS[first : first + count], chunks=(1, 40, 36),
+                    compression=hdf5plugin.Bitshuffle(cname="lz4"),
+                )  # fmt: skip
+            data[name] = h5py.ExternalLink(f"scan_1_{name}.h5", "/entry/data/data")
+            first += count
+    return path
+
+
+@pytest.mark.parametrize("signal", [{}, {"signal": "data_000001"}])
+def test_a_master_is_all_its_parts_in_order(signal, tmp_path):
+    path = master(tmp_path, **signal)
+    assert same(path)
+    stacks = open_stacks([str(path)])
+    assert [name for stack in stacks for name in stack.names] == [f"scan_1_master {number}" for number in range(5)]
+    assert {stack.detector for stack in stacks} == {"Dectris EIGER2 Si 4M"}
+    assert all(np.array_equal(recorded.invalid, MASK > 0) for recorded in frames(path))
+
+
+def test_parts_beside_their_master_are_read_once(tmp_path):
+    master(tmp_path)
+    assert same(tmp_path)
+    assert same(tmp_path / "*.h5")
+    assert all(recorded.invalid is not None for recorded in frames(tmp_path))
+
+
+def test_a_part_that_is_missing_is_named(tmp_path):
+    path = master(tmp_path)
+    (tmp_path / "scan_1_data_000002.h5").unlink()
+    with pytest.raises(InputError, match=r"scan_1_data_000002\.h5.*not there"):
+        open_stacks([str(path)])
+
+
+def test_a_virtual_data_set_is_read_once_and_misses_its_files(tmp_path):
+    master(tmp_path)
+    (tmp_path / "scan_1_master.h5").unlink()
+    layout = h5py.VirtualLayout(COUNTS.shape, COUNTS.dtype)
+    layout[:2] = h5py.VirtualSource("scan_1_data_000001.h5", "/entry/data/data", (2, 40, 36))
+    layout[2:] = h5py.VirtualSource("scan_1_data_000002.h5", "/entry/data/data", (3, 40, 36))
+    with h5py.File(tmp_path / "all.nxs", "w") as file:
+        file.create_virtual_dataset("entry/data/data", layout)
+    assert same(tmp_path)
+    (tmp_path / "scan_1_data_000002.h5").unlink()
+    with pytest.raises(InputError, match=r"scan_1_data_000002\.h5.*missing"):
+        open_stacks([str(tmp_path / "all.nxs")])
+
+
+def write(path, **arrays):
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            file[name.replace("__", "/")] = array
+    return path
+
+
+def test_the_default_plot_wins(tmp_path):
+    path = write(tmp_path / "a.nxs", a__data__x=COUNTS, b__data__x=COUNTS + 1, b__data__y=COUNTS)
+    with h5py.File(path, "r+") as file:
+        for place, attributes in {
+            "/": {"default": "b"}, "b": {"default": "data"}, "b/data": {"NX_class": "NXdata", "signal": "x"},
+            "a/data": {"NX_class": "NXdata", "signal": "x"},
+        }.items():  # fmt: skip
+            file[place].attrs.update(attributes)
+    assert same(path, COUNTS + 1)
+    assert same(f"{path}::/b/data/y")
+
+
+def test_defaults_in_a_circle_end(tmp_path):
+    path = write(tmp_path / "a.nxs", a__b__x=COUNTS)
+    with h5py.File(path, "r+") as file:
+        file["a/b/up"] = h5py.SoftLink("/a")
+        file.attrs["default"], file["a"].attrs["default"], file["a/b"].attrs["default"] = "a", "b", "up"
+    assert same(path)
+
+
+def test_the_old_way_to_name_a_signal(tmp_path):
+    path = write(tmp_path / "a.nxs", entry__data__x=COUNTS, entry__data__errors=COUNTS + 1)
+    with h5py.File(path, "r+") as file:
+        file["entry/data"].attrs["NX_class"] = "NXdata"
+        file["entry/data/x"].attrs["signal"] = 1
+    assert same(path)
+
+
+def test_one_array_under_two_names_is_one(tmp_path):
+    path = write(tmp_path / "a.h5", entry__instrument__detector__data=COUNTS)
+    with h5py.File(path, "r+") as file:
+        file["elsewhere"] = file["entry/instrument/detector/data"]
+    assert same(path)
+    assert len(frames(path, f"{path}::/elsewhere")) == len(COUNTS)
+
+
+def test_the_only_image_is_taken_and_small_arrays_and_masks_are_none(tmp_path):
+    path = write(tmp_path / "a.h5", x=COUNTS, angles=np.zeros(5), matrix=np.eye(3), det__pixel_mask=MASK)
+    assert same(path)
+
+
+def test_several_arrays_are_listed_to_choose_from(tmp_path):
+    path = write(tmp_path / "a.h5", x=COUNTS, y=COUNTS)
+    with pytest.raises(InputError, match="2 arrays that could be the frames") as caught:
+        open_stacks([str(path)])
+    assert f"{path}::/x, {path}::/y" in str(caught.value)
+
+
+@pytest.mark.parametrize("place", ["entry/data/pixel_mask", "entry/instrument/pilatus/pixel_mask",
+                                   "entry/instrument/pilatus/detectorSpecific/pixel_mask"])  # fmt: skip
+@pytest.mark.parametrize("each", [True, False])
+def test_masks_are_found(place, each, tmp_path):
+    masks = np.stack([np.roll(MASK, number) for number in range(5)])
+    path = write(tmp_path / "a.h5", entry__data__data=COUNTS)
+    with h5py.File(path, "r+") as file:
+        file[place] = masks if each else MASK
+        file["entry/instrument/other/pixel_mask"] = np.ones((7, 7), np.uint32)
+    for number, recorded in enumerate(frames(path)):
+        np.testing.assert_array_equal(recorded.invalid, (masks[number] if each else MASK) > 0)
+
+
+def test_our_own_layout_has_no_other_mask(tmp_path):
+    assert frames(write(tmp_path / "a.h5", frames=COUNTS, other=COUNTS))[0].invalid is None
