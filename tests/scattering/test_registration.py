@@ -87,6 +87,12 @@ def test_different_patterns_are_refused():
             find_shift([exposures((first, second))])
 
 
+@pytest.mark.parametrize(("category", "other"), [("spotty", "amorphous"), ("amorphous", "saxs")])
+def test_patterns_that_lie_alike_in_both_halves_and_differ_are_refused(category, other):
+    with pytest.raises(InputError, match=r"the same pattern, got 4\d% of it unexplained"):
+        find_shift([exposures((pair(category, 1, (0, 0))[0], pair(other, 2, (0, 0))[0]))])
+
+
 @pytest.mark.parametrize(
     "counts", [np.zeros((80, 90)), np.full((80, 90), 7), np.random.default_rng(0).poisson(5, (80, 90))]
 )
