@@ -29,17 +29,18 @@ What is trained on and scored, detector by detector: every one with gaps that py
 table as it is.
 
 Vertical gaps are scored in *windows*: full-height pieces of a frame, half overlapping. Windows without a vertical gap
-get an artificial one, at each place where one falls in the others (the *patterns*). Each size says: number of windows x
-their width in columns, how many of them are free of vertical gaps, number of patterns. Half size keeps the shape of the
-frame, native is the detector's own (`--size native`). A gap thinner than half a pixel of the working size is gone there.
+get an artificial one, at each place where one falls in the others (the *patterns*). Each size says: number of windows
+x their width in columns, how many of them are free of vertical gaps, number of patterns. Half size keeps the shape of
+the frame, native is the detector's own (`--size native`). A gap thinner than half a pixel of the working size is gone
+there.
 
-Horizontal gaps are scored where their truth is known: from a second exposure (`python -m scattering.merge`) or a gapless
-detector. Frames of one exposure have their horizontal gaps laid a second time, moved by one of so many shifts as the
-last column says.
+Horizontal gaps are scored where their truth is known: from a second exposure (`python -m scattering.merge`) or a
+gapless detector. Frames of one exposure have their horizontal gaps laid a second time, moved by one of so many shifts
+as the last column says.
 
 Detectors without gaps, such as Pilatus 100k, CCDs and image plates, have nothing to fill: their frames are truth
-everywhere, and `--detector NAME` lays the gaps of another detector over them. The corners outside of a round sensor are
-no gaps, either. A detector with neither patterns nor shifts cannot be searched for.
+everywhere, and `--detector NAME` lays the gaps of another detector over them. The corners outside of a round sensor
+are no gaps, either.
 
 | detector | frame | vertical gaps | horizontal gaps | 256 x 256 | 512 x 512 | half | native | shifts |
 |---|---|---|---|---|---|---|---|---|
