@@ -32,7 +32,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 Prepared = tuple[dict[str, npt.NDArray[Any]], bytes]
 
-BATCH, BATCH_BYTES = 8, 16e6
+BATCH, BATCH_BYTES = 8, 32e6
 """Frames that a task gives back at once; fewer where they are larger together, if one is not."""
 
 
@@ -97,11 +97,10 @@ class Plan:
         found, skeleton = self.findings, self.skeleton
         told = [code_version(), skeleton.settings, skeleton.labels, skeleton.sources, found.pedestals, self.stamps()]
         digest = hashlib.sha256(json.dumps(told).encode())
+        digest.update(repr(sorted(found.calibrations.items())).encode())
         for thing in (found.target, *(found.sensors[shape] for shape in sorted(found.sensors))):
             for value in vars(thing).values():
                 digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
-        if found.options.poni:
-            digest.update(Path(found.options.poni).read_bytes())
         return digest.hexdigest()
 
     def stamps(self) -> list[tuple[int, int]]:
