@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 from scattering import dataset_file
 from scattering.dataset import Recipe, assign, frame_digest, prepare_frame, recipe
-from scattering.dataset_file import Skeleton, Slots, Sources
+from scattering.dataset_file import Slots
+from scattering.dataset_layout import Skeleton, Sources, create, row_shapes
 from scattering.errors import InputError
 from scattering.preprocessing import FULL_SCALE
 from scattering.survey.findings import Findings, read_raw
@@ -87,7 +88,7 @@ class Plan:
             labels={
                 "names": found.names, "groups": found.groups, "categories": found.categories, "parts": self.parts,
             },
-            rows=dataset_file.row_shapes(self.shape, strips, self.clean),
+            rows=row_shapes(self.shape, strips, self.clean),
             sources=Sources(tuple(str(stack.location) for stack in found.stacks), found.places),
         )  # fmt: skip
 
@@ -201,7 +202,7 @@ def _begin(temporary: Path, journal: IO[str], todo: Plan) -> None:
     journal.truncate(0)
     temporary.unlink(missing_ok=True)
     try:
-        dataset_file.create(temporary, todo.skeleton)
+        create(temporary, todo.skeleton)
     except OSError:
         temporary.unlink(missing_ok=True)
         Path(journal.name).unlink()
