@@ -185,8 +185,8 @@ def _heading(model: Model, test: Dataset) -> list[str]:
         "",
         f"- Command: `python -m benchmarks.latent {' '.join(sys.argv[1:])}`",
         f"- Date: {date.today()}. Machine: {where} ({machine['processor']}). Versions: {packages}",
-        f"- {len(test)} simulated frames of {model.shape[0]} x {model.shape[1]} with the gaps of {model.detector}; an "
-        f"autoencoder with a latent vector of {DIMENSION} numbers is trained on them for each way to fill the gaps",
+        f"- {len(test)} simulated frames of {model.shape[0]} x {model.shape[1]} with the gaps of {model.detector}; "
+        f"an autoencoder with a latent vector of {DIMENSION} numbers is trained on them for each way to fill gaps",
         f"- Network: {model.name}",
         f"- Overlap: share (%) of a frame's {count} nearest neighbours in the space of the truth that are its "
         f"nearest in this one; chance gives {100 * count / (len(test) - 1):.1f}. Mean, 95 % interval of a bootstrap "

@@ -35,7 +35,7 @@ from tests.processes import descendants, kill
 
 PER_FILE = 50
 """Frames."""
-LINE = re.compile(r"(\d+) of \d+ frames ([\d.]+) frames/s")
+LINE = re.compile(r"(\d+) of \d+ frames(?: ([\d.]+) frames/s)?")
 """What the command prints on the way."""
 
 
@@ -45,7 +45,7 @@ class Measured(NamedTuple):
     seconds: float
     """From start to end."""
     rate: float
-    """Frames a second, from when Ray is there."""
+    """Frames a second, from when the first are done."""
     memory: float
     """Bytes, of all processes together, at the peak."""
     largest: float
@@ -83,7 +83,7 @@ def report(options: argparse.Namespace, folder: Path) -> Iterator[str]:
     facts = machine()
     yield "# Preparing detector frames"
     yield ""
-    yield f"- Command: `python -m benchmarks.preparation {' '.join(sys.argv[1:])}`".replace(" `", "`")
+    yield f"- Command: `{' '.join(['python -m benchmarks.preparation', *sys.argv[1:]])}`"
     yield f"- Date: {date.today()}. Machine: {facts['cores']} CPU cores ({facts['processor']})"
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "h5py", "ray"))
     yield f"- Versions: Python {platform.python_version()}, {packages}"
@@ -92,8 +92,8 @@ def report(options: argparse.Namespace, folder: Path) -> Iterator[str]:
         f"{raw / 1e9:.2f} GB compressed; working size {options.size}; data set {size / 1e9:.2f} GB"
     )
     yield (
-        f"- Median of {options.repeats} runs (least–most). Frames/s from when Ray is there, its workers still to "
-        "start; start-up: the rest of the wall time. Memory: sum of PSS of all processes, Ray's too, at the peak"
+        f"- Median of {options.repeats} runs (least–most). Frames/s from when the first are done; start-up: "
+        "the rest of the wall time. Memory: sum of PSS of all processes, Ray's too, at the peak"
     )
     yield ""
     yield "| cores | frames/s | wall time, s | start-up, s | memory, GB | of it the largest process, GB |"
@@ -191,7 +191,7 @@ def progress(process: subprocess.Popen[str]) -> Iterator[tuple[int, float]]:
     assert process.stdout is not None
     for line in process.stdout:
         if found := LINE.match(line):
-            yield int(found[1]), float(found[2])
+            yield int(found[1]), float(found[2] or 0)
 
 
 @contextmanager

@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 from scattering import dataset_file
 from scattering.dataset import Recipe, assign, check_gaps, frame_digest, prepare_frame, recipe
-from scattering.dataset_file import Skeleton, Slots, Sources
+from scattering.dataset_file import Slots
+from scattering.dataset_layout import Skeleton, Sources, create, row_shapes
 from scattering.errors import InputError
 from scattering.preprocessing import FULL_SCALE
 from scattering.survey.findings import Findings, read_raw
@@ -32,7 +33,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 Prepared = tuple[dict[str, npt.NDArray[Any]], bytes]
 
-BATCH, BATCH_BYTES = 8, 16e6
+BATCH, BATCH_BYTES = 8, 32e6
 """Frames that a task gives back at once; fewer where they are larger together, if one is not."""
 
 
@@ -87,7 +88,7 @@ class Plan:
             labels={
                 "names": found.names, "groups": found.groups, "categories": found.categories, "parts": self.parts,
             },
-            rows=dataset_file.row_shapes(self.shape, strips, self.clean),
+            rows=row_shapes(self.shape, strips, self.clean),
             sources=Sources(tuple(str(stack.location) for stack in found.stacks), found.places),
         )  # fmt: skip
 
@@ -97,11 +98,10 @@ class Plan:
         found, skeleton = self.findings, self.skeleton
         told = [code_version(), skeleton.settings, skeleton.labels, skeleton.sources, found.pedestals, self.stamps()]
         digest = hashlib.sha256(json.dumps(told).encode())
+        digest.update(repr(sorted(found.calibrations.items())).encode())
         for thing in (found.target, *(found.sensors[shape] for shape in sorted(found.sensors))):
             for value in vars(thing).values():
                 digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
-        if found.options.poni:
-            digest.update(Path(found.options.poni).read_bytes())
         return digest.hexdigest()
 
     def stamps(self) -> list[tuple[int, int]]:
@@ -203,7 +203,7 @@ def _begin(temporary: Path, journal: IO[str], todo: Plan) -> None:
     journal.truncate(0)
     temporary.unlink(missing_ok=True)
     try:
-        dataset_file.create(temporary, todo.skeleton)
+        create(temporary, todo.skeleton)
     except OSError:
         temporary.unlink(missing_ok=True)
         Path(journal.name).unlink()

@@ -114,17 +114,18 @@ def _shown(total: int) -> Iterator[Callable[[int], None]]:
 
 
 class _Speed:
-    """Frames a second since the first call, in words."""
+    """Frames a second, in words, from when the first ones of this time were done: workers take a while to start."""
 
     def __init__(self) -> None:
-        self._first: tuple[int, float] | None = None
+        self._marks: list[tuple[int, float]] = []
 
     def __call__(self, done: int) -> str:
         now = time.monotonic()
-        if self._first is None:
-            self._first = (done, now)
-        frames, seconds = done - self._first[0], now - self._first[1]
-        return f"{frames / seconds:.1f} frames/s" if frames else ""
+        self._marks = [*self._marks[:2], (done, now)]
+        if len(self._marks) < 3:
+            return ""
+        first, since = self._marks[1]
+        return f"{(done - first) / (now - since):.1f} frames/s"
 
 
 class _Lines:
