@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import re
 import sys
@@ -41,21 +42,25 @@ CODES = 8
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Look at files, print what was found, write the contact sheet; returns the exit code."""
-    return command(lambda: _look(arguments))
+    return command(lambda: _look(parser().parse_args(arguments)))
 
 
-def _look(arguments: Sequence[str] | None) -> None:
-    parser = Parser(prog="python -m scattering.look", description=__doc__)
-    parser.add_argument(
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    p = Parser(prog="python -m scattering.look", description=__doc__)
+    p.add_argument(
         "files", nargs="+", metavar="FILE", help="files, folders, globs, or paths in HDF5: scan.h5::/entry/data/data"
     )
-    add_frame_options(parser)
-    parser.add_argument("--seed", type=int, default=0, help="of the split (default: 0)")
-    parser.add_argument(
+    add_frame_options(p)
+    p.add_argument("--seed", type=int, default=0, help="of the split (default: 0)")
+    p.add_argument(
         "-o", "--output", type=Path, default=Path("contact_sheet.png"), metavar="FILE.png",
         help="contact sheet (default: contact_sheet.png)",
     )  # fmt: skip
-    given = parser.parse_args(arguments)
+    return p
+
+
+def _look(given: argparse.Namespace) -> None:
     if given.seed < 0:
         raise InputError(f"--seed must be 0 or more, got {given.seed}")
     findings = identify(given.files, frame_options(given))

@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Merge two stacks of frames pair by pair; returns the exit code."""
 
     def work() -> None:
-        arguments = _parser().parse_args(argv)
+        arguments = parser().parse_args(argv)
         options = frame_options(arguments)
         first, second = (survey([pattern], options) for pattern in (arguments.first, arguments.second))
         sensor = _common_sensor(first, second)
@@ -172,20 +172,21 @@ def _report(agreements: Sequence[Agreement]) -> Iterator[str]:
     yield f"covered: {covered / max(missing, 1):.1%} of the pixels without data in the first exposure"
 
 
-def _parser() -> Parser:
-    parser = Parser(
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    p = Parser(
         prog="python -m scattering.merge",
         description="Merge exposures with the detector moved between them: the second fills the gaps of the first.",
     )
-    parser.add_argument("first", metavar="FIRST", help="frames whose gaps are filled: a file, or HDF5 file::path")
-    parser.add_argument("second", metavar="SECOND", help="as many frames with the detector moved, in the same order")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="HDF5 file to write")
-    parser.add_argument(
+    p.add_argument("first", metavar="FIRST", help="frames whose gaps are filled: a file, or HDF5 file::path")
+    p.add_argument("second", metavar="SECOND", help="as many frames with the detector moved, in the same order")
+    p.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="HDF5 file to write")
+    p.add_argument(
         "--shift", type=_shift, metavar="ROWS[,COLUMNS]",
         help="pixels down and to the right that lay SECOND on FIRST, as in --shift=-30 (default: found)",
     )  # fmt: skip
-    add_frame_options(parser)
-    return parser
+    add_frame_options(p)
+    return p
 
 
 def _shift(text: str) -> Shift:

@@ -12,8 +12,8 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import chdir, contextmanager
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
@@ -59,6 +59,8 @@ class Plan:
     recipe: Recipe
     clean: bool
     """Whether the noise-free intensity of all frames is known: they are simulated."""
+    folder: Path
+    """Where the paths of files begin: workers on other machines start elsewhere."""
 
     def labels(self, frame: int) -> tuple[str, ...]:
         """What is said of one frame."""
@@ -100,7 +102,7 @@ class Plan:
         digest = hashlib.sha256(json.dumps(told).encode())
         digest.update(repr(sorted(found.calibrations.items())).encode())
         for thing in (found.target, *(found.sensors[shape] for shape in sorted(found.sensors))):
-            for value in vars(thing).values():
+            for value in (getattr(thing, field.name) for field in fields(thing)):
                 digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
         return digest.hexdigest()
 
@@ -131,7 +133,7 @@ def plan(findings: Findings, shape: tuple[int, int], seed: int) -> Plan:
     common = recipe(findings.target, shape, narrowest)
     for stack in findings.stacks:
         common.gap(stack.shape)  # not in every task again
-    return Plan(findings, shape, seed, assign(findings.groups, seed), common, clean)
+    return Plan(findings, shape, seed, assign(findings.groups, seed), common, clean, Path.cwd())
 
 
 @lru_cache(maxsize=1)
@@ -231,22 +233,25 @@ def _fill(places: Slots, todo: Plan, begun: bool, tasks: Tasks, progress: Callab
             done += len(frames)
             progress(done)
         unknown = [number for number in range(len(stamps)) if not places.has_source(number)]
-        files = [todo.findings.stacks[number].location.path for number in unknown]
+        files = [todo.folder / todo.findings.stacks[number].location.path for number in unknown]
         for number, sha256 in zip(unknown, tasks(_sha256, files), strict=True):
             places.put_source(number, sha256)
         if todo.stamps() != stamps:
             raise InputError("files must not change while they are read, and some did")
     except InputError as error:
+        if not done:
+            raise
         raise InputError(f"{error}; {done} of {count} frames are kept for the same command to go on with") from None
 
 
 def _prepare(todo: Plan, frames: Sequence[int]) -> list[Prepared]:
     found = []
-    for frame, raw in zip(frames, read_raw(todo.findings, frames), strict=True):
-        rows = prepare_frame(raw, todo.recipe)
-        if not todo.clean:
-            rows.pop("clean", None)
-        found.append((rows, frame_digest(todo.labels(frame), rows)))
+    with chdir(todo.folder):
+        for frame, raw in zip(frames, read_raw(todo.findings, frames), strict=True):
+            rows = prepare_frame(raw, todo.recipe)
+            if not todo.clean:
+                rows.pop("clean", None)
+            found.append((rows, frame_digest(todo.labels(frame), rows)))
     return found
 
 

@@ -33,10 +33,11 @@ examples:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    return command(lambda: _run(_parser().parse_args(argv)))
+    return command(lambda: _run(parser().parse_args(argv)))
 
 
-def _parser() -> Parser:
+def parser() -> Parser:
+    """Return the parser of the command line."""
     p = Parser(
         prog="python -m scattering.prepare", description=DESCRIPTION, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

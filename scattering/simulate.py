@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Simulate frames into a file; returns the exit code."""
 
     def work() -> None:
-        arguments = _parser().parse_args(argv)
+        arguments = parser().parse_args(argv)
         name, shape, frames = simulated_frames(
             arguments.detector, arguments.size, arguments.frames, seed=arguments.seed, exposures=arguments.exposures
         )
@@ -58,30 +58,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     return command(work)
 
 
-def _parser() -> Parser:
-    parser = Parser(
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    p = Parser(
         prog="python -m scattering.simulate",
         description="Simulate frames of a detector into an HDF5 file: powders, solutions, films, with beamstop, "
         "photon noise, gaps, the truth in the gaps, and the noise-free counts.",
     )
-    parser.add_argument(
-        "--detector", default="Pilatus2M", metavar="NAME", help="as pyFAI calls it (default: Pilatus2M)"
-    )
-    parser.add_argument("--frames", type=_at_least(1), required=True, metavar="N", help="number of frames")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="HDF5 file to write")
-    parser.add_argument(
+    p.add_argument("--detector", default="Pilatus2M", metavar="NAME", help="as pyFAI calls it (default: Pilatus2M)")
+    p.add_argument("--frames", type=_at_least(1), required=True, metavar="N", help="number of frames")
+    p.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="HDF5 file to write")
+    p.add_argument(
         "--size", default=NATIVE, metavar="PIXELS",
         help=f"PIXELS, ROWSxCOLUMNS or {NATIVE}, the detector's own pixels (default: {NATIVE})",
     )  # fmt: skip
-    parser.add_argument(
+    p.add_argument(
         "--seed", type=_at_least(0), default=0, metavar="N", help="equal seeds give equal files (default: 0)"
     )
-    parser.add_argument(
+    p.add_argument(
         "--exposures", type=int, choices=(1, 2), default=2,
         help="2: the detector is moved for a second exposure, which sees the horizontal gaps; 1: no truth in gaps "
         "(default: 2)",
     )  # fmt: skip
-    return parser
+    return p
 
 
 def _at_least(least: int) -> Callable[[str], int]:

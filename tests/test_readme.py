@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from scattering import look, merge, prepare, simulate
 from search import run, watch
 from search.settings import resolve
 from trainables import pymsdtorch
@@ -18,6 +19,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
     line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines() if line.strip()
 ]
+
+
+COMMANDS_OF_SCATTERING = {module.__name__: module for module in (look, merge, prepare, simulate)}
 
 
 def test_there_are_commands() -> None:
@@ -41,6 +45,8 @@ def test_every_command_is_understood(line: str) -> None:
             resolve(
                 options["network"], run.check_name(options["name"]), options.pop("preset") or "quick", known(options)
             )
+        elif words[2].startswith("scattering."):
+            COMMANDS_OF_SCATTERING[words[2]].parser().parse_args(words[3:])
         elif words[2] == "search.watch":
             assert watch.parser().parse_args(words[3:]).run == "mine"
         else:

@@ -78,9 +78,10 @@ def _picture(frame: RawFrame, gap: Bools, sensor: Sensor, side: int) -> Image.Im
     rows, columns = gap.shape
     scale = side / max(rows, columns)
     shape = max(1, round(rows * scale)), max(1, round(columns * scale))
-    counts, known = resize(frame.truth, frame.valid, shape)
+    # Of logarithms, which overshoot little: of counts, bright spots would have black rims.
+    levels, known = resize(np.log1p(np.maximum(np.where(frame.valid, frame.truth, 0), 0)), frame.valid, shape)
     _, sensitive = resize(np.zeros(gap.shape, np.float32), ~gap, shape)
-    image = _grey(counts, known)
+    image = _grey(levels, known)
     image[~known] = INVALID
     image[~sensitive] = GAP
     picture = Image.fromarray(image)
@@ -92,9 +93,8 @@ def _picture(frame: RawFrame, gap: Bools, sensor: Sensor, side: int) -> Image.Im
     return picture
 
 
-def _grey(counts: npt.NDArray[np.float32], known: Bools) -> npt.NDArray[np.uint8]:
-    """Map counts to 0-251, from what one pixel in a hundred is below to what one in 500 is above."""
-    levels = np.log1p(counts)
+def _grey(levels: npt.NDArray[np.float32], known: Bools) -> npt.NDArray[np.uint8]:
+    """Map levels to 0-251, from what one pixel in a hundred is below to what one in 500 is above."""
     low, high = np.quantile(levels[known], (0.01, 0.998)) if known.any() else (0, 1)
     return np.asarray(251 * np.clip((levels - low) / max(high - low, 1e-6), 0, 1)).astype(np.uint8)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -27,7 +28,7 @@ from scattering.survey.groups import frame_groups
 from scattering.survey.masks import read_mask
 from scattering.survey.recognition import recognise
 from scattering.survey.tally import Tally
-from scattering.survey.validity import gap_parts, recorded
+from scattering.survey.validity import GapParts, gap_parts, recorded
 
 Bools = npt.NDArray[np.bool_]
 
@@ -70,6 +71,11 @@ class Sensor:
     """Counts that its readout seems to add to every pixel."""
     sample: tuple[Place, ...]
     """The frames that were looked at."""
+
+    @cached_property
+    def parts(self) -> GapParts:
+        """The gaps, taken apart."""
+        return gap_parts(self.gap)
 
 
 @dataclass(frozen=True)
@@ -174,12 +180,11 @@ def raw_frames(findings: Findings, numbers: Sequence[int]) -> Iterator[RawFrame]
     """Read frames as `read_raw`, also those in which nothing is observed."""
     shapes = {findings.stacks[findings.places[number].stack].shape for number in numbers}
     laid = {shape: findings.target.gap_for(shape) for shape in shapes}
-    parts = {shape: gap_parts(findings.sensors[shape].gap) for shape in shapes}
     for number, frame in zip(numbers, _read(findings.stacks, [findings.places[n] for n in numbers]), strict=True):
         stack = findings.stacks[findings.places[number].stack]
         sensor, gap = findings.sensors[stack.shape], laid[stack.shape]
         valid = _known(frame) & ~(sensor.masked | sensor.dead | sensor.hot)
-        valid &= ~parts[stack.shape].without_counts(frame.counts, valid)
+        valid &= ~sensor.parts.without_counts(frame.counts, valid)
         # One constant in every gap pixel is a code, not a measurement: there is no truth.
         if gap.any() and (frame.counts[gap] == frame.counts[gap][0]).all():
             valid &= ~gap
