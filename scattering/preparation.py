@@ -25,9 +25,10 @@ from scattering import dataset_file
 from scattering.dataset import Recipe, assign, check_gaps, frame_digest, prepare_frame, recipe
 from scattering.dataset_file import Slots
 from scattering.dataset_layout import Skeleton, Sources, create, row_shapes
+from scattering.detectors import Detector
 from scattering.errors import InputError
 from scattering.preprocessing import FULL_SCALE
-from scattering.survey.findings import Findings, read_raw
+from scattering.survey.findings import Findings, Sensor, read_raw
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -101,7 +102,8 @@ class Plan:
         told = [code_version(), skeleton.settings, skeleton.labels, skeleton.sources, found.pedestals, self.stamps()]
         digest = hashlib.sha256(json.dumps(told).encode())
         digest.update(repr(sorted(found.calibrations.items())).encode())
-        for thing in (found.target, *(found.sensors[shape] for shape in sorted(found.sensors))):
+        things: list[Detector | Sensor] = [found.target, *(found.sensors[shape] for shape in sorted(found.sensors))]
+        for thing in things:
             for value in (getattr(thing, field.name) for field in fields(thing)):
                 digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
         return digest.hexdigest()

@@ -87,7 +87,7 @@ def test_the_tree_names_every_file() -> None:
         if first.endswith("/"):
             folders = {place: name for place, name in folders.items() if place < depth} | {depth: first}
             above += first
-        named |= {above + name for name in re.findall(r"\b[a-z_]+\.py\b", line)}
+        named |= {above + name for name in re.findall(r"\b[a-z0-9_]+\.py\b", line)}
     packages = ("scattering", "trainables", "spaces", "search", "reports", "benchmarks")
     there = {str(path.relative_to(ROOT)) for package in packages for path in (ROOT / package).rglob("*.py")}
     silent = {"errors.py", "markup.py", "__init__.py", "__main__.py"}

@@ -89,7 +89,7 @@ def test_what_is_kept_is_not_taken_for_something_else(files, cache, change):
         os.utime(files / "1.h5")
     if change == "file less":
         (files / "1.h5").unlink()
-    from_files([str(files)], LAID, "64" if change == "size" else "64x128", int(change == "seed"))
+    from_files([str(files)], LAID, "96x128" if change == "size" else "64x128", int(change == "seed"))
     assert len(list(cache.iterdir())) == 2
 
 
@@ -135,11 +135,11 @@ def test_a_poni_file_is_scaled_to_the_working_size(files, tmp_path):
     poni = tmp_path / "setup.poni"
     detector = PyFAIDetector(pixel1=1e-3, pixel2=1e-3, max_shape=SHAPE)
     AzimuthalIntegrator(0.2, 0.0705, 0.0905, detector=detector, wavelength=1e-10).save(str(poni))
-    built = from_files([str(files)], replace(LAID, poni=str(poni)), "64", 0)
+    built = from_files([str(files)], replace(LAID, poni=str(poni)), "64x128", 0)
     assert set(built.calibrations) == {built.calibrations[0]}
-    assert built.calibrations[0].beam_center == pytest.approx((70.5 * 64 / 210 - 0.5, 90.5 * 64 / 185 - 0.5))
+    assert built.calibrations[0].beam_center == pytest.approx((70.5 * 64 / 210 - 0.5, 90.5 * 128 / 185 - 0.5))
     assert built.calibrations[0].pixel1 == pytest.approx(210e-3 / 64)
-    plain = from_files([str(files)], LAID, "64", 0)
+    plain = from_files([str(files)], LAID, "64x128", 0)
     assert plain.calibrations == [None] * 6
     assert plain.fingerprint() != built.fingerprint()
 
