@@ -21,11 +21,12 @@ import torch
 from scipy.stats import wilcoxon
 from torch import nn
 
-from scattering.dataset import PARTS, Dataset
+from scattering.dataset import Dataset
 from scattering.detectors import detector
 from scattering.files import replacing
 from scattering.filling.interpolation import biharmonic, linear
 from scattering.sources import simulated
+from scattering.split import PARTS
 from scattering.windows import cut, stitch
 from search import provenance
 from search.evaluation.latent import NEIGHBOURS, Ranks, Reals, correlations, neighbours, overlap

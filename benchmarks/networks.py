@@ -15,10 +15,10 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as `search.run` sets it
 
 import torch
 
-from scattering.dataset import PARTS
 from scattering.detectors import detector
 from scattering.files import replacing
 from scattering.sources import simulated
+from scattering.split import PARTS
 from search import provenance
 from search.evaluation.evaluate import measure
 from search.evaluation.methods import CLASSICAL, Method, network_filler

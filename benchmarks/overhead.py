@@ -17,10 +17,10 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as `search.run` sets it
 
 import ray
 
-from scattering.dataset import PARTS
 from scattering.detectors import detector
 from scattering.files import replacing
 from scattering.sources import simulated
+from scattering.split import PARTS
 from search import provenance
 from search.machines.cluster import cluster
 from search.machines.resources import resources

@@ -18,6 +18,7 @@ from scattering.calibration import UNKNOWN, Calibration
 from scattering.detectors import Detector
 from scattering.errors import InputError
 from scattering.preprocessing import FULL_SCALE, column_sums, means, resize, to_intensity
+from scattering.split import assign, too_few_groups
 from scattering.strips import strip_columns, strips
 from scattering.windows import Windows, vertical_gaps, windows
 
@@ -120,7 +121,7 @@ class Dataset:
         Raises InputError when there were too few groups to split.
         """
         if not all(self.parts):
-            raise _too_few_groups(self.groups)
+            raise too_few_groups(self.groups)
         return [frame for frame, own in enumerate(self.parts) if own == part]
 
     def labels(self, frame: int) -> tuple[str, ...]:
@@ -150,7 +151,6 @@ ARRAYS = ("measured", "observed", "truth", "valid", "strips", "strips_observed")
 EXTRAS = ("clean", "calibration")
 """Arrays that may be missing."""
 LABELS = ("names", "groups", "categories", "parts")
-PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -296,40 +296,3 @@ def fingerprint(full_scale: float, strip_starts: Sequence[int], gap: Bools, dige
     for digest in digests:
         whole.update(digest)
     return whole.hexdigest()
-
-
-def assign(groups: Sequence[str], seed: int) -> tuple[str, ...]:
-    """Say what each frame is for: "train", "validation" or "test"; "" where there are too few groups to split."""
-    if len(set(groups)) < len(PARTS):
-        return ("",) * len(groups)
-    found = {frame: name for name, frames in zip(PARTS, split(groups, seed), strict=True) for frame in frames}
-    return tuple(found[frame] for frame in range(len(groups)))
-
-
-def split(groups: Sequence[str], seed: int, shares: tuple[float, float] = (0.15, 0.2)) -> tuple[list[int], ...]:
-    """Split frames by group into (train, validation, test) frame numbers; shares are of validation and test.
-
-    Raises InputError when there are fewer than three groups: each part needs one of its own.
-    """
-    names = sorted(set(groups))
-    if len(names) < len(PARTS):
-        raise _too_few_groups(groups)
-    members = {name: [i for i, group in enumerate(groups) if group == name] for name in names}
-    order = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
-    parts: list[list[int]] = []
-    for share in reversed(shares):
-        part = members[order.pop()]
-        # The last group is left for training, and one for each part to come.
-        while len(part) < share * len(groups) and len(order) > len(shares) - len(parts):
-            part = part + members[order.pop()]
-        parts.append(part)
-    train = [i for name in order for i in members[name]]
-    test, validation = parts
-    return sorted(train), sorted(validation), sorted(test)
-
-
-def _too_few_groups(groups: Sequence[str]) -> InputError:
-    return InputError(
-        f"train, validation and test need a group of frames each, got {len(set(groups))} group(s) in "
-        f"{len(groups)} frame(s): give more files, or the attribute `group` in the files"
-    )

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scattering.arguments import Parser, add_frame_options, command, frame_options
-from scattering.dataset import RawFrame, split
+from scattering.dataset import RawFrame
 from scattering.errors import InputError
+from scattering.split import split
 from scattering.survey.contact_sheet import write_contact_sheet
 from scattering.survey.findings import Findings, Sensor, identify, raw_frames
 from scattering.survey.validity import full

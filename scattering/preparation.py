@@ -22,12 +22,13 @@ import numpy as np
 import numpy.typing as npt
 
 from scattering import dataset_file
-from scattering.dataset import Recipe, assign, check_gaps, frame_digest, prepare_frame, recipe
+from scattering.dataset import Recipe, check_gaps, frame_digest, prepare_frame, recipe
 from scattering.dataset_file import Slots
 from scattering.dataset_layout import Skeleton, Sources, create, row_shapes
 from scattering.detectors import Detector
 from scattering.errors import InputError
 from scattering.preprocessing import FULL_SCALE
+from scattering.split import assign
 from scattering.survey.findings import Findings, Sensor, read_raw
 
 Job = TypeVar("Job")

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scattering.arguments import NATIVE, Parser, add_frame_options, command, frame_options, working_shape
-from scattering.dataset import PARTS
 from scattering.errors import InputError
 from scattering.preparation import Plan, plan, prepare
+from scattering.split import PARTS
 from scattering.survey.findings import survey
 
 SIZE = "512"

@@ -6,8 +6,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from scattering.dataset import PARTS, Dataset
+from scattering.dataset import Dataset
 from scattering.errors import InputError
+from scattering.split import PARTS
 from search.following.display import say, status
 from search.following.preview import preview
 from search.records import MethodScore, Trial, drop_trial, model_path, read_retraining, read_table, write_table

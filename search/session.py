@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from scattering.arguments import Options, working_shape
-from scattering.dataset import PARTS, Dataset, check_gaps
+from scattering.dataset import Dataset, check_gaps
 from scattering.dataset_file import is_dataset
 from scattering.detectors import detector
 from scattering.errors import InputError
 from scattering.sources import from_files, simulated
+from scattering.split import PARTS
 from search.following.display import say, status
 from search.machines.tasks import on_cluster
 from search.provenance import machine, versions
@@ -128,8 +129,11 @@ def check_scored(data: Dataset) -> None:
 def load(settings: Settings) -> Dataset:
     """Read, prepare or simulate the data set of a run."""
     if settings.data:
-        with status("preparing frames (kept for later runs)"):
-            return from_files(settings.data, settings.options, settings.size, settings.seed, tasks=on_cluster)
+        with status("preparing frames (kept for later runs)") as tell:
+            return from_files(
+                settings.data, settings.options, settings.size, settings.seed,
+                tasks=on_cluster, progress=lambda done: tell(f"{done} done"),
+            )  # fmt: skip
     chosen = detector(settings.detector or SIMULATED)
     shape = working_shape(settings.size, chosen.gap.shape)
     check_gaps(chosen, shape)

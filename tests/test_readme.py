@@ -16,8 +16,12 @@ from trainables import pymsdtorch
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+YOUR_FRAMES = (ROOT / "docs" / "your_frames.md").read_text(encoding="utf-8")
 COMMANDS = [
-    line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines() if line.strip()
+    line.strip()
+    for block in re.findall(r"```sh\n(.*?)```", README + YOUR_FRAMES, re.DOTALL)
+    for line in block.splitlines()
+    if line.strip()
 ]
 
 

@@ -27,7 +27,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,10 +69,15 @@ def write(text: str) -> None:
     console.print(text, markup=False, soft_wrap=True)
 
 
-def status(text: str) -> AbstractContextManager[object]:
-    """Say on a terminal what is being done, as long as it is."""
+@contextmanager
+def status(text: str) -> Iterator[Callable[[str], None]]:
+    """Say on a terminal what is being done, as long as it is; the block may say how far it is."""
     tell("message", text=text)
-    return console.status(text) if console.is_interactive else nullcontext()
+    if not console.is_interactive:
+        yield lambda how_far: None
+        return
+    with console.status(text) as shown:
+        yield lambda how_far: shown.update(f"{text}: {how_far}")
 
 
 def tell(event: str, **facts: Any) -> None:

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scattering.calibration import Calibration
-from scattering.dataset import ARRAYS, PARTS, RawFrame, build, frame_digest, split
+from scattering.dataset import ARRAYS, RawFrame, build, frame_digest
 from scattering.dataset_file import read, write
 from scattering.detectors import Detector
 from scattering.errors import InputError
 from scattering.preprocessing import resize, to_counts
+from scattering.split import PARTS, split
 
 
 def one_line(caught: pytest.ExceptionInfo[InputError]) -> str:

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scattering.dataset import ARRAYS, Dataset, RawFrame, split
+from scattering.dataset import ARRAYS, Dataset, RawFrame
 from scattering.detectors import detector
 from scattering.sources import from_files
+from scattering.split import split
 from scattering.survey.findings import Options
 from trainables.batches import NO_GAP, Batch, WindowSet
 from trainables.tasks import TASKS

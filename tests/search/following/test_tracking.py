@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from scattering.dataset import Dataset, RawFrame, split
+from scattering.dataset import Dataset, RawFrame
 from scattering.detectors import Detector
+from scattering.split import split
 from search import run
 from search.following.display import choose
 from search.records import Trial, read_lines

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import ray
 
-from scattering.dataset import Dataset, RawFrame, split
+from scattering.dataset import Dataset, RawFrame
 from scattering.detectors import Detector
+from scattering.split import split
 from search import experiment
 from search.machines.resources import resources
 from search.records import Trial, read_lines
