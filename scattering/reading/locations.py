@@ -88,10 +88,10 @@ def _find(pattern: str) -> list[Location]:
     except InputError:
         raise
     except (OSError, ValueError, RuntimeError) as error:  # a name too long, a null byte, no home
-        raise InputError(f"--data must name files of frames, got {pattern!r}: {error}") from None
+        raise InputError(f"frames are named by files, folders of them or globs, got {pattern!r}: {error}") from None
     if not files:
         there = "no file that could be read" if matches or path.exists() else "nothing there"
-        raise InputError(f"--data must name files of frames, a folder of them or a glob, got {pattern!r}: {there}")
+        raise InputError(f"frames are named by files, folders of them or globs, got {pattern!r}: {there}")
     return [Location(file, inside) for file in files]
 
 
@@ -104,7 +104,7 @@ def _files(folder: Path) -> list[Path]:
     if not found:
         known = " ".join(sorted(hdf5.SUFFIXES | images.SUFFIXES))
         raise InputError(
-            f"--data must name a folder with frames, got {str(folder)!r}: nothing there that ends in {known}"
+            f"frames are named by files, folders of them or globs, got {str(folder)!r}: nothing there that ends in {known}"
         )
     return found
 
