@@ -21,10 +21,10 @@ Bools = npt.NDArray[np.bool_]
 SMALLEST_STEP = 8
 """Columns; below this a window shows a network too little beside its gap."""
 
-PARTS = (8, 16, 32, 64)
+STEPS_ACROSS = (8, 16, 32, 64)
 """Steps from window to window across a frame, tried in this order: the paper's, then narrower windows."""
 
-SMALLEST_SIDE = PARTS[0] * SMALLEST_STEP
+SMALLEST_SIDE = STEPS_ACROSS[0] * SMALLEST_STEP
 """Rows and columns of the smallest frame that can be cut."""
 
 
@@ -75,11 +75,11 @@ def windows(gap: Bools) -> Windows:
             f"got {rows} x {columns}"
         )
     vertical = vertical_gaps(gap)
-    for parts in PARTS:
-        step = columns // parts
+    for steps in STEPS_ACROSS:
+        step = columns // steps
         if step < SMALLEST_STEP:
             break
-        width = columns - (parts - 2) * step
+        width = columns - (steps - 2) * step
         starts = tuple(range(0, columns - width + 1, step))
         holds = [bool(vertical[start : start + width].any()) for start in starts]
         if not all(holds):

@@ -104,7 +104,8 @@ def _files(folder: Path) -> list[Path]:
     if not found:
         known = " ".join(sorted(hdf5.SUFFIXES | images.SUFFIXES))
         raise InputError(
-            f"frames are named by files, folders of them or globs, got {str(folder)!r}: nothing there that ends in {known}"
+            f"frames are named by files, folders of them or globs, got {str(folder)!r}: nothing there that ends in "
+            f"{known}"
         )
     return found
 
