@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from scattering.detectors import detector
 from scattering.errors import InputError
-from scattering.windows import PARTS, SMALLEST_STEP, Windows, cut, stitch, vertical_gaps, windows
+from scattering.windows import SMALLEST_STEP, STEPS_ACROSS, Windows, cut, stitch, vertical_gaps, windows
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_windows_of_any_frame_reach_from_edge_to_edge_in_equal_steps(gap):
     assert layout.starts[-1] + layout.width == columns
     assert set(np.diff(layout.starts)) == {layout.step}
     assert layout.width >= 2 * layout.step
-    assert layout.step in [columns // parts for parts in PARTS]
+    assert layout.step in [columns // parts for parts in STEPS_ACROSS]
     assert layout.free == tuple(n for n in range(len(layout.starts)) if not layout.pattern(n).any())
     assert sorted(layout.free + layout.gapped) == list(range(len(layout.starts)))
 
@@ -141,7 +141,7 @@ def test_windows_are_as_wide_as_gaps_leave_them(gap):
     """No step that comes before the chosen one would have left a free window; refused only where none does."""
     columns, vertical = gap.shape[1], gap.all(axis=0)
     free = {}
-    for parts in PARTS:
+    for parts in STEPS_ACROSS:
         step = columns // parts
         width = columns - (parts - 2) * step
         if step >= SMALLEST_STEP:
