@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 from scattering.errors import InputError
 
@@ -81,6 +82,25 @@ def working_shape(size: str, native: tuple[int, int]) -> tuple[int, int]:
     if not found or 0 in (shape := (int(found[1]), int(found[2] or found[1]))):
         raise InputError(f"--size must be PIXELS, ROWSxCOLUMNS or {NATIVE}, got {size!r}: 512, 195x1475")
     return shape
+
+
+def output_file(text: str) -> Path:
+    """Return the path of a file to be written, for argparse; a folder is none."""
+    path = Path(text)
+    if not path.name or path.is_dir():
+        raise argparse.ArgumentTypeError(f"it must name a file, got the folder {text!r}: add a name")
+    return path
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Return what reads a whole number, for argparse."""
+
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"it must be a whole number of at least {least}, got {text!r}")
+        return int(text)
+
+    return number
 
 
 def command(work: Callable[[], None]) -> int:

@@ -69,6 +69,7 @@ def _stack(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype[A
 
 def _text(file: h5py.File, name: str, texts: Sequence[str]) -> None:
     # Of fixed length: a damaged variable-length string can crash HDF5.
-    encoded = [text.encode() for text in texts]
+    # Names of files need not be UTF-8.
+    encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
     dtype = h5py.string_dtype("utf-8", max(1, *map(len, encoded)))
     file.create_dataset(name, data=np.array(encoded, dtype), track_times=False)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from scattering.arguments import Parser, add_frame_options, command, frame_options
+from scattering.arguments import Parser, add_frame_options, at_least, command, frame_options, output_file
 from scattering.dataset import RawFrame
 from scattering.errors import InputError
 from scattering.split import split
@@ -53,17 +53,15 @@ def parser() -> Parser:
         "files", nargs="+", metavar="FILE", help="files, folders, globs, or paths in HDF5: scan.h5::/entry/data/data"
     )
     add_frame_options(p)
-    p.add_argument("--seed", type=int, default=0, help="of the split (default: 0)")
+    p.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="of the split (default: 0)")
     p.add_argument(
-        "-o", "--output", type=Path, default=Path("contact_sheet.png"), metavar="FILE.png",
+        "-o", "--output", type=output_file, default=Path("contact_sheet.png"), metavar="FILE.png",
         help="contact sheet (default: contact_sheet.png)",
     )  # fmt: skip
     return p
 
 
 def _look(given: argparse.Namespace) -> None:
-    if given.seed < 0:
-        raise InputError(f"--seed must be 0 or more, got {given.seed}")
     findings = identify(given.files, frame_options(given))
     for line in _report(findings, given.seed):
         print(line)
@@ -73,7 +71,7 @@ def _look(given: argparse.Namespace) -> None:
 
 def _report(findings: Findings, seed: int) -> Iterator[str]:
     """Say what was found, line by line."""
-    yield f"{_count(len(findings), 'frame')} in {_count(len(findings.stacks), 'file')}"
+    yield f"{_count(len(findings), 'frame')} in {_count(len({stack.location.path for stack in findings.stacks}), 'file')}"
     yield ""
     for shape, sensor in findings.sensors.items():
         yield from _sensor(findings, shape, sensor)

@@ -10,19 +10,19 @@ import argparse
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from scattering.arguments import Parser, add_frame_options, command, frame_options
+from scattering.arguments import Parser, add_frame_options, command, frame_options, output_file
 from scattering.dataset import RawFrame
 from scattering.errors import InputError
 from scattering.frame_file import write_frames
 from scattering.registration import Exposure, Shift, correlation, find_shift
 from scattering.survey.findings import Findings, read_raw, survey
 
+Bools = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.generic]
 
 SAMPLE = 4
@@ -51,21 +51,23 @@ class Agreement(NamedTuple):
     """Those of them that the second measured."""
 
 
-def merge(first: RawFrame, second: RawFrame, shift: Shift) -> tuple[RawFrame, Agreement]:
+def merge(first: RawFrame, second: RawFrame, shift: Shift, hidden: Bools | None = None) -> tuple[RawFrame, Agreement]:
     """Fill what the first exposure has no data for from the second, moved by `shift` and scaled.
 
-    Counts of the first stay as they are. Raises InputError where too few pixels tell the scale.
+    Counts of the first stay as they are. Pixels that are `hidden`, (rows, columns), by what does not move with the
+    detector stay unknown. Raises InputError where too few pixels tell the scale.
     """
     one, other = Exposure(first.truth, first.valid), Exposure(second.truth, second.valid).moved(shift)
     scale, uncertainty = relative_scale(one, other, first.name)
-    gained = other.valid & ~one.valid
+    missing = ~one.valid if hidden is None else ~(one.valid | hidden)
+    gained = other.valid & missing
     # Wide enough for every count of the first.
     truth = first.truth.astype(np.result_type(first.truth.dtype, np.float32))
     truth[gained] = scale * other.counts[gained].astype(float)
     agreement = Agreement(
-        first.name, scale, uncertainty, correlation(one, other), int((~one.valid).sum()), int(gained.sum())
+        first.name, scale, uncertainty, correlation(one, other), int(missing.sum()), int(gained.sum())
     )
-    return first._replace(truth=truth, valid=one.valid | other.valid), agreement
+    return first._replace(truth=truth, valid=one.valid | gained), agreement
 
 
 def relative_scale(first: Exposure, second: Exposure, name: str) -> tuple[float, float]:
@@ -113,11 +115,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         sensor = _common_sensor(first, second)
         shift = arguments.shift or find_shift(_sample(first, second))
         print(f"shift: {shift[0]} rows, {shift[1]} columns, {'given' if arguments.shift else 'found'}")
+        if arguments.output.resolve() in (*first.files, *second.files):
+            raise InputError(f"-o must not take the place of an exposure, got {arguments.output}: take another name")
+        hidden = _hidden(first)
         agreements: list[Agreement] = []
 
         def merged() -> Iterator[RawFrame]:
             for pair in _pairs(first, second, range(len(first))):
-                frame, agreement = merge(*pair, shift)
+                frame, agreement = merge(*pair, shift, hidden)
                 agreements.append(agreement)
                 yield frame
 
@@ -142,6 +147,12 @@ def _common_sensor(first: Findings, second: Findings) -> str:
         sizes = ", ".join(f"{rows} x {columns}" for rows, columns in sorted(shapes))
         raise InputError(f"both exposures must be of one detector, got frames of {sizes} pixels")
     return first.sensors[shapes.pop()].name
+
+
+def _hidden(findings: Findings) -> Bools:
+    """What the mask file says beyond the gaps: a beamstop or a shadow, which stays where the beam is."""
+    (sensor,) = findings.sensors.values()
+    return sensor.masked & ~findings.target.gap_for((sensor.gap.shape[0], sensor.gap.shape[1]))
 
 
 def _pairs(first: Findings, second: Findings, numbers: Sequence[int]) -> Iterator[tuple[RawFrame, RawFrame]]:
@@ -180,7 +191,7 @@ def parser() -> Parser:
     )
     p.add_argument("first", metavar="FIRST", help="frames whose gaps are filled: a file, or HDF5 file::path")
     p.add_argument("second", metavar="SECOND", help="as many frames with the detector moved, in the same order")
-    p.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="HDF5 file to write")
+    p.add_argument("-o", "--output", type=output_file, required=True, metavar="FILE", help="HDF5 file to write")
     p.add_argument(
         "--shift", type=_shift, metavar="ROWS[,COLUMNS]",
         help="pixels down and to the right that lay SECOND on FIRST, as in --shift=-30 (default: found)",

@@ -73,7 +73,7 @@ class Plan:
     def skeleton(self) -> Skeleton:
         """The data set without its frames."""
         found, layout = self.findings, self.recipe.layout
-        paths = [stack.location.path for stack in found.stacks]
+        paths = list(dict.fromkeys(stack.location.path for stack in found.stacks))
         title = paths[0].name if len(paths) == 1 else f"{len(paths)} files, {paths[0].name} to {paths[-1].name}"
         settings = {
             "title": title,
@@ -109,16 +109,17 @@ class Plan:
                 digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
         return digest.hexdigest()
 
-    def stamps(self) -> list[tuple[int, int]]:
-        """Size and time of the last change of every source.
+    def stamps(self) -> list[tuple[str, int, int]]:
+        """Path, size and time of the last change of every file that is read.
 
-        Raises InputError for a source that is gone.
+        Raises InputError for a file that is gone.
         """
+        files = self.findings.files
         try:
-            states = [stack.location.path.stat() for stack in self.findings.stacks]
+            states = [path.stat() for path in files]
         except OSError as error:
             raise InputError(f"files must stay where they are while they are read: {error}") from None
-        return [(state.st_size, state.st_mtime_ns) for state in states]
+        return [(str(path), state.st_size, state.st_mtime_ns) for path, state in zip(files, states, strict=True)]
 
 
 def plan(findings: Findings, shape: tuple[int, int], seed: int) -> Plan:
@@ -156,10 +157,12 @@ def prepare(
     `progress` is told how many frames are done, first of all those of an earlier time.
     Raises InputError where sources cannot be read, the file cannot be written, or another process writes it.
     """
-    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
+    if path.resolve() in todo.findings.files:
+        raise InputError(f"a data set must not take the place of its frames, got {path}: give it another name")
+    temporary = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path.with_name(f".{path.stem}.journal"), path) as journal:
+        with _alone(path.with_name(f".{path.name}.journal"), path) as journal:
             begun = _begun(temporary, journal, todo)
             if not begun:
                 _begin(temporary, journal, todo)
@@ -177,7 +180,7 @@ def prepare(
 @contextmanager
 def _alone(journal: Path, path: Path) -> Iterator[IO[str]]:
     """Open the journal and keep others from it; the lock goes with the process that holds it."""
-    with journal.open("a+", encoding="ascii") as file:
+    with journal.open("a+", encoding="ascii", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             free = os.fstat(file.fileno()).st_nlink > 0  # else it ended in between, and its journal with it
@@ -235,20 +238,32 @@ def _fill(places: Slots, todo: Plan, begun: bool, tasks: Tasks, progress: Callab
                 places.put(frame, rows, digest)
             done += len(frames)
             progress(done)
-        unknown = [number for number in range(len(stamps)) if not places.has_source(number)]
-        files = [todo.folder / todo.findings.stacks[number].location.path for number in unknown]
-        for number, sha256 in zip(unknown, tasks(_sha256, files), strict=True):
-            places.put_source(number, sha256)
-        if todo.stamps() != stamps:
-            raise InputError("files must not change while they are read, and some did")
+        _hash_sources(places, todo)
     except InputError as error:
         if not done:
             raise
-        raise InputError(f"{error}; {done} of {count} frames are kept for the same command to go on with") from None
+        kept = f"{done} of {count} frames are kept for the same command on the same files"
+        raise InputError(f"{error}; {kept}") from None
+    if todo.stamps() != stamps:
+        raise InputError("files must not change while they are read, and some did: prepare them again")
+
+
+def _hash_sources(places: Slots, todo: Plan) -> None:
+    """Write the SHA-256 of what each stack was read from."""
+    stacks = todo.findings.stacks
+    unknown = [number for number in range(len(stacks)) if not places.has_source(number)]
+    # Hashing leaves Python to the other threads.
+    with ThreadPoolExecutor() as threads:
+        for number, sha256 in zip(unknown, threads.map(lambda n: _sha256(stacks[n].files), unknown), strict=True):
+            places.put_source(number, sha256)
 
 
 def _prepare(todo: Plan, frames: Sequence[int]) -> list[Prepared]:
     found = []
+    if not todo.folder.is_dir():
+        raise InputError(
+            f"every machine must have the folder of the frames, got none at {todo.folder} on one of them"
+        )
     with chdir(todo.folder):
         for frame, raw in zip(frames, read_raw(todo.findings, frames), strict=True):
             rows = prepare_frame(raw, todo.recipe)
@@ -258,16 +273,20 @@ def _prepare(todo: Plan, frames: Sequence[int]) -> list[Prepared]:
     return found
 
 
-def _sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal.
+def _sha256(files: Sequence[Path]) -> str:
+    """SHA-256 of files, one after another, in hexadecimal.
 
-    Raises InputError where it cannot be read.
+    Raises InputError where one cannot be read.
     """
+    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        for path in files:
+            with path.open("rb") as file:
+                while part := file.read(2**20):
+                    digest.update(part)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    return digest.hexdigest()
 
 
 def _sync(folder: Path) -> None:

@@ -12,10 +12,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from scattering.arguments import NATIVE, Parser, add_frame_options, command, frame_options, working_shape
+from scattering.arguments import (
+    NATIVE,
+    Parser,
+    add_frame_options,
+    at_least,
+    command,
+    frame_options,
+    output_file,
+    working_shape,
+)
 from scattering.errors import InputError
 from scattering.preparation import Plan, plan, prepare
-from scattering.split import PARTS
+from scattering.split import PARTS, too_few_groups
 from scattering.survey.findings import survey
 
 SIZE = "512"
@@ -43,12 +52,12 @@ def parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     p.add_argument("files", nargs="+", metavar="FILE", help="files of any detector, folders, globs, file.h5::/path")
-    p.add_argument("-o", "--output", type=Path, required=True, metavar="DATA.h5", help="the file to write")
+    p.add_argument("-o", "--output", type=output_file, required=True, metavar="DATA.h5", help="the file to write")
     p.add_argument(
         "--size", default=SIZE, metavar="PIXELS",
         help=f"frames are resized to PIXELS x PIXELS, to ROWSxCOLUMNS, or kept: {NATIVE} (default: {SIZE})",
     )  # fmt: skip
-    p.add_argument("--seed", type=int, default=0, metavar="N", help="decides the split (default: 0)")
+    p.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="decides the split (default: 0)")
     p.add_argument("--cores", type=int, metavar="N", help="cores of this machine to use (default: all)")
     add_frame_options(p.add_argument_group("frames"))
     return p
@@ -62,11 +71,8 @@ def _run(arguments: argparse.Namespace) -> None:
     output: Path = arguments.output
     if arguments.cores is not None and (arguments.cores < 1 or elsewhere()):
         raise InputError(f"--cores must be 1 or more, of this machine without RAY_ADDRESS, got {arguments.cores}")
-    if output.is_dir():
-        raise InputError(f"-o must name a file, got the folder {output}: add a name, such as {output / 'data.h5'}")
     findings = survey(arguments.files, frame_options(arguments))
-    rows, columns = findings.target.gap.shape
-    todo = plan(findings, working_shape(arguments.size, (rows, columns)), arguments.seed)
+    todo = plan(findings, working_shape(arguments.size, findings.native), arguments.seed)
     for line in _described(todo, output):
         print(line)
     try:
@@ -83,12 +89,16 @@ def _described(todo: Plan, output: Path) -> Iterator[str]:
     """What was found, and what comes of it."""
     found, parts = todo.findings, Counter(todo.parts)
     shapes = Counter(stack.shape for stack in found.stacks for _ in stack.names)
-    yield f"frames: {len(found)} in {len(found.stacks)} files, " + ", ".join(
+    files = len({stack.location.path for stack in found.stacks})
+    yield f"frames: {len(found)} in {files} file{'s' if files > 1 else ''}, " + ", ".join(
         f"{count} of {rows} x {columns}" for (rows, columns), count in shapes.most_common()
     )
     yield f"gaps to fill: those of {found.target.name}"
-    split = ", ".join(f"{parts[name]} {name}" for name in PARTS) if all(todo.parts) else "too few to split"
-    yield f"groups: {len(set(found.groups))}; {split} (python -m scattering.look shows them)"
+    if all(todo.parts):
+        split = ", ".join(f"{parts[name]} {name}" for name in PARTS)
+        yield f"groups: {len(set(found.groups))}; {split} (python -m scattering.look --seed {todo.seed} shows them)"
+    else:
+        yield f"note: {too_few_groups(found.groups)}; a search needs them"
     folder = next(parent for parent in output.absolute().parents if parent.exists())
     yield (
         f"data set: {todo.shape[0]} x {todo.shape[1]} pixels a frame, {todo.skeleton.size / 1e9:.2f} GB; "

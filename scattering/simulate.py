@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from scattering.arguments import NATIVE, Parser, command, working_shape
+from scattering.arguments import NATIVE, Parser, at_least, command, output_file, working_shape
 from scattering.dataset import RawFrame
 from scattering.detectors import detector
 from scattering.errors import InputError
@@ -66,14 +64,14 @@ def parser() -> Parser:
         "photon noise, gaps, the truth in the gaps, and the noise-free counts.",
     )
     p.add_argument("--detector", default="Pilatus2M", metavar="NAME", help="as pyFAI calls it (default: Pilatus2M)")
-    p.add_argument("--frames", type=_at_least(1), required=True, metavar="N", help="number of frames")
-    p.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="HDF5 file to write")
+    p.add_argument("--frames", type=at_least(1), required=True, metavar="N", help="number of frames")
+    p.add_argument("-o", "--output", type=output_file, required=True, metavar="FILE", help="HDF5 file to write")
     p.add_argument(
         "--size", default=NATIVE, metavar="PIXELS",
         help=f"PIXELS, ROWSxCOLUMNS or {NATIVE}, the detector's own pixels (default: {NATIVE})",
     )  # fmt: skip
     p.add_argument(
-        "--seed", type=_at_least(0), default=0, metavar="N", help="equal seeds give equal files (default: 0)"
+        "--seed", type=at_least(0), default=0, metavar="N", help="equal seeds give equal files (default: 0)"
     )
     p.add_argument(
         "--exposures", type=int, choices=(1, 2), default=2,
@@ -81,15 +79,6 @@ def parser() -> Parser:
         "(default: 2)",
     )  # fmt: skip
     return p
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"it must be a whole number of at least {least}, got {text!r}")
-        return int(text)
-
-    return number
 
 
 def _watched(frames: Iterator[RawFrame], count: int) -> Iterator[RawFrame]:

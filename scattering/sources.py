@@ -17,6 +17,7 @@ from scattering.dataset import Dataset, RawFrame
 from scattering.detectors import Detector
 from scattering.errors import InputError
 from scattering.preparation import Tasks, code_version, plan, prepare
+from scattering.split import too_few_groups
 from scattering.survey.findings import survey
 
 
@@ -38,8 +39,9 @@ def from_files(
     if len(patterns) == 1 and dataset_file.is_dataset(only := Path(patterns[0]).expanduser()):
         return dataset_file.read(only)
     findings = survey(patterns, options)
-    rows, columns = findings.target.gap.shape
-    todo = plan(findings, working_shape(size, (rows, columns)), seed)
+    todo = plan(findings, working_shape(size, findings.native), seed)
+    if not all(todo.parts):
+        raise too_few_groups(findings.groups)
     with _cache() as folder:
         path = folder / f"{todo.key[:16]}.h5"
         found = _cached(path)

@@ -43,6 +43,9 @@ def strips(
         first = layout.starts[gapped]
         under = np.flatnonzero(vertical)
         under = under[(under >= first * scale) & (under < (first + layout.width) * scale)]
+        # In frames of few pixels the gap may round out of the window, or to less than half a pixel.
+        middles = (first + np.flatnonzero(layout.pattern(gapped)) + 0.5) * scale
+        under = np.union1d(under, middles.astype(np.int64))
         for f, free in enumerate(layout.free):
             place = under + round((layout.starts[free] - first) * scale)
             hidden = np.zeros(columns, bool)

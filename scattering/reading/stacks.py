@@ -34,6 +34,8 @@ class Stack:
     groups: tuple[str, ...]
     """What the file says of each frame's sample or series; "" where it says nothing."""
     categories: tuple[str, ...]
+    files: tuple[Path, ...]
+    """All that hold its counts: a file may link to others."""
     detector: str = ""
     """What the file says of its detector; "" where it says nothing."""
 
@@ -125,6 +127,7 @@ def _stack(location: Location, label: str, first: int, array: hdf5.Array) -> Sta
         tuple(names),
         array.groups or nothing,
         array.categories or nothing,
+        tuple(sorted({location.path.resolve(), *(path for path, _ in array.sources)})),
         array.detector,
     )
 

@@ -105,6 +105,17 @@ class Findings:
         """Number of frames."""
         return len(self.places)
 
+    @property
+    def native(self) -> Shape:
+        """Shape of the frames, or of the detector whose gaps are filled where they differ."""
+        shape, *others = self.sensors
+        return (self.target.gap.shape[0], self.target.gap.shape[1]) if others else shape
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file that is read."""
+        return sorted({path for stack in self.stacks for path in stack.files})
+
 
 def survey(patterns: Sequence[str], options: Options) -> Findings:
     """Find out what the files hold.

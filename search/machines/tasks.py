@@ -43,8 +43,9 @@ def on_ray(function: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[R
 
 def on_cluster(function: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
     """Do jobs as `on_ray` does, on a Ray that lasts as long as they do."""
-    with cluster():
-        yield from on_ray(function, jobs)
+    if todo := list(jobs):
+        with cluster():
+            yield from on_ray(function, todo)
 
 
 def _do(function: Callable[[Job], Result], job: Job) -> Result:

@@ -21,7 +21,7 @@ def stack(path, count=1, groups=None, names=None) -> Stack:
     path = Path(path)
     names = names or ([stem(path)] if count == 1 else [f"{stem(path)} {number}" for number in range(count)])
     nothing = ("",) * count
-    return Stack(Location(path), (4, 4), np.dtype("u2"), tuple(names), tuple(groups or nothing), nothing)
+    return Stack(Location(path), (4, 4), np.dtype("u2"), tuple(names), tuple(groups or nothing), nothing, (path,))
 
 
 def groups(*paths, rule=None) -> tuple[str, ...]:
