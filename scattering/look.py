@@ -71,7 +71,8 @@ def _look(given: argparse.Namespace) -> None:
 
 def _report(findings: Findings, seed: int) -> Iterator[str]:
     """Say what was found, line by line."""
-    yield f"{_count(len(findings), 'frame')} in {_count(len({stack.location.path for stack in findings.stacks}), 'file')}"
+    files = {stack.location.path for stack in findings.stacks}
+    yield f"{_count(len(findings), 'frame')} in {_count(len(files), 'file')}"
     yield ""
     for shape, sensor in findings.sensors.items():
         yield from _sensor(findings, shape, sensor)

@@ -261,9 +261,7 @@ def _hash_sources(places: Slots, todo: Plan) -> None:
 def _prepare(todo: Plan, frames: Sequence[int]) -> list[Prepared]:
     found = []
     if not todo.folder.is_dir():
-        raise InputError(
-            f"every machine must have the folder of the frames, got none at {todo.folder} on one of them"
-        )
+        raise InputError(f"every machine must see the folder {todo.folder}, where the frames are, got one without it")
     with chdir(todo.folder):
         for frame, raw in zip(frames, read_raw(todo.findings, frames), strict=True):
             rows = prepare_frame(raw, todo.recipe)

@@ -144,7 +144,7 @@ def load(settings: Settings) -> Dataset:
 def check_alone(given: dict[str, Any]) -> None:
     """Raise InputError where a data set file is given and, with it, what was said when it was prepared."""
     data = given["data"] or []
-    prepared = next((path for path in data if is_dataset(Path(path))), None)
+    prepared = next((path for path in data if is_dataset(Path(path).expanduser())), None)
     if prepared is None:
         return
     if len(data) > 1:

@@ -104,8 +104,8 @@ def test_files_that_differ_in_gaps_look_the_same(raw_frames, tmp_path, monkeypat
         (tmp_path / folder).mkdir()
         path = tmp_path / folder / "frame.h5"
         with h5py.File(path, "w") as file:
-            file["frames"] = np.where(frame.observed, frame.truth, under)[None]
-        sets.append(from_files([str(path)], Options(detector="Pilatus2M"), str(SIZE), 0))
+            file["frames"] = np.stack([np.where(frame.observed, frame.truth, under)] * 3)
+        sets.append(from_files([str(path)], Options(detector="Pilatus2M", group_by=".+"), str(SIZE), 0))
     assert differing(*sets) == {"truth"}
 
 
@@ -115,7 +115,8 @@ def under_gap(data: Dataset, columns: int, pattern: int, free: int, gap: np.ndar
     scale = columns / layout.frame_shape[1]
     first, target = layout.starts[layout.gapped[pattern]], layout.starts[layout.free[free]]
     inside = [j for j in np.flatnonzero(gap) if first * scale <= j < (first + layout.width) * scale]
-    moved = np.array(inside) + round((target - first) * scale)
+    middles = (first + np.flatnonzero(layout.pattern(layout.gapped[pattern])) + 0.5) * scale
+    moved = np.union1d(inside, middles.astype(int)).astype(int) + round((target - first) * scale)
     return moved[moved < columns]
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from scattering import merge as command
 from scattering.dataset import RawFrame
+from scattering.detectors import Detector
 from scattering.errors import InputError
 from scattering.merge import merge
 from scattering.registration import Exposure, correlation
@@ -36,8 +37,13 @@ def files(monkeypatch):
     def survey(patterns, options):
         frames = found[patterns[0]]
         shape = frames[0].truth.shape
+        nowhere = np.zeros(shape, bool)
         return Found(
-            frames=frames, stacks=[SimpleNamespace(shape=shape)], sensors={shape: SimpleNamespace(name="small")}
+            frames=frames,
+            files=[],
+            stacks=[SimpleNamespace(shape=shape)],
+            sensors={shape: SimpleNamespace(name="small", gap=nowhere, masked=nowhere)},
+            target=Detector("small", nowhere, (1e-4, 1e-4)),
         )
 
     monkeypatch.setattr(command, "survey", survey)
@@ -103,6 +109,19 @@ def test_merged_gaps_hold_what_the_pattern_promises():
     assert residual.size > 3000
     assert abs(residual.mean()) < 6 / np.sqrt(residual.size) + 4 * agreement.uncertainty * np.sqrt(expected.mean())
     assert residual.var() == pytest.approx(1, abs=6 * np.sqrt(2.2 / residual.size))
+
+
+def test_what_a_mask_hides_is_not_filled_with_the_shadow_of_the_same_beamstop():
+    first, second = pair("powder", 1, (-20, 0))
+    hidden = np.zeros(first.valid.shape, bool)
+    hidden[20:40, 30:50] = True
+    first = first._replace(valid=first.valid & ~hidden)
+    plain, _ = merge(first, second, (-20, 0))
+    masked, agreement = merge(first, second, (-20, 0), hidden)
+    assert (plain.valid & hidden).any()
+    assert not (masked.valid & hidden).any()
+    np.testing.assert_array_equal(masked.valid | hidden, plain.valid | hidden)
+    assert agreement.missing == (~(first.valid | hidden)).sum()
 
 
 def test_real_exposures_merge(real):

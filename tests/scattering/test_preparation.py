@@ -158,17 +158,60 @@ def test_a_stopped_preparation_goes_on_where_it_was(folder, undisturbed, error, 
     assert not list(folder.glob(".*"))
 
 
-def test_hashes_of_sources_are_not_made_again(folder, undisturbed):
-    jobs = -(-FRAMES * FILES // BATCH)
-    interrupted(jobs + 2, KeyboardInterrupt())
-    tasks = Recorded(FILES - 2, AssertionError("hashed again"))
-    prepare(planned(), Path("data.h5"), tasks=tasks)
+def test_hashes_of_sources_are_not_made_again(folder, undisturbed, monkeypatch):
+    hashed, sha256 = [], preparation._sha256
+
+    def stopped(files):
+        if files == planned().findings.stacks[2].files:
+            raise KeyboardInterrupt
+        return sha256(files)
+
+    def recorded(files):
+        hashed.append(files)
+        return sha256(files)
+
+    monkeypatch.setattr(preparation, "_sha256", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(planned(), Path("data.h5"))
+    monkeypatch.setattr(preparation, "_sha256", recorded)
+    prepare(planned(), Path("data.h5"))
+    assert len(hashed) == FILES - 2
     assert Path("data.h5").read_bytes() == undisturbed
+
+
+def test_a_data_set_does_not_take_the_place_of_its_frames(folder):
+    source = next(iter(folder.glob("film_*.h5")))
+    counts = source.read_bytes()
+    with pytest.raises(InputError, match="must not take the place of its frames"):
+        prepare(planned(), source)
+    assert source.read_bytes() == counts
+
+
+def test_names_that_differ_in_their_suffix_alone_share_nothing(folder, undisturbed):
+    with pytest.raises(KeyboardInterrupt):
+        prepare(planned(), Path("data.hdf5"), tasks=Recorded(1, KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        prepare(planned(), Path("data.h5"), tasks=Recorded(2, KeyboardInterrupt()))
+    assert len(list(folder.glob(".data.*.part"))) == 2
+    prepare(planned(), Path("data.h5"))
+    assert Path("data.h5").read_bytes() == undisturbed
+
+
+def test_counts_in_linked_files_belong_to_the_plan(folder):
+    counts = np.random.default_rng(0).poisson(50, (4, *SHAPE)).astype(np.int32)
+    with h5py.File("linked_data.h5", "w") as file:
+        file["counts"] = counts
+    with h5py.File("linked_master.h5", "w") as file:
+        file["frames"] = h5py.ExternalLink("linked_data.h5", "/counts")
+    before = planned("linked_master.h5").key
+    with h5py.File("linked_data.h5", "r+") as file:
+        file["counts"][0] = 7
+    assert planned("linked_master.h5").key != before
 
 
 def test_what_was_damaged_in_between_is_made_again(folder, undisturbed):
     interrupted(3, KeyboardInterrupt())
-    unfinished = folder / ".data.part.h5"
+    unfinished = folder / ".data.h5.part"
     with h5py.File(unfinished) as file:
         place = file["valid"].id.get_offset() + 5 * SIZE[0] * SIZE[1]
     with unfinished.open("r+b") as file:
@@ -183,7 +226,7 @@ def test_what_was_damaged_in_between_is_made_again(folder, undisturbed):
 @pytest.mark.parametrize("damage", ["cut", "gone", "text"])
 def test_an_unfinished_file_that_is_none_is_begun_anew(folder, undisturbed, damage):
     interrupted(3, KeyboardInterrupt())
-    unfinished = folder / ".data.part.h5"
+    unfinished = folder / ".data.h5.part"
     if damage == "gone":
         unfinished.unlink()
     else:
@@ -237,7 +280,7 @@ def test_a_journal_that_ended_while_it_was_opened_is_no_lock(folder, monkeypatch
     import fcntl
 
     def gone(file, how):
-        Path(".data.journal").unlink()
+        Path(".data.h5.journal").unlink()
 
     monkeypatch.setattr(fcntl, "flock", gone)
     with pytest.raises(InputError, match="one command at a time"):

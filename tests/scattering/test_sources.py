@@ -27,7 +27,7 @@ def save(path: Path, frames: np.ndarray, **attributes) -> Path:
 
 SHAPE = (210, 185)
 """An eighth of the detector whose gaps are laid over it."""
-LAID = Options(detector="Pilatus2M")
+LAID = Options(detector="Pilatus2M", group_by=".+")
 
 
 def counts(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
