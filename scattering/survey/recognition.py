@@ -57,7 +57,7 @@ def recognise(shape: tuple[int, int], said: str, tally: Tally) -> Recognised:
 def coded_gap(tally: Tally) -> Bools:
     """Gaps that show in the frames alone: codes in every frame, across half of the height or width or more.
 
-    Also whole rows and columns that are dark in every frame, between those that are not. A streak of full counters
+    Also whole rows and columns that are dark in every frame, two or more together, between those that are not. A streak of full counters
     beside a bright peak holds codes, too: it is shorter.
     """
     labels, _ = ndimage.label(~tally.uncoded)
@@ -72,8 +72,11 @@ def coded_gap(tally: Tally) -> Bools:
 
 
 def _enclosed(dark: Bools) -> Bools:
-    """Dark lines (lines,) between others: beyond the outermost of these the light may have ended."""
-    return np.asarray(dark & ndimage.binary_fill_holes(~dark))
+    """Dark lines (lines,) between others, two or more together.
+
+    One alone is a dead line of the readout; beyond the outermost that count the light may have ended.
+    """
+    return np.asarray(ndimage.binary_opening(dark & ndimage.binary_fill_holes(~dark), np.ones(2, bool)))
 
 
 def _choose(candidates: list[Detector], said: str, tally: Tally) -> tuple[Detector, bool]:
