@@ -57,8 +57,8 @@ def recognise(shape: tuple[int, int], said: str, tally: Tally) -> Recognised:
 def coded_gap(tally: Tally) -> Bools:
     """Gaps that show in the frames alone: codes in every frame, across half of the height or width or more.
 
-    Also whole rows and columns that are dark in every frame, two or more together, between those that are not. A streak of full counters
-    beside a bright peak holds codes, too: it is shorter.
+    Also whole rows and columns that are dark in every frame, two or more together, between those that are not.
+    A streak of full counters beside a bright peak holds codes, too: it is shorter.
     """
     labels, _ = ndimage.label(~tally.uncoded)
     gap = np.zeros(labels.shape, bool)
@@ -68,7 +68,9 @@ def coded_gap(tally: Tally) -> Bools:
         if any(2 * (side.stop - side.start) >= size for side, size in zip(box, labels.shape, strict=True)):
             gap[box] |= labels[box] == number
     dark = tally.dark()
-    return gap | _enclosed(dark.all(axis=1))[:, None] | _enclosed(dark.all(axis=0))
+    gap |= _enclosed(np.asarray(dark.all(axis=1)))[:, None]
+    gap |= _enclosed(np.asarray(dark.all(axis=0)))
+    return gap
 
 
 def _enclosed(dark: Bools) -> Bools:

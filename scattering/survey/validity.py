@@ -26,8 +26,8 @@ def recorded(counts: Counts, invalid: Bools | None = None) -> Bools:
     """Tell counts from codes, for (rows, columns): True where a pixel was read, and was not full.
 
     Codes are negative whole numbers, NaN and infinity, and what full counters hold. Negative fractions are noise
-    about zero, left by a subtracted background; so are negative whole floats that the file's own mask, `invalid`, does
-    not name: a pedestal was subtracted from whole counts.
+    about zero, left by a subtracted background; so are negative whole floats that are not in the file's own mask,
+    `invalid`: a pedestal was subtracted from whole counts.
     """
     values: npt.NDArray[Any] = counts
     negative = values < 0

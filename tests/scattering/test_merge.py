@@ -190,6 +190,7 @@ def test_noise_below_a_subtracted_pedestal_is_still_valid_in_what_was_merged(tmp
     rng = np.random.default_rng(0)
     for name, frame in zip("ab", pair("powder", 1, (-20, 0)), strict=True):
         noisy = frame.truth + 100 + np.round(rng.normal(0, 3, frame.truth.shape))
+        noisy[:, 200:] -= frame.truth[:, 200:]  # a shadow
         with h5py.File(tmp_path / f"{name}.h5", "w") as file:
             file["frames"] = np.where(frame.valid, noisy, -1).astype(np.int32)[None]
     merged = tmp_path / "merged.h5"
