@@ -199,6 +199,6 @@ def test_noise_below_a_subtracted_pedestal_is_still_valid_in_what_was_merged(tmp
         counts, kept = file["frames"][0], file["invalid"][0] == 0
     whole = kept & (counts < 0) & (counts == np.trunc(counts))
     assert whole.sum() > 100
-    (found,) = read_raw(survey([str(merged)], Options(detector="Pilatus100k")), [0])
+    (found,) = read_raw(survey([str(merged)], Options(detector="Pilatus300k")), [0])
     assert found.valid[whole].all()
     np.testing.assert_array_equal(found.valid, kept)
