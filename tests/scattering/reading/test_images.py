@@ -26,7 +26,7 @@ def frames(path) -> list[np.ndarray]:
 @pytest.mark.parametrize(
     "options",
     [{}, {"bigtiff": True}, {"byteorder": ">"}, {"tile": (16, 16)}, {"rowsperstrip": 7}, {"compression": "zlib"},
-     {"compression": "zlib", "predictor": True}, {"metadata": None}],
+     {"compression": "zlib", "predictor": True}, {"metadata": None}, {"ome": True}],
 )  # fmt: skip
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"])
 def test_tiff_of_every_kind(options, dtype, tmp_path):

@@ -168,10 +168,10 @@ def test_plots_of_one_array_are_one(tmp_path):
 def detectors(path, link) -> list[str]:
     """Write two detectors of one shape; the plot shows the second. Returns what is said of it."""
     with h5py.File(path, "w") as file:
-        for name in ("near", "far"):
+        for name in ("far", "near"):
             group = file.create_group(f"entry/instrument/{name}")
-            group["data"] = COUNTS + (name == "far")
-            group["pixel_mask"] = np.roll(MASK, name == "far")
+            group["data"] = COUNTS + (name == "near")
+            group["pixel_mask"] = np.roll(MASK, name == "near")
             group["description"] = name
         file["entry/data/data"] = link(file)
     return [stack.detector for stack in open_stacks([str(path)])]
@@ -179,11 +179,11 @@ def detectors(path, link) -> list[str]:
 
 @pytest.mark.parametrize(
     "link",
-    [lambda file: file["entry/instrument/far/data"], lambda _: h5py.SoftLink("/entry/instrument/far/data")],
+    [lambda file: file["entry/instrument/near/data"], lambda _: h5py.SoftLink("/entry/instrument/near/data")],
     ids=["hard", "soft"],
 )
 def test_of_two_detectors_of_one_shape_the_one_whose_data_are_read_is_meant(link, tmp_path):
-    assert detectors(tmp_path / "a.nxs", link) == ["far"]
+    assert detectors(tmp_path / "a.nxs", link) == ["near"]
     assert same(tmp_path / "a.nxs", COUNTS + 1)
     assert all(np.array_equal(recorded.invalid, np.roll(MASK, 1) > 0) for recorded in frames(tmp_path / "a.nxs"))
 
