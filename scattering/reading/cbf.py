@@ -13,6 +13,7 @@ import numpy as np
 from scattering.reading.pages import Counts, Pages, count_type, enough, frame_shape
 
 _BINARY_STARTS = b"\x0c\x1a\x04\xd5"
+_USUAL_HEADER = 2**14
 _LONGEST_HEADER = 2**18
 _FIELD = re.compile(r"^[ \t]*([\w-]+)[ \t]*[:=][ \t]*\"?([^\"\r\n]*?)\"?;?[ \t]*\r?$", re.MULTILINE)
 _DETECTOR = re.compile(r"^#\s*Detector:\s*([^\r\n]+)", re.MULTILINE)
@@ -28,7 +29,9 @@ def open_cbf(path: Path) -> Pages:
     from fabio.cbfimage import DATA_TYPES
 
     with path.open("rb") as file:
-        head = file.read(_LONGEST_HEADER)
+        head = file.read(_USUAL_HEADER)
+        if _BINARY_STARTS not in head:
+            head += file.read(_LONGEST_HEADER)
     start = head.find(_BINARY_STARTS)
     if start < 0:
         raise ValueError("no binary section follows the header")

@@ -27,6 +27,8 @@ SUFFIXES = frozenset((".h5", ".hdf5", ".hdf", ".nxs", ".nx5", ".nexus"))
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _OWN = "/frames"
+_PREPARED = "gapsearch dataset"
+"""How the attribute `format` of data sets begins, whatever their version."""
 _CACHE = 2**25
 """Bytes of chunks kept: a chunk may hold parts of several frames, read one after another."""
 _LARGEST_CHUNK = 2**30
@@ -65,10 +67,13 @@ def is_hdf5(path: Path) -> bool:
 def list_arrays(path: Path, inside: str = "") -> list[Array]:
     """Find the frames of a file, all of `inside` or what the file means to be shown.
 
-    Raises InputError for a file that is damaged, holds no frames, or several arrays that could be meant.
+    Raises InputError for a file that is damaged, holds no frames, several arrays that could be meant, or a data set.
     """
     with _open(path) as file:
-        found = [inside] if inside else [_OWN] if _OWN in file else nexus.images(file, path)
+        if _text(file.attrs.get("format")).startswith(_PREPARED):
+            raise InputError(f"{path} was prepared already: give it alone to search.run --data")
+        own = isinstance(file.get(_OWN), h5py.Dataset)
+        found = [inside] if inside else [_OWN] if own else nexus.images(file, path)
         return [_array(file, path, name) for name in found]
 
 
@@ -87,6 +92,7 @@ def read_array(path: Path, inside: str, numbers: Sequence[int]) -> Iterator[tupl
         ):
             if other is not None and other.shape != shape:
                 raise InputError(f"{name} must have the shape {shape}, got {other.shape} in {path}")
+        common = None if invalid is None or invalid.ndim > 2 else invalid[()] != 0
         for number in numbers:
             if number >= array.count:
                 raise InputError(
@@ -96,7 +102,7 @@ def read_array(path: Path, inside: str, numbers: Sequence[int]) -> Iterator[tupl
                 array,
                 Recorded(
                     _frame(counts, number).astype(array.dtype, copy=False),
-                    None if invalid is None else np.asarray(_frame(invalid, number) != 0),
+                    _frame(invalid, number) != 0 if invalid is not None and common is None else common,
                     None if clean is None else _frame(clean, number).astype(np.float64, copy=False),
                     UNKNOWN if calibration is None else Calibration(*map(float, calibration[number])),
                 ),
@@ -217,7 +223,7 @@ def _invalid(file: h5py.File, inside: str, array: Array) -> h5py.Dataset | None:
     if own is not None:
         return own
     shapes = (array.shape, (array.count, *array.shape), file[inside].shape)
-    return next((mask for mask in nexus.pixel_masks(file, inside) if mask.shape in shapes), None)
+    return nexus.pixel_mask(file, inside, shapes)
 
 
 def _beside(file: h5py.File, inside: str, name: str) -> h5py.Dataset | None:

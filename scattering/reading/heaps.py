@@ -13,8 +13,9 @@ from pathlib import Path
 _MARK = b"GCOL\x01\0\0\0"
 _COLLECTION = struct.Struct("<8sQ")
 _OBJECT = struct.Struct("<HHIQ")
-_LARGEST = 2**27
-"""Bytes of a file that is searched; in a larger one a heap is a tiny part of what may be damaged."""
+_LARGEST = 2**24
+"""Bytes of a file that is searched: to list a larger one must not take reading all of it, and a heap is a tiny part
+of what may be damaged there."""
 
 
 def check_heaps(path: Path) -> None:

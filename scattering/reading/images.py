@@ -122,6 +122,8 @@ def _one_error(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # decoders raise what they like
         said = one_line(error) or type(error).__name__
+        if isinstance(error, KeyError):
+            said += " is missing from its header"
         raise InputError(f"cannot read {path}: {said}: leave it out, or write it again") from None
     finally:
         for logger, (propagate, handlers) in zip(loggers, before, strict=True):

@@ -6,10 +6,11 @@ Which array is meant: the NeXus manual, "Find the plottable data", https://manua
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 from scattering.errors import InputError
 
@@ -43,24 +44,35 @@ def images(file: h5py.File, path: Path) -> list[str]:
     )
 
 
-def pixel_masks(file: h5py.File, inside: str) -> Iterator[h5py.Dataset]:
-    """Give the masks that may belong to an array: beside it first, then those of the entry's detectors."""
-    beside = [file[inside].parent, _parent(file, inside)]
-    for group in [*beside, *_detectors(file, inside)]:
-        for name in ("pixel_mask", "detectorSpecific/pixel_mask"):
-            mask = group.get(name)
-            if isinstance(mask, h5py.Dataset) and mask.dtype.kind in "iub":
-                yield mask
+def pixel_mask(file: h5py.File, inside: str, shapes: Container[tuple[int, ...]]) -> h5py.Dataset | None:
+    """Return the mask of an array: beside it, else that of its detector, unless several could be it."""
+    for group in (file[inside].parent, _parent(file, inside)):
+        if (mask := _mask(group, shapes)) is not None:
+            return mask
+    found = [mask for group in _detectors(file, inside) if (mask := _mask(group, shapes)) is not None]
+    return found[0] if len(found) == 1 else None
 
 
 def detector(file: h5py.File, inside: str) -> str:
-    """Return what a file says of its detector, or nothing."""
-    for group in _detectors(file, inside):
-        description = group.get("description")
-        if isinstance(description, h5py.Dataset) and h5py.check_string_dtype(description.dtype):
-            text = description.asstr()[()]
-            return str(text if isinstance(text, str) else text.flat[0]).strip()
-    return ""
+    """Return what a file says of an array's detector; nothing where several could be it."""
+    found = {text for group in _detectors(file, inside) if (text := _description(group))}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _mask(group: h5py.Group, shapes: Container[tuple[int, ...]]) -> h5py.Dataset | None:
+    for name in ("pixel_mask", "detectorSpecific/pixel_mask"):
+        mask = group.get(name)
+        if isinstance(mask, h5py.Dataset) and mask.dtype.kind in "iub" and mask.shape in shapes:
+            return mask
+    return None
+
+
+def _description(group: h5py.Group) -> str:
+    description = group.get("description")
+    if not isinstance(description, h5py.Dataset) or not h5py.check_string_dtype(description.dtype):
+        return ""
+    text = description.asstr()[()]
+    return str(text if isinstance(text, str) else text.flat[0]).strip()
 
 
 def _default(file: h5py.File) -> list[str]:
@@ -151,12 +163,14 @@ def _groups(file: h5py.File) -> list[h5py.Group]:
 
 
 def _detectors(file: h5py.File, inside: str) -> list[h5py.Group]:
-    """Return the groups of the instrument in the array's entry."""
+    """Return the detector whose data the array is, else the groups that may be its detector, of its entry."""
     entry = file.get(inside.strip("/").split("/")[0])
     instrument = entry.get("instrument") if isinstance(entry, h5py.Group) else None
     if not isinstance(instrument, h5py.Group):
         return []
-    return [group for name in instrument if isinstance(group := instrument.get(name), h5py.Group)]
+    groups = [group for name in instrument if isinstance(group := instrument.get(name), h5py.Group)]
+    own = [group for group in groups if group.get("data") == file[inside]]
+    return own or [group for group in groups if _attribute(group, "NX_class") in ("", "NXdetector")]
 
 
 def _parent(file: h5py.File, inside: str) -> h5py.Group:
@@ -165,4 +179,6 @@ def _parent(file: h5py.File, inside: str) -> h5py.Group:
 
 def _attribute(node: h5py.Group | h5py.Dataset, name: str) -> str:
     value = node.attrs.get(name)
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.flat[0]
     return value.decode(errors="replace") if isinstance(value, bytes) else "" if value is None else str(value)

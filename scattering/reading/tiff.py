@@ -22,11 +22,12 @@ _DETECTOR = re.compile(r"#\s*Detector:\s*([^\r\n]+)")
 def open_tiff(path: Path) -> Pages:
     """Read the pages' tags of a TIFF file.
 
-    Raises ValueError for a damaged one, for colours, and for pages of several shapes.
+    Raises ValueError for a damaged one, for colours, for pages of several shapes, and for frames without a page.
     """
     from tifffile import TiffFile
 
-    with TiffFile(path) as file:
+    # What OME says is of several files.
+    with TiffFile(path, is_ome=False) as file:
         pages = [file.pages.get(number) for number in range(len(file.pages))]
         kinds = {(page.shape, page.dtype) for page in pages}
         if len(kinds) != 1:
@@ -37,6 +38,9 @@ def open_tiff(path: Path) -> Pages:
         shape, dtype = frame_shape(declared), count_type(stored)
         for page in pages:
             _check(page, math.prod(shape) * dtype.itemsize, file.filehandle.size)
+        frames = math.prod(file.series[0].shape[:-2])
+        if frames > len(pages):
+            raise ValueError(f"declares {frames} frames, has tags for {len(pages)}: save it as one page a frame")
         detector = _detector(pages[0])
 
     def frame(number: int) -> Counts:
@@ -65,13 +69,18 @@ def _read_lzw(path: Path, number: int, dtype: np.dtype[np.generic]) -> Counts:
 
     with _no_stderr(), Image.open(path) as image:
         image.seek(number)
-        counts = np.asarray(image)
+        counts = _native(np.asarray(image))
     if counts.dtype.itemsize == dtype.itemsize:
         return counts.view(dtype)
     cast = counts.astype(dtype)
     if not np.array_equal(cast, counts):
         raise ValueError(f"LZW compression of {dtype} cannot be read: save it uncompressed")
     return cast
+
+
+def _native(counts: Counts) -> Counts:
+    """Return counts in the byte order of this machine."""
+    return counts.astype(counts.dtype.newbyteorder("="), copy=False)
 
 
 @contextmanager

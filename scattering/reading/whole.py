@@ -64,11 +64,8 @@ def open_spe(path: Path) -> Pages:
 def _single(path: Path, image_class: Any, detector_key: str = "") -> Pages:
     """Read a file that is one frame."""
 
-    def load() -> tuple[Counts, dict[str, Any]]:
-        image = image_class().read(str(path))
-        image.close()
-        return np.asarray(image.data), image.header
-
-    counts, header = load()
-    detector = str(header.get(detector_key, ""))
-    return Pages(1, frame_shape(counts.shape), count_type(counts.dtype), lambda _: load()[0], detector)
+    image = image_class().read(str(path))
+    image.close()
+    counts = np.asarray(image.data)
+    detector = str(image.header.get(detector_key, ""))
+    return Pages(1, frame_shape(counts.shape), count_type(counts.dtype), lambda _: counts, detector)

@@ -242,7 +242,7 @@ def _sensor(stacks: Sequence[Stack], sample: Sequence[tuple[Place, str]], mask: 
 
 def _known(frame: Recorded) -> Bools:
     """Pixels of a frame that hold counts, as far as it says so itself."""
-    known = recorded(frame.counts)
+    known = recorded(frame.counts, frame.invalid)
     return known if frame.invalid is None else known & ~frame.invalid
 
 

@@ -17,6 +17,8 @@ _QUANTITY = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]*-?\d+\.\d+[A-Za-z]*")
 _SEPARATOR = re.compile(r"[\W_]+")
 _COUNTER = re.compile(r"(?i)(?:frame|image|img|scan|shot|exposure|point|position|pos|file)\d+|\d+")
 """A number of its own, or after a word that says that it counts: `00014`, `scan2`."""
+_DECTRIS = re.compile(r"_(?:data_\d{6}|master)$")
+"""One series of an EIGER is a master and its parts, which may have lost their master."""
 _LONG_NUMBER = re.compile(r"\d{3,}$")
 """Three digits behind a name count, too (`Lyso0675`); one or two are part of it (`film3`, `TT1`)."""
 
@@ -62,13 +64,15 @@ def series(stem: str) -> str:
 
 
 def _told_or_derived(stacks: Sequence[Stack]) -> tuple[str, ...]:
-    # A file may hold several stacks, of the parts of one series.
+    # A file may hold several stacks, and a series several files.
     frames: dict[Path, int] = defaultdict(int)
     for stack in stacks:
         frames[stack.location.path] += len(stack)
+    whole = {path: path.parent.resolve() / _DECTRIS.sub("", stem(path)) for path in frames}
+    several = {whole[path] for path, count in frames.items() if count > 1}
     derived = {
-        path: path.parent / (stem(path) if count > 1 else series(stem(path)) or stem(path.parent))
-        for path, count in frames.items()
+        path: place if place in several else place.parent / (series(place.name) or stem(place.parent))
+        for path, place in whole.items()
     }
     places = list(dict.fromkeys(derived.values()))
     names = told_apart([(place.name, f"{place.parent.name}/{place.name}", str(place)) for place in places])
@@ -107,7 +111,7 @@ def _read_table(path: Path) -> dict[str, str]:
         raise InputError(f"--group-by names a CSV file that cannot be read, got {path}: {one_line(error)}") from None
     table: dict[str, str] = {}
     for row in rows:
-        name, group = row.get("name"), row.get("group")
+        name, group = (str(row.get(column) or "").strip() for column in ("name", "group"))
         if not name or not group:
             raise InputError(
                 f"--group-by: every row must have a name and a group, under a header `name,group`, got "

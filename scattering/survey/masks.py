@@ -9,12 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from scattering.errors import InputError, one_line
+from scattering.reading.hdf5 import is_hdf5
 from scattering.reading.stacks import open_stacks, read
 
 Bools = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.generic]
-
-HDF5 = (".h5", ".hdf5", ".hdf", ".nxs", ".nx5")
 
 
 def read_mask(name: str) -> Bools:
@@ -50,7 +49,9 @@ def read_mask(name: str) -> Bools:
 def _read(path: Path, inside: str) -> Counts:
     if path.suffix.lower() == ".npy":
         return np.asarray(np.load(path, allow_pickle=False))
-    if path.suffix.lower() in HDF5:
+    if is_hdf5(path):
+        import hdf5plugin  # noqa: F401 - the codecs of EIGER files
+
         with h5py.File(path, "r") as file:
             return np.asarray(_array(file, inside, path)[()])
     stacks = open_stacks([str(path)])

@@ -34,7 +34,7 @@ def recognise(shape: tuple[int, int], said: str, tally: Tally) -> Recognised:
     """Find the detector of frames of this shape, (rows, columns).
 
     `said` is what the file says of it. One that pyFAI does not know is described in words; its gaps are then
-    where no frame of the sample has anything but codes.
+    where no frame of the sample has anything but codes, or nothing in whole rows or columns.
     """
     candidates = sorted(detectors_of(shape), key=lambda candidate: candidate.name)
     if candidates:
@@ -55,15 +55,30 @@ def recognise(shape: tuple[int, int], said: str, tally: Tally) -> Recognised:
 
 
 def coded_gap(tally: Tally) -> Bools:
-    """Gaps that show in the frames alone: codes in every frame, across a tenth of the height or width or more."""
+    """Gaps that show in the frames alone: codes in every frame, across half of the height or width or more.
+
+    Also whole rows and columns that are dark in every frame, two or more together, between those that are not.
+    A streak of full counters beside a bright peak holds codes, too: it is shorter.
+    """
     labels, _ = ndimage.label(~tally.uncoded)
     gap = np.zeros(labels.shape, bool)
     if not tally.uncoded.any():  # frames without a single count tell nothing
         return gap
     for number, box in enumerate(ndimage.find_objects(labels), 1):
-        if any(10 * (side.stop - side.start) >= size for side, size in zip(box, labels.shape, strict=True)):
+        if any(2 * (side.stop - side.start) >= size for side, size in zip(box, labels.shape, strict=True)):
             gap[box] |= labels[box] == number
+    dark = tally.dark()
+    gap |= _enclosed(np.asarray(dark.all(axis=1)))[:, None]
+    gap |= _enclosed(np.asarray(dark.all(axis=0)))
     return gap
+
+
+def _enclosed(dark: Bools) -> Bools:
+    """Dark lines (lines,) between others, two or more together.
+
+    One alone is a dead line of the readout; beyond the outermost that count the light may have ended.
+    """
+    return np.asarray(ndimage.binary_opening(dark & ndimage.binary_fill_holes(~dark), np.ones(2, bool)))
 
 
 def _choose(candidates: list[Detector], said: str, tally: Tally) -> tuple[Detector, bool]:

@@ -22,16 +22,17 @@ FULL_COUNTERS = (2**20 - 1, 2**16 - 1)
 where a valid pixel holds more."""
 
 
-def recorded(counts: Counts) -> Bools:
+def recorded(counts: Counts, invalid: Bools | None = None) -> Bools:
     """Tell counts from codes, for (rows, columns): True where a pixel was read, and was not full.
 
     Codes are negative whole numbers, NaN and infinity, and what full counters hold. Negative fractions are noise
-    about zero, left by a subtracted background.
+    about zero, left by a subtracted background; so are negative whole floats that are not in the file's own mask,
+    `invalid`: a pedestal was subtracted from whole counts.
     """
     values: npt.NDArray[Any] = counts
     negative = values < 0
     if values.dtype.kind == "f":
-        negative &= values == np.trunc(values)
+        negative &= values == np.trunc(values) if invalid is None else invalid
     return np.asarray(np.isfinite(values) & ~negative & ~full(counts))
 
 

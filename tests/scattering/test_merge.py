@@ -11,6 +11,7 @@ from scattering.detectors import Detector
 from scattering.errors import InputError
 from scattering.merge import merge
 from scattering.registration import Exposure, correlation
+from scattering.survey.findings import Options, read_raw, survey
 from tests.scattering.pairs import DETECTOR, pair
 
 REAL = Path(__file__).parents[3] / "shared" / "frames" / "mda_cms.h5"
@@ -202,3 +203,21 @@ def test_exposures_that_were_not_moved_leave_no_file(files, tmp_path, capsys):
 def test_correlation_is_not_a_number_where_nothing_varies():
     flat = Exposure(np.full((70, 70), 3), np.ones((70, 70), bool))
     assert np.isnan(correlation(flat, flat))
+
+
+def test_noise_below_a_subtracted_pedestal_is_still_valid_in_what_was_merged(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, frame in zip("ab", pair("powder", 1, (-20, 0)), strict=True):
+        noisy = frame.truth + 100 + np.round(rng.normal(0, 3, frame.truth.shape))
+        noisy[:, 200:] -= frame.truth[:, 200:]  # a shadow
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["frames"] = np.where(frame.valid, noisy, -1).astype(np.int32)[None]
+    merged = tmp_path / "merged.h5"
+    assert run(tmp_path / "a.h5", tmp_path / "b.h5", "-o", merged, "--pedestal", 100, "--shift=-20,0") == 0
+    with h5py.File(merged) as file:
+        counts, kept = file["frames"][0], file["invalid"][0] == 0
+    whole = kept & (counts < 0) & (counts == np.trunc(counts))
+    assert whole.sum() > 100
+    (found,) = read_raw(survey([str(merged)], Options(detector="Pilatus300k")), [0])
+    assert found.valid[whole].all()
+    np.testing.assert_array_equal(found.valid, kept)

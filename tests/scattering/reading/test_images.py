@@ -1,5 +1,6 @@
 """Image files: their variants, what they say of the detector, several frames in one."""
 
+import importlib
 import re
 import struct
 import tracemalloc
@@ -13,7 +14,7 @@ from PIL import Image
 
 from scattering.errors import InputError
 from scattering.reading.stacks import open_stacks, read
-from tests.scattering.reading.writing import cbf, edf, mar345, tif
+from tests.scattering.reading.writing import cbf, edf, img, mar345, mpa, tif
 
 COUNTS = np.random.default_rng(0).poisson(200, (4, 48, 40)).astype(np.uint16)
 
@@ -25,7 +26,7 @@ def frames(path) -> list[np.ndarray]:
 @pytest.mark.parametrize(
     "options",
     [{}, {"bigtiff": True}, {"byteorder": ">"}, {"tile": (16, 16)}, {"rowsperstrip": 7}, {"compression": "zlib"},
-     {"compression": "zlib", "predictor": True}, {"metadata": None}],
+     {"compression": "zlib", "predictor": True}, {"metadata": None}, {"ome": True}],
 )  # fmt: skip
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"])
 def test_tiff_of_every_kind(options, dtype, tmp_path):
@@ -183,3 +184,62 @@ def test_spe_of_several_frames(tmp_path):
         struct.pack_into(kind, header, place, value)
     (tmp_path / "a.spe").write_bytes(bytes(header) + COUNTS.tobytes())
     np.testing.assert_array_equal(frames(tmp_path / "a.spe"), COUNTS)
+
+
+def lzw(path, counts) -> None:
+    """A big-endian TIFF of one strip, whose table of words is cleared before its codes need a tenth bit."""
+    content = counts.astype(">u2").tobytes()
+    codes = [code for start in range(0, len(content), 200) for code in (256, *content[start : start + 200])]
+    bits = "".join(f"{code:09b}" for code in [*codes, 257])
+    packed = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+    rows, columns = counts.shape
+    tags = (
+        (256, 4, columns), (257, 4, rows), (258, 3, 16), (259, 3, 5), (262, 3, 1), (273, 4, 512), (277, 3, 1),
+        (278, 4, rows), (279, 4, len(packed)), (339, 3, 1),
+    )  # fmt: skip
+    entries = b"".join(
+        struct.pack(">HHI", tag, kind, 1) + struct.pack(">H2x" if kind == 3 else ">I", value)
+        for tag, kind, value in tags
+    )
+    path.write_bytes((b"MM\0*" + struct.pack(">IH", 8, len(tags)) + entries).ljust(512, b"\0") + packed)
+
+
+def test_big_endian_tiff_compressed_by_lzw(tmp_path):
+    lzw(tmp_path / "a.tif", COUNTS[0])
+    np.testing.assert_array_equal(frames(tmp_path / "a.tif"), COUNTS[:1])
+
+
+@pytest.mark.parametrize("options", [{"truncate": True}, {"truncate": True, "imagej": True}])
+def test_tiff_frames_without_tags_are_refused(options, tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", COUNTS, photometric="minisblack", **options)
+    with pytest.raises(InputError, match="declares 4 frames, has tags for 1"):
+        open_stacks([str(tmp_path / "a.tif")])
+
+
+def test_a_field_that_a_header_lacks_is_named(tmp_path):
+    cbf(tmp_path / "a.cbf", COUNTS[0])
+    content = (tmp_path / "a.cbf").read_bytes()
+    (tmp_path / "a.cbf").write_bytes(content.replace(b"conversions=", b"convertions="))
+    with pytest.raises(InputError, match="'conversions' is missing from its header"):
+        open_stacks([str(tmp_path / "a.cbf")])
+
+
+@pytest.mark.parametrize("lines", [0, 500])
+def test_cbf_headers_of_any_length(lines, tmp_path):
+    cbf(tmp_path / "a.cbf", COUNTS[0])
+    before, start, after = (tmp_path / "a.cbf").read_bytes().partition(b"--CIF-BINARY-FORMAT-SECTION--")
+    (tmp_path / "a.cbf").write_bytes(
+        before + lines * b"# a comment of the beamline, at some length\r\n" + start + after
+    )
+    np.testing.assert_array_equal(frames(tmp_path / "a.cbf"), COUNTS[:1])
+
+
+@pytest.mark.parametrize(("writer", "reader"), [(img, "dtrekimage.DtrekImage"), (mpa, "mpaimage.MpaImage")])
+def test_single_frames_are_decoded_once(writer, reader, tmp_path, monkeypatch):
+    writer(tmp_path / f"a.{writer.__name__}", COUNTS[0])
+    (stack,) = open_stacks([str(tmp_path)])
+    module, name = reader.split(".")
+    image_class = getattr(importlib.import_module(f"fabio.{module}"), name)
+    decode, times = image_class.read, []
+    monkeypatch.setattr(image_class, "read", lambda *given: times.append(1) or decode(*given))
+    assert len(list(read(stack, [0]))) == len(times) == 1

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from scattering.errors import InputError
+from scattering.reading.heaps import check_heaps
 from scattering.reading.stacks import open_stacks, read
 
 COUNTS = np.random.default_rng(0).poisson(20, (5, 40, 36)).astype(np.uint32)
@@ -162,3 +163,73 @@ def test_plots_of_one_array_are_one(tmp_path):
             file[f"entry/{name}/data"] = file["entry/detector/data"]
             file[f"entry/{name}"].attrs.update(NX_class="NXdata", signal="data")
     assert same(path)
+
+
+def detectors(path, link) -> list[str]:
+    """Write two detectors of one shape; the plot shows the second. Returns what is said of it."""
+    with h5py.File(path, "w") as file:
+        for name in ("far", "near"):
+            group = file.create_group(f"entry/instrument/{name}")
+            group["data"] = COUNTS + (name == "near")
+            group["pixel_mask"] = np.roll(MASK, name == "near")
+            group["description"] = name
+        file["entry/data/data"] = link(file)
+    return [stack.detector for stack in open_stacks([str(path)])]
+
+
+@pytest.mark.parametrize(
+    "link",
+    [lambda file: file["entry/instrument/near/data"], lambda _: h5py.SoftLink("/entry/instrument/near/data")],
+    ids=["hard", "soft"],
+)
+def test_of_two_detectors_of_one_shape_the_one_whose_data_are_read_is_meant(link, tmp_path):
+    assert detectors(tmp_path / "a.nxs", link) == ["near"]
+    assert same(tmp_path / "a.nxs", COUNTS + 1)
+    assert all(np.array_equal(recorded.invalid, np.roll(MASK, 1) > 0) for recorded in frames(tmp_path / "a.nxs"))
+
+
+def test_where_several_detectors_could_be_meant_none_is(tmp_path):
+    assert detectors(tmp_path / "a.nxs", lambda _: COUNTS) == [""]
+    assert all(recorded.invalid is None for recorded in frames(tmp_path / "a.nxs"))
+
+
+def test_attributes_may_be_arrays_of_one(tmp_path):
+    path = write(tmp_path / "a.nxs", a__data__x=COUNTS, b__data__x=COUNTS + 1)
+    with h5py.File(path, "r+") as file:
+        file.attrs["default"], file["b"].attrs["default"] = [b"b"], np.array(["data"], h5py.string_dtype())
+        for place in ("a/data", "b/data"):
+            file[place].attrs.update(NX_class=[b"NXdata"], signal=[b"x"])
+    assert same(path, COUNTS + 1)
+
+
+def test_a_group_called_frames_is_not_our_layout(tmp_path):
+    assert same(write(tmp_path / "a.nxs", frames__detector=COUNTS))
+
+
+def test_a_mask_of_all_frames_is_read_once(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.h5", frames=COUNTS, invalid=MASK)
+    got, take = [], h5py.Dataset.__getitem__
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", lambda self, *args: got.append(self.name) or take(self, *args))
+    assert all(np.array_equal(recorded.invalid, MASK > 0) for recorded in frames(path))
+    assert got.count("/invalid") == 1
+
+
+@pytest.mark.parametrize("mark", [b"gapsearch dataset 3", "gapsearch dataset 1"])
+def test_a_prepared_data_set_is_refused(mark, tmp_path):
+    path = write(tmp_path / "a.h5", images=COUNTS)
+    with h5py.File(path, "r+") as file:
+        file.attrs["format"] = np.bytes_(mark) if isinstance(mark, bytes) else mark
+    with pytest.raises(InputError, match="was prepared already: give it alone"):
+        open_stacks([str(path)])
+
+
+def test_large_files_are_not_searched_for_heaps(tmp_path):
+    path = write(tmp_path / "a.h5", frames=np.zeros((300, 100, 300), np.uint16))
+    # A heap of size 0, among the counts of a file of 18 MB.
+    content = bytearray(path.read_bytes())
+    content[-1000:-960] = b"GCOL\x01\0\0\0" + (64).to_bytes(8, "little") + b"\0\0" + bytes(22)
+    path.write_bytes(content)
+    check_heaps(path)
+    path.write_bytes(content[-2000:])
+    with pytest.raises(ValueError, match="damaged"):
+        check_heaps(path)

@@ -60,7 +60,8 @@ def test_samples_are_groups_of_their_own(names):
 
 def test_a_file_of_several_frames_is_a_group_and_its_parts_are_one():
     stacks = [stack("scan_1.h5", 3), stack("scan_1.h5", 2), stack("scan_2.h5", 2), stack("x/scan_2.h5", 2)]
-    assert frame_groups(stacks) == ("scan_1",) * 5 + ("/scan_2",) * 2 + ("x/scan_2",) * 2
+    here = Path.cwd().name
+    assert frame_groups(stacks) == ("scan_1",) * 5 + (f"{here}/scan_2",) * 2 + ("x/scan_2",) * 2
 
 
 def test_what_the_file_says_goes_first():
@@ -158,3 +159,32 @@ def test_the_series_among_the_real_frames_stay_whole():
         together = {group for name, group in found.items() if re.search(known, name)}
         assert len(together) == 1, known
     assert len(set(found.values())) > 50
+
+
+def test_parts_of_a_series_are_one_group_also_without_their_master():
+    parts = [stack("day/insulin_data_000001.h5", 3), stack("day/insulin_data_000002.h5", 1)]
+    assert set(frame_groups(parts)) == {"insulin"}
+    master = [
+        stack("day/scan_1_master.h5", 3),
+        stack("day/scan_2_master.h5", 3),
+        stack("day/scan_2_data_000001.h5", 3),
+    ]
+    assert frame_groups(master) == ("scan_1",) * 3 + ("scan_2",) * 6
+
+
+def test_a_file_of_one_frame_in_two_formats_stays_in_its_series():
+    assert len(set(groups("film_1.cbf", "film_1.tif", "film_2.cbf"))) == 1
+
+
+def test_a_folder_has_one_name():
+    assert len(set(groups("film_1.cbf", str(Path("film_2.cbf").resolve()), "../x/../film_3.cbf"))) == 2
+    assert len(set(groups("day/film_1.cbf", str(Path("day/film_2.cbf").resolve()), "day/x/../film_3.cbf"))) == 1
+
+
+def test_blanks_in_a_table_are_no_part_of_names(tmp_path):
+    table = tmp_path / "groups.csv"
+    table.write_text("name,group\nfilm_1 , a\n film_2,a\n")
+    assert groups("film_1.cbf", "film_2.cbf", rule=str(table)) == ("a", "a")
+    table.write_text("name,group\nfilm_1, \n")
+    with pytest.raises(InputError, match="must have a name and a group"):
+        groups("film_1.cbf", rule=str(table))

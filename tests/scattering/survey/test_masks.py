@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import fabio
 import h5py
 import numpy as np
@@ -82,3 +85,17 @@ def test_pickles_are_not_loaded(tmp_path):
 def test_a_file_that_is_not_there_is_told():
     with pytest.raises(InputError, match="nothing there"):
         read_mask("no/mask.edf")
+
+
+def test_compressed_hdf5_masks_of_any_name_are_read(tmp_path, mask):
+    # Another process: nothing has loaded the codecs.
+    code = f"""if True:
+        from scattering.survey.masks import read_mask
+        assert read_mask({str(tmp_path / "mask.nexus")!r}).sum() == read_mask({str(tmp_path / "mask")!r}).sum() > 0
+    """
+    import hdf5plugin
+
+    for name in ("mask.nexus", "mask"):
+        with h5py.File(tmp_path / name, "w") as file:
+            file.create_dataset("mask", data=mask, chunks=mask.shape, compression=hdf5plugin.Bitshuffle())
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -93,3 +93,18 @@ def test_lambda_9m_has_the_gaps_of_its_frames(caplog):
     assert found.name == "Lambda 9M"
     np.testing.assert_array_equal(found.gap, gap)
     assert not caplog.records
+
+
+def test_gaps_of_an_unknown_detector_may_hold_nothing():
+    gap = np.zeros((333, 444), bool)
+    gap[100:110] = gap[:, 300:303] = True
+    dark = gap.copy()
+    dark[200] = dark[-9:] = dark[:, :4] = True  # a dead line; no light at the edges
+    dark[20:24, 20:24] = True
+    np.testing.assert_array_equal(recognise(gap.shape, "", tallied(dark, code=0)).detector.gap, gap)
+
+
+def test_a_streak_of_full_counters_is_no_gap():
+    streak = np.zeros((900, 700), bool)
+    streak[300:420, 350:353] = True
+    assert not recognise(streak.shape, "", tallied(streak)).detector.gap.any()

@@ -88,3 +88,10 @@ def test_the_parts_of_any_gap_are_the_gap(gap):
     np.testing.assert_array_equal(np.sort(found.places), np.flatnonzero(gap))
     assert (np.diff(found.starts, append=len(found.places)) > 0).all()
     np.testing.assert_array_equal(found.without_counts(np.zeros(gap.shape), gap | True), gap)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_files_own_mask_tells_codes_from_whole_noise_about_a_pedestal(dtype):
+    counts, invalid = np.array([[-3, -1, 5, np.nan]], dtype), np.array([[False, True, False, False]])
+    np.testing.assert_array_equal(recorded(counts, invalid), [[True, False, True, False]])
+    np.testing.assert_array_equal(recorded(counts[:, :3].astype(int), invalid[:, :3]), [[False, False, True]])
