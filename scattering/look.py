@@ -190,7 +190,7 @@ def _odd(frame: RawFrame, sensor: Sensor) -> Iterator[str]:
             yield f"{zeros:.0%} zeros: few photons, or clipped at 0"
         elif _round(frame.truth):
             yield "the corners hold 0 and the middle does not: a round sensor? --mask hides what lies around it"
-    saturated = int((full(frame.truth) & ~sensor.gap).sum())
+    saturated = int((full(frame.truth, sensor.gap) & ~sensor.gap).sum())
     if saturated:
         yield f"{_count(saturated, 'saturated pixel')}, not valid"
     filled = float(frame.valid[sensor.gap].mean()) if sensor.gap.any() else 0.0

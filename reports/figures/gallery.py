@@ -226,10 +226,14 @@ def _box(frame: Frame) -> str:
     return f'<span class="box" style="{"; ".join(f"{k}: {v:.3%}" for k, v in place.items())}"></span>'
 
 
+def _source(frame: Frame) -> str:
+    return ", ".join(filter(None, (frame.name, frame.category)))
+
+
 def _close_up(frame: Frame) -> str:
     shown, others = ([f for f in frame.fills if f.leads is leads] for leads in (True, False))
     more = f"<details><summary>{len(others)} more</summary>{_cards(frame, others)}</details>" if others else ""
-    title = f"{frame.letter}, {escape(frame.reason)} <small>{escape(frame.name)}, {escape(frame.category)}</small>"
+    title = f"{frame.letter}, {escape(frame.reason)} <small>{escape(_source(frame))}</small>"
     cards = _cards(frame, shown, _given(frame))
     return f'<article class="frame"><h4>{title}</h4>\n{cards}{more}</article>'
 
@@ -240,7 +244,7 @@ def _failure(frame: Frame) -> str:
     whole = (
         f"<figure>{picture(png(entries, INTENSITY), alt, _box(frame))}<figcaption>truth, whole</figcaption></figure>"
     )
-    title = f"{frame.letter} <small>{escape(frame.name)}, {escape(frame.category)}</small>"
+    title = f"{frame.letter} <small>{escape(_source(frame))}</small>"
     cards = _cards(frame, closest(frame)[:CLOSEST], [whole, *_given(frame)])
     return f'<article class="frame"><h4>{title}</h4>\n<p>{escape(sentence(frame))}</p>{cards}</article>'
 

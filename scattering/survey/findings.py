@@ -194,7 +194,7 @@ def raw_frames(findings: Findings, numbers: Sequence[int]) -> Iterator[RawFrame]
     for number, frame in zip(numbers, _read(findings.stacks, [findings.places[n] for n in numbers]), strict=True):
         stack = findings.stacks[findings.places[number].stack]
         sensor, gap = findings.sensors[stack.shape], laid[stack.shape]
-        valid = _known(frame) & ~(sensor.masked | sensor.dead | sensor.hot)
+        valid = _known(frame, gap) & ~(sensor.masked | sensor.dead | sensor.hot)
         valid &= ~sensor.parts.without_counts(frame.counts, valid)
         # One constant in every gap pixel is a code, not a measurement: there is no truth.
         if gap.any() and (frame.counts[gap] == frame.counts[gap][0]).all():
@@ -240,9 +240,9 @@ def _sensor(stacks: Sequence[Stack], sample: Sequence[tuple[Place, str]], mask: 
     )
 
 
-def _known(frame: Recorded) -> Bools:
-    """Pixels of a frame that hold counts, as far as it says so itself."""
-    known = recorded(frame.counts, frame.invalid)
+def _known(frame: Recorded, hidden: Bools | None = None) -> Bools:
+    """Pixels of a frame that hold counts, as far as it says so itself where nothing of it is `hidden`."""
+    known = recorded(frame.counts, frame.invalid, hidden)
     return known if frame.invalid is None else known & ~frame.invalid
 
 

@@ -22,27 +22,32 @@ FULL_COUNTERS = (2**20 - 1, 2**16 - 1)
 where a valid pixel holds more."""
 
 
-def recorded(counts: Counts, invalid: Bools | None = None) -> Bools:
+def recorded(counts: Counts, invalid: Bools | None = None, hidden: Bools | None = None) -> Bools:
     """Tell counts from codes, for (rows, columns): True where a pixel was read, and was not full.
 
     Codes are negative whole numbers, NaN and infinity, and what full counters hold. Negative fractions are noise
     about zero, left by a subtracted background; so are negative whole floats that are not in the file's own mask,
-    `invalid`: a pedestal was subtracted from whole counts.
+    `invalid`: a pedestal was subtracted from whole counts. `hidden` is as in `full`.
     """
     values: npt.NDArray[Any] = counts
     negative = values < 0
     if values.dtype.kind == "f":
         negative &= values == np.trunc(values) if invalid is None else invalid
-    return np.asarray(np.isfinite(values) & ~negative & ~full(counts))
+    return np.asarray(np.isfinite(values) & ~negative & ~full(counts, hidden))
 
 
-def full(counts: Counts) -> Bools:
-    """Pixels of (rows, columns) that hold what full counters do; many files write the same into gaps."""
+def full(counts: Counts, hidden: Bools | None = None) -> Bools:
+    """Pixels of (rows, columns) that hold what full counters do; many files write the same into gaps.
+
+    Which counter it is, is told without the pixels that are `hidden`: what a network sees must not depend on the
+    counts that it is to predict.
+    """
     values: npt.NDArray[Any] = counts
     top = LARGEST if values.dtype.kind == "f" else min(LARGEST, np.iinfo(values.dtype).max)
     found = np.asarray(values >= top)
     if values.dtype.itemsize > 2:
-        highest = values.max(where=np.isfinite(values) & ~found, initial=0)
+        seen = np.isfinite(values) & ~found
+        highest = values.max(where=seen if hidden is None else seen & ~hidden, initial=0)
         if highest in FULL_COUNTERS:
             found |= values == highest
     return found

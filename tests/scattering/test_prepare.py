@@ -67,7 +67,7 @@ def test_killed_in_the_middle_the_same_command_gives_the_same_bytes(files):
     kill(below)
     first.communicate()
     assert not Path("film.h5").exists()
-    unfinished = Path(".film.part.h5").stat().st_ino
+    unfinished = Path(".film.h5.part").stat().st_ino
     again = start(*ARGUMENTS, "-o", "film.h5")
     _, errors = again.communicate(timeout=120)
     assert (again.returncode, errors) == (0, "")
@@ -90,7 +90,7 @@ def test_ctrl_c_ends_it_soon_and_keeps_what_is_done(files):
     assert time.monotonic() - sent < 15
     assert "Traceback" not in errors
     assert "the same command goes on" in errors
-    assert Path(".film.part.h5").exists()
+    assert Path(".film.h5.part").exists()
 
 
 @pytest.mark.parametrize(
