@@ -1,0 +1,1 @@
+"""Filled frames written back as detector files, one frame at a time."""
