@@ -6,7 +6,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -38,37 +38,44 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see {self.prog} --help")
 
 
-def add_frame_options(group: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:
-    """Add what the user may say of frames: the fields of `Options`."""
-    group.add_argument(
-        "--detector", metavar="NAME",
-        help="detector whose gaps are to be filled, as pyFAI calls it: Pilatus1M, Eiger4M, ...; its gaps are laid "
+FRAME_OPTIONS = {
+    "detector": (
+        "NAME",
+        "detector whose gaps are to be filled, as pyFAI calls it: Pilatus1M, Eiger4M, ...; its gaps are laid "
         "over every frame (default: the detector that recorded the frames)",
-    )  # fmt: skip
-    group.add_argument(
-        "--mask", metavar="FILE",
-        help="pixels without data, non-zero in an edf, tif, npy or h5 file: gaps that pyFAI does not know, beamstop",
-    )  # fmt: skip
-    group.add_argument(
-        "--pedestal", metavar="N",
-        help="counts that a CCD adds to every pixel, or auto to estimate them (default: none)",
-    )  # fmt: skip
-    group.add_argument(
-        "--group-by", metavar="RULE",
-        help="what belongs together and stays on one side of the split: a regular expression on the frames' names "
+    ),
+    "mask": (
+        "FILE",
+        "pixels without data, non-zero in an edf, tif, npy or h5 file: gaps that pyFAI does not know, beamstop",
+    ),
+    "pedestal": ("N", "counts that a CCD adds to every pixel, or auto to estimate them (default: none)"),
+    "group_by": (
+        "RULE",
+        "what belongs together and stays on one side of the split: a regular expression on the frames' names "
         "(its first group, if it has one), or a CSV file with the columns name and group (default: what the files "
         "say, else the series that their names tell)",
-    )  # fmt: skip
-    group.add_argument(
-        "--poni", metavar="FILE",
-        help="where the beam hits the frames, as pyFAI-calib2 saves it: methods that follow rings are measured, too, "
+    ),
+    "poni": (
+        "FILE",
+        "where the beam hits the frames, as pyFAI-calib2 saves it: methods that follow rings are measured, too, "
         "and errors of I(q)",
-    )  # fmt: skip
+    ),
+}
+"""What the user may say of frames, by the fields of `Options`: how a value is called, and help."""
+
+
+def add_frame_options(
+    group: argparse._ArgumentGroup | argparse.ArgumentParser, names: Iterable[str] = FRAME_OPTIONS
+) -> None:
+    """Add what the user may say of frames: those fields of `Options`."""
+    for name in names:
+        metavar, text = FRAME_OPTIONS[name]
+        group.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text)
 
 
 def frame_options(given: argparse.Namespace) -> Options:
     """Return what the user said of frames."""
-    return Options(**{field.name: getattr(given, field.name) for field in fields(Options)})
+    return Options(**{field.name: getattr(given, field.name, None) for field in fields(Options)})
 
 
 def working_shape(size: str, native: tuple[int, int]) -> tuple[int, int]:

@@ -79,6 +79,7 @@ class Plan:
             "title": title,
             "simulated": self.clean,
             "detector": found.target.name,
+            "native": list(found.native),
             "size": list(self.shape),
             "seed": self.seed,
             "full_scale": FULL_SCALE,

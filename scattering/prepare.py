@@ -6,10 +6,8 @@ import argparse
 import shlex
 import shutil
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 from scattering.arguments import (
@@ -24,6 +22,7 @@ from scattering.arguments import (
 )
 from scattering.errors import InputError
 from scattering.preparation import Plan, plan, prepare
+from scattering.progress import shown
 from scattering.split import PARTS, too_few_groups
 from scattering.survey.findings import survey
 
@@ -76,7 +75,7 @@ def _run(arguments: argparse.Namespace) -> None:
     for line in _described(todo, output):
         print(line)
     try:
-        with cluster(arguments.cores), _shown(len(findings)) as progress:
+        with cluster(arguments.cores), shown(len(findings), "preparing") as progress:
             fingerprint = prepare(todo, output, tasks=on_ray, progress=progress)
     except KeyboardInterrupt:
         print("\nthe same command goes on where this one was", file=sys.stderr)
@@ -104,55 +103,6 @@ def _described(todo: Plan, output: Path) -> Iterator[str]:
         f"data set: {todo.shape[0]} x {todo.shape[1]} pixels a frame, {todo.skeleton.size / 1e9:.2f} GB; "
         f"{shutil.disk_usage(folder).free / 1e9:.1f} GB are free"
     )
-
-
-@contextmanager
-def _shown(total: int) -> Iterator[Callable[[int], None]]:
-    """Show how far it is: a bar on a terminal, else a line about every tenth."""
-    if not sys.stdout.isatty():
-        yield _Lines(total)
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("preparing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    speed = _Speed()
-    with Progress(*columns) as bar:
-        task = bar.add_task("", total=total, rate="")
-        yield lambda done: bar.update(task, completed=done, rate=speed(done))
-
-
-class _Speed:
-    """Frames a second, in words, from when the first ones of this time were done: workers take a while to start."""
-
-    def __init__(self) -> None:
-        self._marks: list[tuple[int, float]] = []
-
-    def __call__(self, done: int) -> str:
-        now = time.monotonic()
-        self._marks = [*self._marks[:2], (done, now)]
-        if len(self._marks) < 3:
-            return ""
-        first, since = self._marks[1]
-        return f"{(done - first) / (now - since):.1f} frames/s"
-
-
-class _Lines:
-    """Prints a line about every tenth of all frames."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._tenth = 0
-        self._speed = _Speed()
-
-    def __call__(self, done: int) -> None:
-        speed = self._speed(done)
-        tenth = 10 * done // self._total
-        if tenth > self._tenth:
-            self._tenth = tenth
-            print(f"{done} of {self._total} frames {speed}".rstrip(), flush=True)
 
 
 if __name__ == "__main__":

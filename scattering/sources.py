@@ -57,6 +57,7 @@ def simulated(detector: Detector, shape: tuple[int, int], frames: int, seed: int
         "title": f"{frames} simulated frames",
         "simulated": True,
         "detector": detector.name,
+        "native": list(detector.gap.shape),
         "size": list(shape),
         "frames": frames,
         "seed": seed,

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from scattering.errors import InputError, one_line
 from scattering.files import replacing
@@ -63,9 +63,40 @@ def load(path: Path) -> tuple[nn.Module, Task]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            implementation = metadata.get("implementation", "gapsearch")
-            network, task = build(metadata["network"], json.loads(metadata["config"]), implementation=implementation)
-            network.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        implementation = metadata.get("implementation", "gapsearch")
+        return rebuild(metadata["network"], json.loads(metadata["config"]), weights, implementation)
+    except UNREADABLE as error:
         raise InputError(f"cannot read {path} as a model: {one_line(error)}") from None
-    return network, task
+
+
+UNREADABLE = (OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError, RuntimeError)
+"""What reading and rebuilding raise for files that are no models."""
+
+DEPTHS = ("depth", "num_layers")
+"""Settings that say how many layers a network has: each has weights of its own."""
+
+WIDEST_DILATION = 1024
+"""No weight tells a dilation, and the memory that it takes."""
+
+
+def rebuild(
+    name: str, config: Config, weights: Mapping[str, Tensor], implementation: str = "gapsearch"
+) -> tuple[nn.Module, Task]:
+    """Make the network of a configuration with given weights, on the CPU, and its task.
+
+    Raises ValueError, KeyError, TypeError or RuntimeError where they do not belong together, before memory is taken.
+    """
+    for key in DEPTHS:
+        if int(config.get(key, 0)) > len(weights):
+            raise ValueError(f"{key} {config[key]} needs more than {len(weights)} tensors")
+    if int(config.get("max_dilation", 1)) > WIDEST_DILATION:
+        raise ValueError(f"max_dilation must be at most {WIDEST_DILATION}, got {config['max_dilation']}")
+    with torch.device("meta"):
+        network, task = build(name, config, implementation=implementation)
+    for key, expected in network.state_dict().items():
+        weight = weights[key]
+        if weight.dtype != expected.dtype or not bool(weight.isfinite().all()):
+            raise ValueError(f"{key} must be finite numbers of type {expected.dtype}")
+    network.load_state_dict(weights, assign=True)
+    return network.to(memory_format=torch.channels_last), task  # type: ignore[call-overload]

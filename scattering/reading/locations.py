@@ -95,12 +95,17 @@ def _find(pattern: str) -> list[Location]:
     return [Location(file, inside) for file in files]
 
 
+def known_files(folder: Path) -> list[Path]:
+    """Return the files of a folder whose names are those of a known format."""
+    return [path for path in folder.iterdir() if _is_known(path) and path.is_file()]
+
+
 def _files(folder: Path) -> list[Path]:
     """Return the files of a folder whose names are those of a known format.
 
     Raises InputError where there is none.
     """
-    found = [path for path in folder.iterdir() if _is_known(path) and path.is_file()]
+    found = known_files(folder)
     if not found:
         known = " ".join(sorted(hdf5.SUFFIXES | images.SUFFIXES))
         raise InputError(

@@ -28,7 +28,7 @@ from scattering.survey.groups import frame_groups
 from scattering.survey.masks import read_mask
 from scattering.survey.recognition import recognise
 from scattering.survey.tally import Tally
-from scattering.survey.validity import GapParts, gap_parts, recorded
+from scattering.survey.validity import LARGEST, GapParts, full, gap_parts, recorded
 
 Bools = npt.NDArray[np.bool_]
 
@@ -214,6 +214,31 @@ def raw_frames(findings: Findings, numbers: Sequence[int]) -> Iterator[RawFrame]
             clean=frame.clean,
             calibration=findings.calibrations[stack.shape] if unplaced else frame.calibration,
         )
+
+
+class Measured(NamedTuple):
+    """One frame as its file holds it, and what of it was measured; all arrays (rows, columns)."""
+
+    counts: npt.NDArray[np.generic]
+    valid: Bools
+    """Measured. The others hold codes, or nothing, and can be filled."""
+    hidden: Bools
+    """Measured, but not to be gone by: dead, hot, full counters."""
+
+
+def measured_frames(findings: Findings, numbers: Sequence[int]) -> Iterator[Measured]:
+    """Read frames by their numbers in `findings.places`, with what of them was measured.
+
+    Raises InputError for a damaged file.
+    """
+    for number, frame in zip(numbers, _read(findings.stacks, [findings.places[n] for n in numbers]), strict=True):
+        sensor = findings.sensors[findings.stacks[findings.places[number].stack].shape]
+        own = sensor.gap if frame.invalid is None else sensor.gap | frame.invalid
+        # A full counter has measured: more than it can hold. What no counter holds is a code, wherever it is.
+        saturated = full(frame.counts, sensor.gap) & (frame.counts < LARGEST) & ~own
+        valid = (_known(frame, sensor.gap) | saturated) & ~sensor.masked
+        valid &= ~sensor.parts.without_counts(frame.counts, valid)
+        yield Measured(frame.counts, valid, valid & (sensor.dead | sensor.hot | saturated))
 
 
 def _sensor(stacks: Sequence[Stack], sample: Sequence[tuple[Place, str]], mask: Bools | None) -> Sensor:

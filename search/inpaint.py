@@ -1,0 +1,137 @@
+"""Fill the gaps of detector files with the winner of a run: `python -m search.inpaint RUN_OR_MODEL FILES... -o OUT`.
+
+Measured pixels stay as they are, bit for bit; filled ones are counts in the type of the file. Files keep their format,
+names and headers where the format can be written; beside each lies what was filled and how uncertain it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from scattering.arguments import Options, Parser, add_frame_options, command, frame_options
+from scattering.errors import InputError
+from scattering.progress import shown
+from scattering.reading.locations import known_files
+from scattering.survey.findings import Findings, identify
+from scattering.writing.stacks import SUFFIXES, output_paths
+from search.inpainting.files import Settings, fill_stack
+from search.inpainting.model import MAX_UNCERTAINTY, Model, load
+
+__all__ = ["Model", "load", "main"]
+
+LOOK_EVERY = 1.0
+"""Seconds between looks into a watched folder; a file that has not changed in between is taken to be whole."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Fill files; returns the exit code: 2 as well where some of them were refused."""
+    return command(lambda: _run(parser().parse_args(arguments)))
+
+
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    p = Parser(prog="python -m search.inpaint", description=__doc__)
+    p.add_argument("model", metavar="RUN_OR_MODEL", help="folder of a run, as runs/NAME, or a model file")
+    p.add_argument(
+        "files", nargs="*", metavar="FILE", help="files, folders, globs, or paths in HDF5: scan.h5::/entry/data/data"
+    )
+    p.add_argument("--watch", type=Path, metavar="FOLDER", help="fill files as they arrive in FOLDER, until Ctrl-C")
+    p.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="OUT",
+        help=f"folder to write to; or, of one file, a file: its suffix ({' '.join(SUFFIXES)}) says the format",
+    )  # fmt: skip
+    p.add_argument(
+        "--max-uncertainty", type=float, default=MAX_UNCERTAINTY, metavar="SHARE",
+        help="leave a pixel unfilled where the model is less certain than this share of the counts, their own noise "
+        f"apart (default: {MAX_UNCERTAINTY:g})",
+    )  # fmt: skip
+    p.add_argument(
+        "--force", action="store_true",
+        help="fill frames that are unlike those of the training, and pixels farther from measured ones than there; "
+        "it is noted in what is written",
+    )  # fmt: skip
+    add_frame_options(p, ("mask", "pedestal"))
+    return p
+
+
+def _run(given: argparse.Namespace) -> None:
+    if bool(given.files) == (given.watch is not None):
+        raise InputError("frames are given as FILEs, or arrive in --watch FOLDER: say one of them")
+    if not given.max_uncertainty >= 0:
+        raise InputError(f"--max-uncertainty must be a share of the counts, 0 or more, got {given.max_uncertainty}")
+    settings = Settings(frame_options(given), given.max_uncertainty, given.force)
+    model = load(given.model)
+    if given.watch is not None:
+        _watch(model, given.watch, given.output, settings)
+    else:
+        findings = identify(given.files, settings.options)
+        with shown(len(findings), "filling") as progress:
+            refused = _fill(model, findings, given.output, settings, progress)
+        if refused:
+            raise InputError(f"{refused} of {len(findings.stacks)} files were not filled: see above")
+
+
+def _fill(
+    model: Model, findings: Findings, output: Path, settings: Settings, progress: Callable[[int], None]
+) -> int:
+    """Fill all that was found; returns how many files were refused, and prints why."""
+    if output.suffix.lower() in SUFFIXES and not output.is_dir():
+        if len(findings.stacks) > 1:
+            raise InputError(f"-o must name a folder for {len(findings.stacks)} files, got the file {output}")
+        paths = [output]
+    else:
+        paths = output_paths(findings.stacks, output)
+    refused = done = 0
+    for number, (stack, path) in enumerate(zip(findings.stacks, paths, strict=True)):
+        try:
+            summary = fill_stack(model, findings, number, path, settings, lambda count: progress(done + count))
+            print(f"{path}: {summary}", flush=True)
+        except InputError as error:
+            refused += 1
+            print(f"{stack.location}: {error}", file=sys.stderr, flush=True)
+        done += len(stack)
+        progress(done)
+    return refused
+
+
+def _watch(model: Model, folder: Path, output: Path, settings: Settings) -> None:
+    """Fill files as they arrive in a folder, also those that are there already; until Ctrl-C."""
+    if not folder.is_dir():
+        raise InputError(f"--watch must name a folder, got {folder}: make it, then begin to measure")
+    if output.resolve() == folder.resolve():
+        raise InputError(f"-o must be another folder than the one watched, got {output}")
+    print(f"watching {folder}: Ctrl-C ends it", flush=True)
+    for path in _arrivals(folder):
+        try:
+            findings = identify([str(path)], settings.options)
+            _fill(model, findings, output, settings, lambda done: None)
+        except InputError as error:  # the next file may be better
+            print(f"{path}: {error}", file=sys.stderr, flush=True)
+
+
+def _arrivals(folder: Path) -> Iterator[Path]:
+    """Give each file of a known format once it does not change any more, and again when it has."""
+    before: dict[Path, tuple[int, int]] = {}
+    given: dict[Path, tuple[int, int]] = {}
+    while True:
+        now = {}
+        for path in known_files(folder):
+            try:
+                state = path.stat()
+            except FileNotFoundError:
+                continue
+            now[path] = (state.st_size, state.st_mtime_ns)
+        for path, state in now.items():
+            if state == before.get(path) and state != given.get(path):
+                given[path] = state
+                yield path
+        before = now
+        time.sleep(LOOK_EVERY)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

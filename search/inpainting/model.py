@@ -1,0 +1,258 @@
+"""A model that fills frames: NumPy arrays in, NumPy arrays out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from scattering.detectors import detector
+from scattering.errors import InputError
+from scattering.filling.interpolation import linear
+from scattering.preprocessing import resize, to_counts, to_intensity
+from scattering.survey.validity import gap_parts, recorded
+from scattering.windows import SMALLEST_SIDE, windows
+from search.inpainting import model_file
+from search.inpainting.familiarity import traits, unlike
+from search.inpainting.model_file import Description, ModelFile
+from search.inpainting.native import enlarge, nearest, whole_counts
+from search.inpainting.uncertainty import LEVELS, counting_noise
+from trainables.tasks import fill as fill_windows
+from trainables.tasks import texture
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float32]
+Counts = npt.NDArray[np.generic]
+
+MAX_UNCERTAINTY = 1.0
+"""How much a filled count may be uncertain, as a share of it, before its pixel is left as it is; without the noise of
+counting, which no fill can know."""
+
+class Fill(NamedTuple):
+    """A filled frame, (rows, columns)."""
+
+    counts: Counts
+    """In the type given; measured pixels bit for bit as they were."""
+    uncertainty: Floats
+    """Half-width of the interval that holds 68 % of true counts, their own noise included; NaN where not filled."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of one frame."""
+
+    filled: int
+    """Pixels that were filled,"""
+    far: int
+    """left because none that was measured is near enough, and"""
+    unsure: int
+    """left because the model is too uncertain."""
+    doubts: tuple[str, ...]
+    """In what the frame is unlike those that the model was trained on."""
+
+
+class _Working(NamedTuple):
+    """A frame on the working grid, (H, W)."""
+
+    measured: Floats
+    observed: Bools
+
+
+class _Prediction(NamedTuple):
+    """What the members make of a frame on the working grid, (H, W), intensity."""
+
+    mean: Floats
+    spread: Floats
+    contrast: Floats
+    distance: npt.NDArray[np.int64]
+
+
+class Model:
+    """Networks that were trained together, and what is known of their errors. `load` reads one from its file."""
+
+    def __init__(self, file: ModelFile, device: torch.device) -> None:
+        self.description: Description = file.description
+        self.gap = file.gap
+        self.device = device
+        self._members = [(network.to(device), task) for network, task in file.members]
+        layout = windows(file.gap)
+        self._width, self._step = layout.width, layout.step
+
+    def fill(
+        self,
+        counts: Counts,
+        valid: Bools | None = None,
+        *,
+        hidden: Bools | None = None,
+        pedestal: float = 0.0,
+        max_uncertainty: float = MAX_UNCERTAINTY,
+        force: bool = False,
+    ) -> Fill:
+        """Fill the pixels of one frame (rows, columns) that were not measured.
+
+        `valid` says which were; without it those that hold no code (negative, NaN, the largest number of the type)
+        and do not lie in the detector's gaps. `hidden` ones stay as they are and are not looked at: dead, hot, full.
+        `pedestal` counts are in every pixel. `force` fills frames, and pixels far from measured ones, unlike any that
+        the model was trained on.
+        Raises InputError for such frames otherwise, and for what is no frame.
+        """
+        return self.fill_frame(
+            counts, valid, hidden=hidden, pedestal=pedestal, max_uncertainty=max_uncertainty, force=force
+        )[0]
+
+    def fill_frame(
+        self,
+        counts: Counts,
+        valid: Bools | None = None,
+        *,
+        hidden: Bools | None = None,
+        pedestal: float = 0.0,
+        max_uncertainty: float = MAX_UNCERTAINTY,
+        force: bool = False,
+    ) -> tuple[Fill, Report]:
+        """Do as `fill`, and say what was done."""
+        counts = np.asarray(counts)
+        if counts.ndim != 2 or counts.dtype.kind not in "iuf" or min(counts.shape) < SMALLEST_SIDE:
+            raise InputError(
+                f"a frame must be numbers of shape (rows, columns), {SMALLEST_SIDE} or more of each, got "
+                f"{counts.dtype} of shape {counts.shape}"
+            )
+        valid = self.measured(counts) if valid is None else np.asarray(valid, bool)
+        seen = valid if hidden is None else valid & ~hidden
+        if seen.shape != counts.shape:
+            raise InputError(f"valid must have the shape of the frame, {counts.shape}, got {seen.shape}")
+        if not seen.any():
+            raise InputError("a frame needs measured pixels, got none: leave it out")
+        working = self._resized(counts, seen, pedestal)
+        doubts = self._doubts(counts.shape, working)
+        if doubts and not force:
+            raise InputError(f"the model was not made for such a frame: {'; '.join(doubts)}: fill it anyway by force")
+        return self._filled(counts, ~valid, self._predict(working), pedestal, max_uncertainty, force, doubts)
+
+    def measured(self, counts: Counts) -> Bools:
+        """Tell which pixels were measured where nobody says it: see `fill`."""
+        known = recorded(counts)
+        if counts.shape != self.description.native:
+            return known
+        try:
+            gap = detector(self.description.detector).gap
+        except InputError:  # a detector that pyFAI does not know: its files have codes in their gaps
+            return known
+        return known & ~gap_parts(gap).without_counts(counts, known) if gap.shape == counts.shape else known
+
+    def _resized(self, counts: Counts, seen: Bools, pedestal: float) -> _Working:
+        """Prepare a frame as those of the training were; another detector's at the same scale."""
+        shape = working_shape(self.description, (counts.shape[0], counts.shape[1]))
+        # Noise about the pedestal may be negative: the resize averages it before it clips.
+        values = counts.astype(np.float32) - np.float32(pedestal) if pedestal else counts
+        resized, observed = resize(values, seen, shape)
+        return _Working(np.asarray(to_intensity(resized, self.description.full_scale), np.float32), observed)
+
+    def _doubts(self, shape: tuple[int, ...], working: _Working) -> tuple[str, ...]:
+        """In what a frame is unlike those of the training."""
+        native, reasons = self.description.native, []
+        if shape != native:
+            reasons.append(
+                f"it has {shape[0]} x {shape[1]} pixels, those of {self.description.detector} in training had "
+                f"{native[0]} x {native[1]}"
+            )
+        gap = self.gap if working.observed.shape == self.gap.shape else np.zeros(working.observed.shape, bool)
+        if not working.observed.any():
+            return (*reasons, "next to nothing of it is measured")
+        found = traits(working.measured, working.observed, gap)
+        if gap is not self.gap:
+            found.pop("hidden")  # its gaps are others
+        return (*reasons, *unlike(found, self.description.familiar, self.description.full_scale))
+
+    @torch.no_grad()
+    def _predict(self, frame: _Working) -> _Prediction:
+        """Fill a frame by every member: window by window as in the evaluation, averaged where windows overlap."""
+        measured, observed = (torch.from_numpy(array).to(self.device) for array in frame)
+        fills = torch.stack([
+            self._stitched([
+                fill_windows(task, network, measured[None, None, :, part], observed[None, None, :, part])[0, 0]
+                for part in self._windows(measured.shape[1])
+            ], measured.shape)
+            for network, task in self._members
+        ])  # fmt: skip
+        start = linear(measured[None, None], observed[None, None])
+        distance = np.rint(ndimage.distance_transform_edt(~frame.observed)).astype(np.int64)
+        mean = torch.where(observed, measured, fills.mean(0))
+        spread = fills.std(0, correction=0)
+        return _Prediction(mean.cpu().numpy(), spread.cpu().numpy(), texture(start)[1][0, 0].cpu().numpy(), distance)
+
+    def _windows(self, columns: int) -> Iterator[slice]:
+        """Columns of each window, the last one flush with the frame's end."""
+        width = min(self._width, columns)
+        last = columns - width
+        for start in (*range(0, last, self._step), last):
+            yield slice(start, start + width)
+
+    def _stitched(self, pieces: list[Tensor], shape: torch.Size) -> Tensor:
+        total, times = torch.zeros(shape, device=self.device), torch.zeros(shape[1], device=self.device)
+        for part, piece in zip(self._windows(shape[1]), pieces, strict=True):
+            total[:, part] += piece
+            times[part] += 1
+        return total / times
+
+    def _filled(
+        self,
+        counts: Counts,
+        missing: Bools,
+        found: _Prediction,
+        pedestal: float,
+        max_uncertainty: float,
+        force: bool,
+        doubts: tuple[str, ...],
+    ) -> tuple[Fill, Report]:
+        """Lay what was predicted into the missing pixels of the frame itself."""
+        known, scale = self.description.uncertainty, np.log1p(self.description.full_scale)
+        shape = (counts.shape[0], counts.shape[1])
+        places = np.nonzero(missing)
+        distance = nearest(found.distance, shape, places).astype(np.int64)
+        far = np.zeros(distance.shape, bool) if force else distance > known.reach
+        distance = np.minimum(distance, known.reach)
+        intensity, spread, contrast = (enlarge(image, shape, places) for image in found[:3])
+        mean = to_counts(intensity, self.description.full_scale)
+
+        def half_width(noise: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+            """Of the interval in counts: exact, as the intensity is a logarithm."""
+            width = known.half_width(LEVELS[0], known.scale(spread, contrast, noise, distance), distance)
+            return np.asarray((1 + mean) * np.sinh(np.minimum(width, 1.0) * scale))
+
+        unsure = ~far & (half_width(np.zeros_like(mean)) > max_uncertainty * (1 + mean))
+        kept = ~(far | unsure)
+        places = (places[0][kept], places[1][kept])
+        result = counts.copy()
+        result[places] = whole_counts(mean[kept] + pedestal, places, counts.dtype)
+        uncertainty = np.full(shape, np.nan, np.float32)
+        uncertainty[places] = half_width(counting_noise(intensity, self.description.full_scale, 1))[kept]
+        report = Report(int(kept.sum()), int(far.sum()), int(unsure.sum()), doubts)
+        return Fill(result, uncertainty), report
+
+
+def working_shape(description: Description, shape: tuple[int, int]) -> tuple[int, int]:
+    """Return the working shape of a frame of `shape`: as in training, or at the same scale."""
+    if shape == description.native:
+        return description.working
+    sides = zip(shape, description.native, description.working, strict=True)
+    rows, columns = (max(round(size * new / old), SMALLEST_SIDE) for size, old, new in sides)
+    return rows, columns
+
+
+def load(path: str | Path, device: str | torch.device | None = None) -> Model:
+    """Read a model: a file, or the folder of a run. Without a `device` it uses a GPU if there is one.
+
+    Raises InputError for what is no model.
+    """
+    path = Path(path)
+    file = path / f"model{model_file.SUFFIX}" if path.is_dir() else path
+    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return Model(model_file.read(file), torch.device(chosen))

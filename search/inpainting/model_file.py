@@ -1,0 +1,198 @@
+"""The file in which a model is passed on: weights as safetensors, all else as JSON in its header. No pickle.
+
+One file holds every member of an ensemble, and what must be known to use it: the detector, the transform, how far its
+fills err, and what it was trained on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from scattering.errors import InputError, one_line
+from scattering.files import replacing
+from scattering.windows import SMALLEST_SIDE
+from search.inpainting.familiarity import Ranges
+from search.inpainting.uncertainty import LEVELS, Uncertainty
+from trainables.models import UNREADABLE, Config, rebuild
+from trainables.tasks import Task
+
+Bools = npt.NDArray[np.bool_]
+
+FORMAT = "gapsearch model 1"
+SUFFIX = ".safetensors"
+
+LARGEST_SIDE = 2**14
+"""Pixels of a frame, more than any detector has."""
+LARGEST_DESCRIPTION = 2**20
+_GAP = "gap"
+
+
+@dataclass(frozen=True)
+class MemberInfo:
+    """One network of the ensemble."""
+
+    network: str
+    config: Config
+    implementation: str
+    trial: int
+    seed: int
+    val_gap_l1: float
+    """Error on validation frames, by which it was chosen."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a model is, in numbers and words."""
+
+    run: str
+    created: str
+    """ISO 8601, UTC."""
+    members: tuple[MemberInfo, ...]
+    detector: str
+    native: tuple[int, int]
+    """(rows, columns) of the frames it was trained for, before they are resized,"""
+    working: tuple[int, int]
+    """and after."""
+    full_scale: float
+    """Counts that map to intensity 1: y = log1p(counts) / log1p(full_scale)."""
+    familiar: Ranges
+    uncertainty: Uncertainty
+    data: dict[str, Any]
+    """Training data: title, simulated, frames, fingerprint, ..."""
+    scores: dict[str, Any]
+    """The row of the leaderboard of what fills, and biharmonic's errors beside it."""
+    versions: dict[str, str]
+
+    @property
+    def title(self) -> str:
+        """The model in a few words."""
+        networks = sorted({member.network for member in self.members})
+        return f"{' + '.join(networks)} of {self.run}" + (f" ({len(self.members)} members)" if self.many else "")
+
+    @property
+    def many(self) -> bool:
+        """Whether it is an ensemble."""
+        return len(self.members) > 1
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """All that a model file holds."""
+
+    description: Description
+    gap: Bools
+    """(H, W), the detector's gaps at the working size."""
+    members: tuple[tuple[nn.Module, Task], ...]
+    """On the CPU, ready to predict."""
+
+
+def write(path: Path, description: Description, gap: Bools, networks: typing.Sequence[nn.Module]) -> None:
+    """Write a model, whole or not at all; the networks in the order of `description.members`."""
+    tensors = {
+        f"{number}.{key}": value.detach().cpu().contiguous()
+        for number, network in enumerate(networks)
+        for key, value in network.state_dict().items()
+    }
+    tensors[_GAP] = torch.from_numpy(np.packbits(gap))
+    text = json.dumps(dataclasses.asdict(description))
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={"format": FORMAT, "description": text})
+
+
+def read(path: Path) -> ModelFile:
+    """Read what `write` wrote.
+
+    Raises InputError for a file that is no such model, is damaged, or whose parts do not belong together.
+    """
+    if not path.is_file():
+        raise InputError(f"a model is a file of a run, runs/NAME/model{SUFFIX}, got {path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise ValueError(f"its format is {metadata.get('format', 'not said')!r}, not {FORMAT!r}")
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        if len(metadata["description"]) > LARGEST_DESCRIPTION:
+            raise ValueError("its description is too long")
+        description = _description(json.loads(metadata["description"]))
+        return ModelFile(description, _gap(tensors[_GAP], description.working), _members(description, tensors))
+    except UNREADABLE as error:
+        said = f"{error} is missing" if isinstance(error, KeyError) else one_line(error)
+        raise InputError(f"cannot read {path} as a model: {said}: get the file again") from None
+
+
+def _members(description: Description, tensors: Mapping[str, Tensor]) -> tuple[tuple[nn.Module, Task], ...]:
+    weights: list[dict[str, Tensor]] = [{} for _ in description.members]
+    for key, tensor in tensors.items():
+        number, _, name = key.partition(".")
+        if key != _GAP:
+            weights[int(number)][name] = tensor
+    built = []
+    for member, own in zip(description.members, weights, strict=True):
+        network, task = rebuild(member.network, member.config, own, member.implementation)
+        built.append((network.eval().requires_grad_(False), task))
+    return tuple(built)
+
+
+def _gap(packed: Tensor, shape: tuple[int, int]) -> Bools:
+    pixels = math.prod(shape)
+    if packed.dtype != torch.uint8 or packed.shape != (-(-pixels // 8),):
+        raise ValueError(f"its gaps are no bits of {shape[0]} x {shape[1]} pixels")
+    return np.unpackbits(packed.numpy(), count=pixels).astype(bool).reshape(shape)
+
+
+def _description(values: dict[str, Any]) -> Description:
+    """Make a description of what JSON gives; raises ValueError, KeyError or TypeError where it cannot be used."""
+    members = tuple(MemberInfo(**member) for member in values["members"])
+    found = Description(**values | {
+        "members": members,
+        "native": _shape(values["native"]),
+        "working": _shape(values["working"]),
+        "full_scale": float(values["full_scale"]),
+        "familiar": {str(name): (float(low), float(high)) for name, (low, high) in values["familiar"].items()},
+        "uncertainty": _uncertainty(values["uncertainty"]),
+    })  # fmt: skip
+    if not members:
+        raise ValueError("it has no network")
+    if not 1 <= found.full_scale < math.inf:
+        raise ValueError(f"full_scale must be at least 1, got {found.full_scale}")
+    for name in ("data", "scores", "versions"):
+        if not isinstance(getattr(found, name), dict):
+            raise TypeError(f"{name} is no table")
+    return found
+
+
+def _uncertainty(values: dict[str, Any]) -> Uncertainty:
+    found = Uncertainty(**values)
+    size = len(found.distances)
+    rows = [found.contrast, found.pixels, *found.factors]
+    numbers = [found.spread, *found.levels, *(number for row in rows for number in row)]
+    if not size or any(len(row) != size for row in rows) or len(found.factors) != len(found.levels):
+        raise ValueError("its intervals need a number for each distance")
+    if found.distances != sorted(found.distances) or found.levels != list(LEVELS):
+        raise ValueError("its intervals must be for 68 % and 95 %, at ascending distances")
+    if not all(math.isfinite(number) and number >= 0 for number in numbers):
+        raise ValueError("its intervals must be finite numbers")
+    return found
+
+
+def _shape(sides: typing.Sequence[int]) -> tuple[int, int]:
+    rows, columns = sides
+    for side in (rows, columns):
+        if not isinstance(side, int) or not SMALLEST_SIDE <= side <= LARGEST_SIDE:
+            raise ValueError(f"frames have {SMALLEST_SIDE} to {LARGEST_SIDE} rows and columns, got {rows} x {columns}")
+    return rows, columns

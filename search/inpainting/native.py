@@ -1,0 +1,69 @@
+"""Between a detector's own pixels and the working grid: fills computed there, laid into the gaps here."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from scattering.preprocessing import resize_matrix
+from scattering.survey.validity import FULL_COUNTERS, LARGEST
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float32]
+Reals = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.generic]
+Places = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
+
+
+def enlarge(image: Floats, shape: tuple[int, int], places: Places) -> Reals:
+    """Interpolate an image of the working grid (bicubic) at pixels `places` = (rows, columns) of a frame of `shape`.
+
+    Not below or above the working pixels nearby: a cubic overshoots beside bright lines.
+    """
+    rows, row_weights = _taps(image.shape[0], shape[0])
+    columns, column_weights = _taps(image.shape[1], shape[1])
+    row, column = places
+    total = np.zeros(len(row))
+    low, high = np.full(len(row), np.inf), np.full(len(row), -np.inf)
+    for i in range(rows.shape[1]):
+        for j in range(columns.shape[1]):
+            value = image[rows[row, i], columns[column, j]].astype(np.float64)
+            total += value * row_weights[row, i] * column_weights[column, j]
+            np.minimum(low, value, out=low)
+            np.maximum(high, value, out=high)
+    return np.clip(total, low, high)
+
+
+def nearest(image: npt.NDArray[np.generic], shape: tuple[int, int], places: Places) -> npt.NDArray[np.generic]:
+    """Return the working pixel that holds the centre of each pixel `places` of a frame of `shape`."""
+    return image[tuple(((2 * p + 1) * new) // (2 * old) for p, new, old in zip(places, image.shape, shape, strict=True))]
+
+
+def whole_counts(values: Reals, places: Places, dtype: np.dtype[np.generic]) -> Counts:
+    """Give counts the type of a file; integers so that many together keep their mean.
+
+    Rounding to the nearest would lose 0.3 counts a pixel. Each is rounded up or down by a threshold that depends on
+    its place: the R2 sequence (Roberts 2018, "The unreasonable effectiveness of quasirandom sequences"), even in the
+    small as random numbers are not. What no counter holds, or means that it was full, does not come out.
+    """
+    if dtype.kind == "f":
+        return np.maximum(values, 0).astype(dtype)
+    row, column = places
+    threshold = (0.7548776662466927 * row + 0.5698402909980532 * column) % 1
+    most = min(np.iinfo(dtype).max, LARGEST) - 1
+    whole = np.clip(np.floor(values + threshold), 0, most).astype(np.int64)
+    whole[np.isin(whole, FULL_COUNTERS)] -= 1
+    return whole.astype(dtype)
+
+
+def _taps(size: int, new_size: int) -> tuple[npt.NDArray[np.intp], Reals]:
+    """Working pixels (new_size, taps) that each pixel is made of, and their weights; unused taps weigh 0."""
+    matrix = resize_matrix(size, new_size)
+    used = np.diff(matrix.indptr)
+    indices = np.zeros((new_size, int(used.max())), np.intp)
+    weights = np.zeros(indices.shape)
+    filled = np.arange(indices.shape[1]) < used[:, None]
+    # An unused tap repeats the first one.
+    indices[:] = matrix.indices[matrix.indptr[:-1]][:, None]
+    indices[filled], weights[filled] = matrix.indices, matrix.data
+    return indices, weights
