@@ -153,6 +153,12 @@ def _quantiles(scores: Reals) -> list[float]:
     return [float(score) for score in np.partition(scores, ranks)[ranks]]
 
 
+def spread(fills: Reals) -> Reals:
+    """Return the standard deviation between the fills of several models (models, ...): 0 of one."""
+    alone = np.zeros(fills.shape[1:], fills.dtype)
+    return np.asarray(fills.std(axis=0, ddof=1, dtype=np.float64)) if len(fills) > 1 else alone
+
+
 def counting_noise(filled: Reals, full_scale: float, footprint: float) -> Reals:
     """Return the standard deviation of a count, in y, where `filled` is expected.
 
