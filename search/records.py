@@ -17,6 +17,8 @@ A run lives in one folder::
         ensemble.csv        which models the ensemble averages: `Member`
         scores.csv          one row a method and test frame: `FrameScore`
         distances.csv       one row a method and distance from the gap's edge: `DistanceScore`
+        uncertainty.json    how far the truth may lie from fills: `search.inpainting.uncertainty.Uncertainty`
+        coverage.csv        how often it lies so far on test frames: `Coverage`
         gallery.npz         test frames from the best to the worst, filled by every method: `Gallery`
         failures.npz        test frames at which every method fails: `Gallery`
         latent.npz          neighbours in the latent spaces of masked, true and filled frames: `Latent`
@@ -44,6 +46,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scattering.files import replacing
+from search.inpainting.uncertainty import Uncertainty
 
 Config = dict[str, int | float | str]
 
@@ -200,6 +203,32 @@ class DistanceScore:
 
 
 @dataclass(frozen=True)
+class Coverage:
+    """How much of the truth of some test pixels lies within the intervals that are stated for them."""
+
+    kind: str
+    """horizontal or vertical"""
+    level: float
+    """Share that is stated: 0.68 or 0.95."""
+    found: float
+    """Share that was found within."""
+    half_width: float
+    """Mean over the pixels, transformed intensity."""
+    l1: float
+    """Mean |error| over the pixels."""
+    pixels: int
+    by: str = ""
+    """What the pixels have in common: "distance", from `start` to `end`; "counts", those of the fill, from `start` to
+    below `end`, None without end. "" for all that have an interval."""
+    start: float | None = None
+    end: float | None = None
+    frames_low: float | None = None
+    """Of all pixels: one frame in ten has a smaller share within, counted on its own,"""
+    frames_high: float | None = None
+    """and one in ten a larger one."""
+
+
+@dataclass(frozen=True)
 class MethodScore:
     """One row of the leaderboard: one method, pooled over the gap pixels of the test set; the mean over its seeds."""
 
@@ -300,10 +329,22 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-Record = TypeVar("Record", RunInfo, Evaluation, Importance, Trial, Member, FrameScore, DistanceScore, MethodScore)
+Record = TypeVar(
+    "Record",
+    RunInfo,
+    Evaluation,
+    Uncertainty,
+    Importance,
+    Trial,
+    Member,
+    FrameScore,
+    DistanceScore,
+    Coverage,
+    MethodScore,
+)
 
 
-def write_json(path: Path, record: RunInfo | Evaluation) -> None:
+def write_json(path: Path, record: RunInfo | Evaluation | Uncertainty) -> None:
     """Write one record as an indented JSON file."""
     write_text(path, json.dumps(dataclasses.asdict(record), indent=2) + "\n")
 

@@ -45,8 +45,7 @@ def predict_residual(network: nn.Module, measured: Tensor, observed: Tensor) -> 
     over 9 x 9 pixels). Its correction is in the same unit: a faint halo and a bright ring are one task.
     """
     start = linear(measured, observed)
-    detail = start - _surroundings(start)
-    contrast = _surroundings(detail.square()).sqrt() + SMALLEST_CONTRAST
+    detail, contrast = texture(start)
     gap = (~observed).to(start.dtype)
     # 0.3 and 1 bring the logarithm of contrasts between 1e-3 and 0.1 near 0.
     level = 0.3 * contrast.log() + 1
@@ -67,6 +66,12 @@ def unwrap(network: nn.Module) -> nn.Module:
     """Return the network inside DistributedDataParallel, or the network itself."""
     inner = getattr(network, "module", network)
     return inner if isinstance(inner, nn.Module) else network
+
+
+def texture(start: Tensor) -> tuple[Tensor, Tensor]:
+    """What stands out of images without holes (N, 1, H, W), and its size about each pixel: the local contrast."""
+    detail = start - _surroundings(start)
+    return detail, _surroundings(detail.square()).sqrt() + SMALLEST_CONTRAST
 
 
 def _surroundings(image: Tensor) -> Tensor:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from scattering.dataset import Dataset
+from search.evaluation.coverage import calibrate, coverage
 from search.evaluation.images import Floats, whole_frames
 from search.evaluation.latent import FEWEST, latent_space
 from search.evaluation.methods import CLASSICAL, FLOOR, FRIEDEL, NOISE_FLOOR, PYFAI, Method
-from search.evaluation.models import ENSEMBLE, MEMBER_SHARE, retrained
+from search.evaluation.models import ENSEMBLE, MEMBER_SHARE, chosen, retrained
 from search.evaluation.pictures import Failures, gallery
 from search.evaluation.pyfai import tuned_pyfai
 from search.evaluation.scores import (
@@ -26,6 +28,7 @@ from search.evaluation.scores import (
     with_recovered,
 )
 from search.following.display import status
+from search.inpainting.uncertainty import ENOUGH
 from search.records import (
     DistanceScore,
     Evaluation,
@@ -73,6 +76,7 @@ def evaluate(settings: Settings, validation: Dataset, test: Dataset) -> None:
         (folder / "latent.npz").unlink(missing_ok=True)
     else:
         write_arrays(folder / "latent.npz", found)
+    _uncertainty(folder, validation, test, result.test_set.notes)
     write_json(folder / "evaluation.json", result.test_set)
     write_table(folder / "ensemble.csv", members)
     write_table(folder / "scores.csv", result.frames)
@@ -101,6 +105,25 @@ def _latent(settings: Settings, methods: Sequence[Method], result: Result, test:
     filler = next(method for method in methods if method.name == name).fillers[0]
     with status(f"latent spaces of {len(test)} test frames, filled by {name}"):
         return latent_space(name, filler.frames(whole_frames(test)), test, settings.seed)
+
+
+def _uncertainty(folder: Path, validation: Dataset, test: Dataset, notes: list[str]) -> None:
+    """Calibrate the uncertainty of what fills users' frames on validation frames, and count how often it holds."""
+    for name in ("uncertainty.json", "coverage.csv"):
+        (folder / name).unlink(missing_ok=True)
+    fillers = [model.filler for model in chosen(folder)]
+    if not fillers:
+        return
+    with status(f"uncertainty on {len(validation)} validation frames and {len(test)} test frames"):
+        found = calibrate(fillers, validation)
+        if found is None:
+            notes.append(
+                f"Fills have no uncertainty: to calibrate one takes {ENOUGH} scored pixels of validation frames at "
+                "one distance from measured pixels."
+            )
+            return
+        write_table(folder / "coverage.csv", coverage(fillers, found, test))
+        write_json(folder / "uncertainty.json", found)
 
 
 def classical_methods(validation: Dataset, test: Dataset) -> tuple[list[Method], list[str]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 
 from torch import nn
 
-from search.evaluation.methods import Method, averaged, network_filler
+from search.evaluation.methods import Filler, Method, averaged, network_filler
 from search.records import Member, RetrainEpoch, Trial, model_path, read_retraining, read_table
 from search.settings import NETWORKS
 from trainables.models import count_parameters, load
@@ -50,36 +52,76 @@ def retrained(folder: Path) -> tuple[list[Method], list[Member]]:
     And the members of the ensemble; none where it would have fewer than two, which make no row.
     """
     winners = read_table(folder / "winners.csv", Trial)
-    # Of each training the last epoch.
-    ends = {(epoch.trial, epoch.seed): epoch for epoch in read_retraining(folder / "retraining.jsonl")}
+    models = trained(folder)
+    rows = [(winner, [model for model in models if model.winner == winner]) for winner in winners]
     names = titles(winners)
-    methods, models = [], []
-    for winner in winners:
-        own = [
-            _Model(winner, end, *load(path))
-            for (trial, seed), end in sorted(ends.items())
-            if trial == winner.trial and (path := model_path(folder, winner, seed)).exists()
-        ]
-        if own:
-            methods.append(_row(names[winner.trial], own))
-            models += own
+    methods = [_row(names[winner.trial], own) for winner, own in rows if own]
     members = choose(models)
     if members:
         methods.append(_ensemble(members))
-    return methods, [Member(m.winner.network, m.winner.trial, m.end.seed, m.end.val_gap_l1) for m in members]
+    return methods, [model.member for model in members]
 
 
-class _Model:
-    """A trained model and where it comes from."""
+def chosen(folder: Path) -> list[Model]:
+    """Return the models of a run that fill users' frames, best first: the ensemble's, else the best by validation.
 
-    def __init__(self, winner: Trial, end: RetrainEpoch, network: nn.Module, task: Task) -> None:
-        self.winner, self.end = winner, end
-        self.filler = network_filler(network, task)
-        self.parameters = count_parameters(network)
-        self.device_seconds = end.seconds * end.devices
+    Empty where no model has been trained to its end.
+    """
+    models = trained(folder)
+    return choose(models) or sorted(models, key=_error)[:1]
 
 
-def _row(name: str, seeds: list[_Model]) -> Method:
+def trained(folder: Path) -> list[Model]:
+    """Return all models of a run, in the order of its winners and of their seeds."""
+    # Of each training the last epoch.
+    ends = {(epoch.trial, epoch.seed): epoch for epoch in read_retraining(folder / "retraining.jsonl")}
+    return [
+        Model(winner, end, path)
+        for winner in read_table(folder / "winners.csv", Trial)
+        for (trial, seed), end in sorted(ends.items())
+        if trial == winner.trial and (path := model_path(folder, winner, seed)).exists()
+    ]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model and where it comes from; its file is read when it is asked for."""
+
+    winner: Trial
+    end: RetrainEpoch
+    path: Path
+
+    @property
+    def member(self) -> Member:
+        """How the ensemble is told of it."""
+        return Member(self.winner.network, self.winner.trial, self.end.seed, self.end.val_gap_l1)
+
+    @cached_property
+    def loaded(self) -> tuple[nn.Module, Task]:
+        """The network with its weights, and how its input is made."""
+        return load(self.path)
+
+    @cached_property
+    def filler(self) -> Filler:
+        """Fills gaps with the network, which goes to the device."""
+        return network_filler(*self.loaded)
+
+    @property
+    def parameters(self) -> int:
+        """Number of the network's learnable parameters."""
+        return count_parameters(self.loaded[0])
+
+    @property
+    def device_seconds(self) -> float:
+        """Training time times the devices it ran on."""
+        return self.end.seconds * self.end.devices
+
+
+def _error(model: Model) -> float:
+    return model.end.val_gap_l1
+
+
+def _row(name: str, seeds: list[Model]) -> Method:
     winner = seeds[0].winner
     return Method(
         name=name,
@@ -95,14 +137,14 @@ def _row(name: str, seeds: list[_Model]) -> Method:
     )
 
 
-def choose(models: list[_Model]) -> list[_Model]:
+def choose(models: list[Model]) -> list[Model]:
     """Return the members of the ensemble, best first: by validation alone, the test set has no say."""
-    ranked = sorted(models, key=lambda model: model.end.val_gap_l1)
-    good = [model for model in ranked if model.end.val_gap_l1 <= (1 + MEMBER_SHARE) * ranked[0].end.val_gap_l1]
+    ranked = sorted(models, key=_error)
+    good = [model for model in ranked if _error(model) <= (1 + MEMBER_SHARE) * _error(ranked[0])]
     return good if len(good) > 1 else []
 
 
-def _ensemble(members: list[_Model]) -> Method:
+def _ensemble(members: list[Model]) -> Method:
     return Method(
         name=ENSEMBLE,
         kind="ensemble",

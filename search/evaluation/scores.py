@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -43,10 +43,8 @@ class Targets:
 
     @cached_property
     def parts(self) -> list[tuple[Images, Images]]:
-        """Both kinds of gap of a few frames at a time."""
-        frames = range(len(self.data))
-        few = [self.data.select(frames[start : start + FRAMES]) for start in frames[::FRAMES]]
-        return [(whole_frames(part), gapped_windows(part)) for part in few]
+        """As `few_at_a_time` gives them."""
+        return list(few_at_a_time(self.data))
 
     @property
     def kinds(self) -> tuple[tuple[str, Images], ...]:
@@ -57,6 +55,14 @@ class Targets:
 def targets(data: Dataset) -> Targets:
     """Lay the gaps of a data set."""
     return Targets(data, whole_frames(data), gapped_windows(data))
+
+
+def few_at_a_time(data: Dataset) -> Iterator[tuple[Images, Images]]:
+    """Lay both kinds of gap of a few frames at a time."""
+    frames = range(len(data))
+    for start in frames[::FRAMES]:
+        part = data.select(frames[start : start + FRAMES])
+        yield whole_frames(part), gapped_windows(part)
 
 
 class Filled(NamedTuple):

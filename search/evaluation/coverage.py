@@ -1,0 +1,144 @@
+"""Whether stated uncertainties hold: calibrated on validation frames, counted on test frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from scattering.dataset import Dataset
+from scattering.filling.interpolation import linear
+from scattering.preprocessing import footprint, to_counts
+from search.evaluation.images import Bools, Floats, Images, Integers
+from search.evaluation.methods import Filler
+from search.evaluation.scores import KINDS, few_at_a_time
+from search.inpainting.uncertainty import ENOUGH, Uncertainty, counting_noise, fit, spread
+from search.records import Coverage
+from trainables.tasks import texture
+
+DECADES = (0.0, 1.0, 10.0, 100.0, 1e3, 1e4, np.inf)
+"""Counts between which fills are as bright as each other."""
+
+FRAMES = (0.1, 0.9)
+"""Shares of the frames that are told apart from the others: fewer hold less than the one, more than the other."""
+
+
+class Pixels(NamedTuple):
+    """Scored gap pixels of one kind, as the models that fill users' frames fill them; all (pixels,)."""
+
+    filled: Floats
+    error: Floats
+    """Fill - truth."""
+    spread: Floats
+    contrast: Floats
+    noise: Floats
+    distance: Integers
+    frame: Integers
+
+
+def gap_pixels(fillers: Sequence[Filler], data: Dataset) -> dict[str, Pixels]:
+    """Fill the gaps of a data set: both kinds by name."""
+    found: dict[str, list[Pixels]] = {kind: [] for kind in KINDS}
+    shape = data.windows.frame_shape
+    rows, columns = data.settings.get("native", shape)
+    averaged, first = footprint((rows, columns), shape), 0
+    for horizontal, vertical in few_at_a_time(data):
+        fills = np.stack([filler.frames(horizontal)[horizontal.scored] for filler in fillers])
+        found["horizontal"].append(_pixels(fills, horizontal, averaged, first))
+        fills = np.stack([filler.windows(vertical)[vertical.scored] for filler in fillers])
+        found["vertical"].append(_pixels(fills, vertical, averaged, first))
+        first += len(horizontal.data)
+    return {kind: Pixels._make(map(np.concatenate, zip(*parts, strict=True))) for kind, parts in found.items()}
+
+
+def _pixels(fills: Floats, images: Images, averaged: float, first: int) -> Pixels:
+    """Gather what is known of the scored pixels, filled by each model: (models, pixels)."""
+    filled = fills.mean(axis=0, dtype=np.float64)
+    frames = np.broadcast_to(images.frame[:, None, None], images.scored.shape)[images.scored]
+    return Pixels(
+        filled=filled.astype(np.float32),
+        error=(filled - images.truth[images.scored]).astype(np.float32),
+        spread=spread(fills).astype(np.float32),
+        contrast=_contrast(images)[images.scored],
+        noise=counting_noise(filled, images.data.full_scale, averaged).astype(np.float32),
+        distance=images.distance,
+        frame=frames + first,
+    )
+
+
+def _contrast(images: Images) -> Floats:
+    """Local contrast of each image's linear interpolation (K, H, W)."""
+    if not len(images):
+        return images.measured
+    measured, observed = (torch.from_numpy(array)[:, None] for array in (images.measured, images.observed))
+    contrast: Floats = texture(linear(measured, observed))[1][:, 0].numpy()
+    return contrast
+
+
+def calibrate(fillers: Sequence[Filler], validation: Dataset) -> Uncertainty | None:
+    """Fit the uncertainty of the mean of several fills on validation frames, on both kinds of gap together.
+
+    None where these have too few scored pixels.
+    """
+    both = gap_pixels(fillers, validation).values()
+    together = Pixels._make(map(np.concatenate, zip(*both, strict=True)))
+    return fit(together.error, together.spread, together.contrast, together.noise, together.distance)
+
+
+def coverage(fillers: Sequence[Filler], uncertainty: Uncertainty, test: Dataset) -> list[Coverage]:
+    """Count how much of the truth of test frames lies within the intervals that are stated for the mean fill."""
+    rows: list[Coverage] = []
+    for kind, pixels in gap_pixels(fillers, test).items():
+        near = pixels.distance <= uncertainty.reach
+        kept = Pixels._make(values[near] for values in pixels)
+        if kept.error.size:
+            rows += _rows(kind, kept, uncertainty, test.full_scale)
+    return rows
+
+
+def _rows(kind: str, pixels: Pixels, uncertainty: Uncertainty, full_scale: float) -> Iterator[Coverage]:
+    scale = uncertainty.scale(pixels.spread, pixels.contrast, pixels.noise, pixels.distance)
+    classes = list(_classes(pixels, uncertainty, full_scale))
+    frames = np.unique(pixels.frame, return_inverse=True)[1]
+    for level in uncertainty.levels:
+        half_width = uncertainty.half_width(level, scale, pixels.distance)
+        inside = np.abs(pixels.error) <= half_width
+        shares = np.bincount(frames, inside) / np.bincount(frames)
+        low, high = (float(share) for share in np.quantile(shares, FRAMES))
+        yield _row(kind, level, inside, half_width, pixels.error, frames_low=low, frames_high=high)
+        for by, start, end, own in classes:
+            yield _row(kind, level, inside[own], half_width[own], pixels.error[own], by=by, start=start, end=end)
+
+
+def _classes(
+    pixels: Pixels, uncertainty: Uncertainty, full_scale: float
+) -> Iterator[tuple[str, float, float | None, Bools]]:
+    """Give pixels at one distance, and those about as bright as each other, where they are many."""
+    edges = [0, *uncertainty.distances]
+    for before, last in pairwise(edges):
+        own = (pixels.distance > before) & (pixels.distance <= last)
+        if own.sum() >= ENOUGH:
+            yield "distance", before + 1, last, own
+    counts = to_counts(pixels.filled.astype(np.float64), full_scale)
+    for start, end in pairwise(DECADES):
+        own = (counts >= start) & (counts < end)
+        if own.sum() >= ENOUGH:
+            yield "counts", start, None if np.isinf(end) else end, own
+
+
+def _row(
+    kind: str, level: float, inside: Bools, half_width: npt.NDArray[np.floating], error: Floats, **others: object
+) -> Coverage:
+    return Coverage(
+        kind=kind,
+        level=level,
+        found=float(inside.mean()),
+        half_width=float(half_width.mean(dtype=np.float64)),
+        pixels=inside.size,
+        l1=float(np.abs(error).mean(dtype=np.float64)),
+        **others,  # type: ignore[arg-type]
+    )

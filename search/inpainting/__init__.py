@@ -1,0 +1,1 @@
+"""Filling users' frames with what a search has found."""
