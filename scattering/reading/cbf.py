@@ -7,6 +7,7 @@ import hashlib
 import math
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,8 +22,40 @@ _PADDING = bytes(16)
 """fabio's decoder reads up to 14 bytes beyond a damaged end."""
 
 
+class Section(NamedTuple):
+    """The binary section of a file: what its header says, and where its bytes are."""
+
+    text: str
+    """All that comes before its bytes begin, without the mark of it."""
+    fields: dict[str, str]
+    begin: int
+    size: int
+    shape: tuple[int, int]
+    dtype: np.dtype[np.generic]
+
+
 def open_cbf(path: Path) -> Pages:
     """Read the header of a CBF file.
+
+    Raises ValueError or KeyError for a damaged one, and for compressions other than byte offsets.
+    """
+    text, fields, begin, size, shape, dtype = find_section(path)
+    checksum = fields.get("Content-MD5")
+
+    def frame(_: int) -> Counts:
+        with path.open("rb") as file:
+            file.seek(begin)
+            packed = file.read(size)
+        if checksum and md5(packed) != checksum:
+            raise ValueError("the checksum (Content-MD5) does not fit the counts")
+        return _unpack(packed, math.prod(shape), dtype).reshape(shape)
+
+    named = _DETECTOR.search(text)
+    return Pages(1, shape, dtype, frame, named[1].strip() if named else "", ".cbf")
+
+
+def find_section(path: Path) -> Section:
+    """Read the header of the counts.
 
     Raises ValueError or KeyError for a damaged one, and for compressions other than byte offsets.
     """
@@ -43,18 +76,12 @@ def open_cbf(path: Path) -> Pages:
     dtype = count_type(DATA_TYPES[fields["X-Binary-Element-Type"]])
     begin, size = start + len(_BINARY_STARTS), int(fields["X-Binary-Size"])
     enough(path.stat().st_size - begin, size)
-    checksum = fields.get("Content-MD5")
+    return Section(text, fields, begin, size, shape, dtype)
 
-    def frame(_: int) -> Counts:
-        with path.open("rb") as file:
-            file.seek(begin)
-            packed = file.read(size)
-        if checksum and base64.b64encode(hashlib.md5(packed, usedforsecurity=False).digest()).decode() != checksum:
-            raise ValueError("the checksum (Content-MD5) does not fit the counts")
-        return _unpack(packed, math.prod(shape), dtype).reshape(shape)
 
-    named = _DETECTOR.search(text)
-    return Pages(1, shape, dtype, frame, named[1].strip() if named else "")
+def md5(packed: bytes) -> str:
+    """Return the checksum of counts as headers give it."""
+    return base64.b64encode(hashlib.md5(packed, usedforsecurity=False).digest()).decode()
 
 
 def _unpack(packed: bytes, pixels: int, dtype: np.dtype[np.generic]) -> Counts:

@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from scattering.reading.pages import Counts, Pages, count_type, enough, frame_shape
+from scattering.reading.pages import Counts, Pages, Plain, count_type, enough, frame_shape
 
 _SHORT_HEADER, _LONGEST_HEADER = 2**13, 2**18
 _HEADER = re.compile(rb"\s*\{(.*?)\}\r?\n", re.DOTALL)
@@ -51,7 +51,8 @@ def open_edf(path: Path) -> Pages:
         return counts.reshape(first.shape).astype(dtype, copy=False)
 
     detector = next((headers[0][1][key] for key in _DETECTOR_KEYS if headers[0][1].get(key)), "")
-    return Pages(len(frames), first.shape, dtype, frame, detector)
+    plain = Plain(tuple(frame.begin for frame in frames), first.stored)
+    return Pages(len(frames), first.shape, dtype, frame, detector, ".edf", plain)
 
 
 def _headers(file: BinaryIO) -> Iterator[tuple[int, dict[str, str]]]:

@@ -54,7 +54,7 @@ def open_mar345(path: Path) -> Pages:
         counts[pairs[:, 0] - 1] = pairs[:, 1]
         return counts.reshape(shape)
 
-    return Pages(1, shape, np.dtype(np.uint32), frame, "Mar345")
+    return Pages(1, shape, np.dtype(np.uint32), frame, "Mar345", ".mar2300")
 
 
 def _unpack(packed: bytes, shape: tuple[int, int]) -> Counts:

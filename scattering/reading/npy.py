@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scattering.reading.pages import Counts, Pages, count_type, frame_shape
+from scattering.reading.pages import Counts, Pages, Plain, count_type, frame_shape
 
 
 def open_npy(path: Path) -> Pages:
@@ -21,4 +21,7 @@ def open_npy(path: Path) -> Pages:
     def frame(number: int) -> Counts:
         return np.array(frames[number], dtype)
 
-    return Pages(len(frames), frame_shape(frames.shape[1:]), dtype, frame)
+    step, *strides = frames.strides
+    offsets = tuple(array.offset + number * step for number in range(len(frames)))
+    plain = Plain(offsets, array.dtype, (strides[0], strides[1]))
+    return Pages(len(frames), frame_shape(frames.shape[1:]), dtype, frame, format=".npy", plain=plain)

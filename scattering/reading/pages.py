@@ -19,6 +19,17 @@ _MOST_PIXELS = 2**28
 """Sixteen times the largest detector: a header that says more lies, and would take all memory."""
 
 
+class Plain(NamedTuple):
+    """Where counts lie in a file pixel by pixel, as they are."""
+
+    offsets: tuple[int, ...]
+    """Bytes from the begin of the file to the first pixel of each frame."""
+    stored: np.dtype[np.generic]
+    """With the byte order of the file."""
+    strides: tuple[int, int] | None = None
+    """Bytes from row to row and from column to column; None where rows follow one another."""
+
+
 @dataclass(frozen=True)
 class Pages:
     """The frames of one image file, all of one shape and type. Only headers are read until a frame is asked for."""
@@ -31,6 +42,10 @@ class Pages:
     """Reads the counts of a frame by its number; raises whatever the decoder raises."""
     detector: str = ""
     """What the file says of its detector."""
+    format: str = ""
+    """The suffix that files of this format usually have."""
+    plain: Plain | None = None
+    """None where counts are packed."""
 
 
 class Recorded(NamedTuple):

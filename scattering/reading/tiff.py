@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from scattering.reading.pages import Counts, Pages, count_type, enough, frame_shape
+from scattering.reading.pages import Counts, Pages, Plain, count_type, enough, frame_shape
 
 _LZW = 5
 _MODEL = 272
@@ -42,6 +42,10 @@ def open_tiff(path: Path) -> Pages:
         if frames > len(pages):
             raise ValueError(f"declares {frames} frames, has tags for {len(pages)}: save it as one page a frame")
         detector = _detector(pages[0])
+        plain = None
+        if all(page.is_final for page in pages):
+            stored = np.dtype(stored).newbyteorder(file.byteorder)
+            plain = Plain(tuple(page.dataoffsets[0] for page in pages), stored)
 
     def frame(number: int) -> Counts:
         with TiffFile(path) as file:
@@ -50,7 +54,7 @@ def open_tiff(path: Path) -> Pages:
                 return _read_lzw(path, number, dtype)
             return np.asarray(page.asarray()).astype(dtype, copy=False)
 
-    return Pages(len(pages), shape, dtype, frame, detector)
+    return Pages(len(pages), shape, dtype, frame, detector, ".tif", plain)
 
 
 def _check(page: Any, size: int, available: int) -> None:

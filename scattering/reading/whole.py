@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scattering.reading.pages import Counts, Pages, count_type, enough, frame_shape
+from scattering.reading.pages import Counts, Pages, Plain, count_type, enough, frame_shape
 
 _SPE_HEADER = 4100
 
@@ -20,14 +21,18 @@ def open_bruker(path: Path) -> Pages:
 
     with path.open("rb") as file:
         new = file.read(80).partition(b":")[2].split()[:1] == [b"100"]
-    return _single(path, Bruker100Image if new else BrukerImage, "MODEL")
+    return _single(_read(path, Bruker100Image if new else BrukerImage), ".sfrm", "MODEL")
 
 
 def open_dtrek(path: Path) -> Pages:
     """Read an `.img` frame of ADSC, Rigaku and others. Raises whatever fabio raises."""
     from fabio.dtrekimage import DtrekImage
 
-    return _single(path, DtrekImage, "DETECTOR_NAMES")
+    image = _read(path, DtrekImage)
+    stored = image.data.dtype.newbyteorder(">" if "big" in image.header.get("BYTE_ORDER", "") else "<")
+    # The counts end where the file does: fabio reads no others.
+    plain = Plain((path.stat().st_size - image.data.nbytes,), stored)
+    return replace(_single(image, ".img", "DETECTOR_NAMES"), plain=plain)
 
 
 def open_mpa(path: Path) -> Pages:
@@ -37,7 +42,7 @@ def open_mpa(path: Path) -> Pages:
     # fabio looks for this line beyond the end of the file.
     if b"\n[CDAT" not in path.read_bytes():
         raise ValueError("the counts ([CDAT...]) are missing")
-    return _single(path, MpaImage)
+    return _single(_read(path, MpaImage), ".mpa")
 
 
 def open_spe(path: Path) -> Pages:
@@ -58,14 +63,19 @@ def open_spe(path: Path) -> Pages:
     def frame(number: int) -> Counts:
         return np.asarray(SpeImage().read(str(path), number).data)
 
-    return Pages(count, shape, dtype, frame, "" if detector == "unspecified" else detector)
+    size = math.prod(shape) * dtype.itemsize
+    plain = Plain(tuple(_SPE_HEADER + number * size for number in range(count)), dtype)
+    return Pages(count, shape, dtype, frame, "" if detector == "unspecified" else detector, ".spe", plain)
 
 
-def _single(path: Path, image_class: Any, detector_key: str = "") -> Pages:
-    """Read a file that is one frame."""
-
+def _read(path: Path, image_class: Any) -> Any:
     image = image_class().read(str(path))
     image.close()
+    return image
+
+
+def _single(image: Any, suffix: str, detector_key: str = "") -> Pages:
+    """Describe an image that is one frame."""
     counts = np.asarray(image.data)
     detector = str(image.header.get(detector_key, ""))
-    return Pages(1, frame_shape(counts.shape), count_type(counts.dtype), lambda _: counts, detector)
+    return Pages(1, frame_shape(counts.shape), count_type(counts.dtype), lambda _: counts, detector, suffix)
