@@ -45,8 +45,10 @@ def run(
                 _train(settings, (train, validation), asked, more)
         if not (folder / "leaderboard.csv").exists():
             from search.evaluation.evaluate import evaluate
+            from search.inpainting.from_run import write_model
 
             evaluate(settings, validation, test)
+            write_model(settings, train)
     return read_table(folder / "leaderboard.csv", MethodScore)
 
 

@@ -1,7 +1,7 @@
-"""Fill the gaps of detector files with the winner of a run: `python -m search.inpaint RUN_OR_MODEL FILES... -o OUT`.
+"""Fill the gaps of detector files with the winner of a run: `python -m search.inpaint RUN FILES... -o OUT`.
 
-Measured pixels stay as they are, bit for bit; filled ones are counts in the type of the file. Files keep their format,
-names and headers where the format can be written; beside each lies what was filled and how uncertain it is.
+Measured pixels stay as they are, bit for bit; filled ones are counts in the type of the file. Files keep their
+format, names and headers where the format can be written; beside each lies what was filled, and how sure that is.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
-from scattering.arguments import Options, Parser, add_frame_options, command, frame_options
+from scattering.arguments import Parser, add_frame_options, command, frame_options
 from scattering.errors import InputError
 from scattering.progress import shown
 from scattering.reading.locations import known_files
@@ -75,9 +77,7 @@ def _run(given: argparse.Namespace) -> None:
             raise InputError(f"{refused} of {len(findings.stacks)} files were not filled: see above")
 
 
-def _fill(
-    model: Model, findings: Findings, output: Path, settings: Settings, progress: Callable[[int], None]
-) -> int:
+def _fill(model: Model, findings: Findings, output: Path, settings: Settings, progress: Callable[[int], None]) -> int:
     """Fill all that was found; returns how many files were refused, and prints why."""
     if output.suffix.lower() in SUFFIXES and not output.is_dir():
         if len(findings.stacks) > 1:
@@ -88,7 +88,7 @@ def _fill(
     refused = done = 0
     for number, (stack, path) in enumerate(zip(findings.stacks, paths, strict=True)):
         try:
-            summary = fill_stack(model, findings, number, path, settings, lambda count: progress(done + count))
+            summary = fill_stack(model, findings, number, path, settings, partial(_add, progress, done))
             print(f"{path}: {summary}", flush=True)
         except InputError as error:
             refused += 1
@@ -96,6 +96,10 @@ def _fill(
         done += len(stack)
         progress(done)
     return refused
+
+
+def _add(progress: Callable[[int], None], before: int, done: int) -> None:
+    progress(before + done)
 
 
 def _watch(model: Model, folder: Path, output: Path, settings: Settings) -> None:
@@ -120,11 +124,9 @@ def _arrivals(folder: Path) -> Iterator[Path]:
     while True:
         now = {}
         for path in known_files(folder):
-            try:
-                state = path.stat()
-            except FileNotFoundError:
-                continue
-            now[path] = (state.st_size, state.st_mtime_ns)
+            with suppress(FileNotFoundError):
+                status = path.stat()
+                now[path] = (status.st_size, status.st_mtime_ns)
         for path, state in now.items():
             if state == before.get(path) and state != given.get(path):
                 given[path] = state

@@ -22,6 +22,7 @@ A run lives in one folder::
         gallery.npz         test frames from the best to the worst, filled by every method: `Gallery`
         failures.npz        test frames at which every method fails: `Gallery`
         latent.npz          neighbours in the latent spaces of masked, true and filled frames: `Latent`
+        model.safetensors   what fills users' frames: `search.inpainting.model_file`
         leaderboard.csv     one row a method, pooled over the test set: `MethodScore`
         report/index.html
         tensorboard/        one folder of events a trial, with --track tensorboard
@@ -305,6 +306,10 @@ class Latent:
     """(spaces, ranks): mean correlation of masked frames with their neighbour of each rank, from 1."""
     overlap: npt.NDArray[np.float64]
     """(spaces, N): share of a frame's nearest neighbours in the truth space that are its nearest in this one."""
+
+
+MODEL = "model.safetensors"
+"""What fills users' frames: `search.inpainting.model_file`."""
 
 
 def model_path(folder: Path, winner: Trial, seed: int) -> Path:

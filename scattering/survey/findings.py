@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -235,7 +235,8 @@ def measured_frames(findings: Findings, numbers: Sequence[int]) -> Iterator[Meas
         sensor = findings.sensors[findings.stacks[findings.places[number].stack].shape]
         own = sensor.gap if frame.invalid is None else sensor.gap | frame.invalid
         # A full counter has measured: more than it can hold. What no counter holds is a code, wherever it is.
-        saturated = full(frame.counts, sensor.gap) & (frame.counts < LARGEST) & ~own
+        values: npt.NDArray[Any] = frame.counts
+        saturated = full(values, sensor.gap) & (values < LARGEST) & ~own
         valid = (_known(frame, sensor.gap) | saturated) & ~sensor.masked
         valid &= ~sensor.parts.without_counts(frame.counts, valid)
         yield Measured(frame.counts, valid, valid & (sensor.dead | sensor.hot | saturated))

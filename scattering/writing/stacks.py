@@ -9,6 +9,9 @@ from typing import Any
 from scattering.reading.stacks import Stack
 from scattering.writing.filled import Filled
 
+SUFFIXES = (".edf", ".cbf", ".tif", ".tiff", ".npy", ".h5", ".hdf5", ".nxs")
+"""Of the formats that can be written from any other."""
+
 
 def output_paths(stacks: Sequence[Stack], folder: Path) -> list[Path]:
     """Name a file in a folder for each stack: as its source, and where that format cannot be written, `.nxs`.

@@ -1,1 +1,1 @@
-"""Filling users' frames with what a search has found."""
+"""A run's winner at work: the file it is passed on in, what it fills, and how far that is to be believed."""

@@ -1,8 +1,8 @@
-"""Whether a frame is like those that a model was trained on: elsewhere nobody has measured what its fills are worth."""
+"""Whether a frame is like those of the training: nobody has measured what the fills of others are worth."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,7 @@ def traits(measured: Floats, observed: Bools, gap: Bools) -> dict[str, float]:
     }
 
 
-def ranges(frames: Iterator[dict[str, float]]) -> Ranges:
+def ranges(frames: Iterable[dict[str, float]]) -> Ranges:
     """Return the range of each trait over the training frames, of which there is at least one."""
     rows = list(frames)
     return {name: (min(row[name] for row in rows), max(row[name] for row in rows)) for name in rows[0]}
@@ -54,7 +54,7 @@ def unlike(found: Mapping[str, float], known: Ranges, full_scale: float) -> list
                 f"{found[name]:.0%} of its pixels are hidden beside the gaps, {low:.0%} to {high:.0%} in training"
             )
         else:
-            value, least, most = (to_counts(np.float64(x), full_scale) for x in (found[name], low, high))
+            value, least, most = to_counts(np.array([found[name], low, high]), full_scale)
             what = "median" if name == "median" else f"{BRIGHT:.1%} quantile"
             reasons.append(f"the {what} of its pixels is {value:.4g} counts, {least:.4g} to {most:.4g} in training")
     return reasons

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 from scattering.dataset import Dataset
-from search.evaluation.evaluate import best
 from search.evaluation.methods import BIHARMONIC
-from search.evaluation.models import ENSEMBLE, chosen, titles
+from search.evaluation.models import ENSEMBLE, Model, chosen
 from search.inpainting import model_file
 from search.inpainting.familiarity import ranges, traits
 from search.inpainting.model_file import Description, MemberInfo
 from search.inpainting.uncertainty import Uncertainty
 from search.provenance import versions
-from search.records import MethodScore, RunInfo, Trial, read_json, read_table
+from search.records import MODEL, MethodScore, RunInfo, read_json, read_table
 from search.settings import Settings
-from trainables.models import load
 
 SCORES = ("horizontal_l1", "horizontal_cc", "vertical_l1", "vertical_cc")
 
@@ -23,7 +24,7 @@ SCORES = ("horizontal_l1", "horizontal_cc", "vertical_l1", "vertical_cc")
 def write_model(settings: Settings, train: Dataset) -> None:
     """Write `model.safetensors` of a run that was evaluated; none where its errors could not be calibrated."""
     folder = settings.folder
-    path = folder / f"model{model_file.SUFFIX}"
+    path = folder / MODEL
     models, known = chosen(folder), folder / "uncertainty.json"
     if not models or not known.exists():
         path.unlink(missing_ok=True)
@@ -53,7 +54,18 @@ def write_model(settings: Settings, train: Dataset) -> None:
         ),
         uncertainty=read_json(known, Uncertainty),
         data=info.data,
-        scores=_scores(settings),
+        scores=_scores(folder, models),
         versions=versions(),
     )
-    model_file.write(path, description, train.gap, [load(model.path)[0] for model in models])
+    model_file.write(path, description, train.gap, [model.loaded[0] for model in models])
+
+
+def _scores(folder: Path, models: Sequence[Model]) -> dict[str, Any]:
+    """Return the errors on test frames of what fills, and biharmonic's."""
+    name = ENSEMBLE if len(models) > 1 else None
+    rows = read_table(folder / "leaderboard.csv", MethodScore)
+    own = next(row for row in rows if row.method == name or (name is None and row.trial == models[0].winner.trial))
+    return {
+        row.method: {score: getattr(row, score) for score in SCORES}
+        for row in (own, *(row for row in rows if row.method == BIHARMONIC))
+    }

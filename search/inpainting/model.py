@@ -23,17 +23,20 @@ from search.inpainting import model_file
 from search.inpainting.familiarity import traits, unlike
 from search.inpainting.model_file import Description, ModelFile
 from search.inpainting.native import enlarge, nearest, whole_counts
-from search.inpainting.uncertainty import LEVELS, counting_noise
+from search.inpainting.uncertainty import LEVELS, counting_noise, spread
+from search.records import MODEL
 from trainables.tasks import fill as fill_windows
 from trainables.tasks import texture
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.generic]
+Reals = npt.NDArray[np.float64]
 
 MAX_UNCERTAINTY = 1.0
 """How much a filled count may be uncertain, as a share of it, before its pixel is left as it is; without the noise of
 counting, which no fill can know."""
+
 
 class Fill(NamedTuple):
     """A filled frame, (rows, columns)."""
@@ -184,9 +187,10 @@ class Model:
         ])  # fmt: skip
         start = linear(measured[None, None], observed[None, None])
         distance = np.rint(ndimage.distance_transform_edt(~frame.observed)).astype(np.int64)
-        mean = torch.where(observed, measured, fills.mean(0))
-        spread = fills.std(0, correction=0)
-        return _Prediction(mean.cpu().numpy(), spread.cpu().numpy(), texture(start)[1][0, 0].cpu().numpy(), distance)
+        contrast = texture(start)[1][0, 0].cpu().numpy()
+        found = fills.cpu().numpy()
+        mean = np.where(frame.observed, frame.measured, found.mean(0))
+        return _Prediction(mean, spread(found).astype(np.float32), contrast, distance)
 
     def _windows(self, columns: int) -> Iterator[slice]:
         """Columns of each window, the last one flush with the frame's end."""
@@ -215,25 +219,28 @@ class Model:
         """Lay what was predicted into the missing pixels of the frame itself."""
         known, scale = self.description.uncertainty, np.log1p(self.description.full_scale)
         shape = (counts.shape[0], counts.shape[1])
-        places = np.nonzero(missing)
-        distance = nearest(found.distance, shape, places).astype(np.int64)
+        row, column = np.nonzero(missing)
+        places = (row, column)
+        distance = nearest(found.distance, shape, places)
         far = np.zeros(distance.shape, bool) if force else distance > known.reach
         distance = np.minimum(distance, known.reach)
-        intensity, spread, contrast = (enlarge(image, shape, places) for image in found[:3])
-        mean = to_counts(intensity, self.description.full_scale)
+        intensity, apart, contrast = (enlarge(image, shape, places) for image in found[:3])
+        mean = np.asarray(to_counts(intensity, self.description.full_scale), np.float64)
 
-        def half_width(noise: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        def half_width(noise: Reals) -> Reals:
             """Of the interval in counts: exact, as the intensity is a logarithm."""
-            width = known.half_width(LEVELS[0], known.scale(spread, contrast, noise, distance), distance)
+            width = known.half_width(LEVELS[0], known.scale(apart, contrast, noise, distance), distance)
             return np.asarray((1 + mean) * np.sinh(np.minimum(width, 1.0) * scale))
 
         unsure = ~far & (half_width(np.zeros_like(mean)) > max_uncertainty * (1 + mean))
         kept = ~(far | unsure)
-        places = (places[0][kept], places[1][kept])
+        places = (row[kept], column[kept])
         result = counts.copy()
         result[places] = whole_counts(mean[kept] + pedestal, places, counts.dtype)
         uncertainty = np.full(shape, np.nan, np.float32)
-        uncertainty[places] = half_width(counting_noise(intensity, self.description.full_scale, 1))[kept]
+        uncertainty[places] = half_width(
+            np.asarray(counting_noise(intensity, self.description.full_scale, 1), np.float64)
+        )[kept]
         report = Report(int(kept.sum()), int(far.sum()), int(unsure.sum()), doubts)
         return Fill(result, uncertainty), report
 
@@ -253,6 +260,6 @@ def load(path: str | Path, device: str | torch.device | None = None) -> Model:
     Raises InputError for what is no model.
     """
     path = Path(path)
-    file = path / f"model{model_file.SUFFIX}" if path.is_dir() else path
+    file = path / MODEL if path.is_dir() else path
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return Model(model_file.read(file), torch.device(chosen))

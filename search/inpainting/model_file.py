@@ -9,8 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +26,13 @@ from scattering.files import replacing
 from scattering.windows import SMALLEST_SIDE
 from search.inpainting.familiarity import Ranges
 from search.inpainting.uncertainty import LEVELS, Uncertainty
+from search.records import MODEL
 from trainables.models import UNREADABLE, Config, rebuild
 from trainables.tasks import Task
 
 Bools = npt.NDArray[np.bool_]
 
 FORMAT = "gapsearch model 1"
-SUFFIX = ".safetensors"
 
 LARGEST_SIDE = 2**14
 """Pixels of a frame, more than any detector has."""
@@ -100,7 +99,7 @@ class ModelFile:
     """On the CPU, ready to predict."""
 
 
-def write(path: Path, description: Description, gap: Bools, networks: typing.Sequence[nn.Module]) -> None:
+def write(path: Path, description: Description, gap: Bools, networks: Sequence[nn.Module]) -> None:
     """Write a model, whole or not at all; the networks in the order of `description.members`."""
     tensors = {
         f"{number}.{key}": value.detach().cpu().contiguous()
@@ -119,7 +118,7 @@ def read(path: Path) -> ModelFile:
     Raises InputError for a file that is no such model, is damaged, or whose parts do not belong together.
     """
     if not path.is_file():
-        raise InputError(f"a model is a file of a run, runs/NAME/model{SUFFIX}, got {path}: no such file")
+        raise InputError(f"a model is a file of a run, runs/NAME/{MODEL}, got {path}: no such file")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -179,7 +178,7 @@ def _description(values: dict[str, Any]) -> Description:
 def _uncertainty(values: dict[str, Any]) -> Uncertainty:
     found = Uncertainty(**values)
     size = len(found.distances)
-    rows = [found.contrast, found.pixels, *found.factors]
+    rows: list[Sequence[float]] = [found.contrast, found.pixels, *found.factors]
     numbers = [found.spread, *found.levels, *(number for row in rows for number in row)]
     if not size or any(len(row) != size for row in rows) or len(found.factors) != len(found.levels):
         raise ValueError("its intervals need a number for each distance")
@@ -190,9 +189,9 @@ def _uncertainty(values: dict[str, Any]) -> Uncertainty:
     return found
 
 
-def _shape(sides: typing.Sequence[int]) -> tuple[int, int]:
+def _shape(sides: Sequence[int]) -> tuple[int, int]:
     rows, columns = sides
     for side in (rows, columns):
         if not isinstance(side, int) or not SMALLEST_SIDE <= side <= LARGEST_SIDE:
-            raise ValueError(f"frames have {SMALLEST_SIDE} to {LARGEST_SIDE} rows and columns, got {rows} x {columns}")
+            raise ValueError(f"frames of {rows} x {columns} pixels cannot be")
     return rows, columns

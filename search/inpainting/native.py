@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -34,12 +36,14 @@ def enlarge(image: Floats, shape: tuple[int, int], places: Places) -> Reals:
     return np.clip(total, low, high)
 
 
-def nearest(image: npt.NDArray[np.generic], shape: tuple[int, int], places: Places) -> npt.NDArray[np.generic]:
+def nearest(image: npt.NDArray[np.int64], shape: tuple[int, int], places: Places) -> npt.NDArray[np.int64]:
     """Return the working pixel that holds the centre of each pixel `places` of a frame of `shape`."""
-    return image[tuple(((2 * p + 1) * new) // (2 * old) for p, new, old in zip(places, image.shape, shape, strict=True))]
+    return image[
+        tuple(((2 * p + 1) * new) // (2 * old) for p, new, old in zip(places, image.shape, shape, strict=True))
+    ]
 
 
-def whole_counts(values: Reals, places: Places, dtype: np.dtype[np.generic]) -> Counts:
+def whole_counts(values: Reals, places: Places, dtype: np.dtype[Any]) -> Counts:
     """Give counts the type of a file; integers so that many together keep their mean.
 
     Rounding to the nearest would lose 0.3 counts a pixel. Each is rounded up or down by a threshold that depends on
@@ -47,13 +51,13 @@ def whole_counts(values: Reals, places: Places, dtype: np.dtype[np.generic]) -> 
     small as random numbers are not. What no counter holds, or means that it was full, does not come out.
     """
     if dtype.kind == "f":
-        return np.maximum(values, 0).astype(dtype)
+        return np.asarray(np.maximum(values, 0).astype(dtype))
     row, column = places
     threshold = (0.7548776662466927 * row + 0.5698402909980532 * column) % 1
     most = min(np.iinfo(dtype).max, LARGEST) - 1
     whole = np.clip(np.floor(values + threshold), 0, most).astype(np.int64)
     whole[np.isin(whole, FULL_COUNTERS)] -= 1
-    return whole.astype(dtype)
+    return np.asarray(whole.astype(dtype))
 
 
 def _taps(size: int, new_size: int) -> tuple[npt.NDArray[np.intp], Reals]:
