@@ -38,9 +38,10 @@ def enlarge(image: Floats, shape: tuple[int, int], places: Places) -> Reals:
 
 def nearest(image: npt.NDArray[np.int64], shape: tuple[int, int], places: Places) -> npt.NDArray[np.int64]:
     """Return the working pixel that holds the centre of each pixel `places` of a frame of `shape`."""
-    return image[
-        tuple(((2 * p + 1) * new) // (2 * old) for p, new, old in zip(places, image.shape, shape, strict=True))
-    ]
+    row, column = (
+        (2 * place + 1) * new // (2 * old) for place, new, old in zip(places, image.shape, shape, strict=True)
+    )
+    return np.asarray(image[row, column])
 
 
 def whole_counts(values: Reals, places: Places, dtype: np.dtype[Any]) -> Counts:
