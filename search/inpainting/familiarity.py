@@ -43,9 +43,13 @@ def ranges(frames: Iterable[dict[str, float]]) -> Ranges:
 
 
 def unlike(found: Mapping[str, float], known: Ranges, full_scale: float) -> list[str]:
-    """Say in which traits a frame is unlike the training frames; nothing where it is like them."""
+    """Say in which traits a frame is unlike the training frames; nothing where it is like them.
+
+    Of the traits found; one that cannot be compared may be missing.
+    """
     reasons = []
-    for name, (low, high) in known.items():
+    for name in found:
+        low, high = known[name]
         margin = max(MARGIN * (high - low), LEAST_MARGIN)
         if low - margin <= found[name] <= high + margin:
             continue

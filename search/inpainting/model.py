@@ -38,6 +38,11 @@ MAX_UNCERTAINTY = 1.0
 counting, which no fill can know."""
 
 
+FORCED_REACH = 2
+"""How many times farther from measured pixels `force` fills than the training did: gaps of EIGER detectors are twice
+as wide as those of PILATUS. There intervals are widened in proportion, which nobody has calibrated."""
+
+
 class Fill(NamedTuple):
     """A filled frame, (rows, columns)."""
 
@@ -102,8 +107,8 @@ class Model:
 
         `valid` says which were; without it those that hold no code (negative, NaN, the largest number of the type)
         and do not lie in the detector's gaps. `hidden` ones stay as they are and are not looked at: dead, hot, full.
-        `pedestal` counts are in every pixel. `force` fills frames, and pixels far from measured ones, unlike any that
-        the model was trained on.
+        `pedestal` counts are in every pixel. `force` fills frames unlike those of the training, and pixels up to twice
+        as far from measured ones as there.
         Raises InputError for such frames otherwise, and for what is no frame.
         """
         return self.fill_frame(
@@ -222,14 +227,15 @@ class Model:
         row, column = np.nonzero(missing)
         places = (row, column)
         distance = nearest(found.distance, shape, places)
-        far = np.zeros(distance.shape, bool) if force else distance > known.reach
+        far = distance > known.reach * (FORCED_REACH if force else 1)
+        beyond = np.maximum(distance / known.reach, 1)
         distance = np.minimum(distance, known.reach)
         intensity, apart, contrast = (enlarge(image, shape, places) for image in found[:3])
         mean = np.asarray(to_counts(intensity, self.description.full_scale), np.float64)
 
         def half_width(noise: Reals) -> Reals:
             """Of the interval in counts: exact, as the intensity is a logarithm."""
-            width = known.half_width(LEVELS[0], known.scale(apart, contrast, noise, distance), distance)
+            width = beyond * known.half_width(LEVELS[0], known.scale(apart, contrast, noise, distance), distance)
             return np.asarray((1 + mean) * np.sinh(np.minimum(width, 1.0) * scale))
 
         unsure = ~far & (half_width(np.zeros_like(mean)) > max_uncertainty * (1 + mean))
