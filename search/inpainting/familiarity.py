@@ -14,6 +14,8 @@ Bools = npt.NDArray[np.bool_]
 Ranges = dict[str, tuple[float, float]]
 """Smallest and largest value of each trait among the training frames."""
 
+TRAITS = ("median", "bright", "hidden")
+
 BRIGHT = 0.999
 """Quantile of the observed intensity that stands for a frame's bright spots: its maximum is one hot pixel's."""
 

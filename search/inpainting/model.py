@@ -18,7 +18,7 @@ from scattering.errors import InputError
 from scattering.filling.interpolation import linear
 from scattering.preprocessing import resize, to_counts, to_intensity
 from scattering.survey.validity import gap_parts, recorded
-from scattering.windows import SMALLEST_SIDE, windows
+from scattering.windows import SMALLEST_SIDE
 from search.inpainting import model_file
 from search.inpainting.familiarity import traits, unlike
 from search.inpainting.model_file import Description, ModelFile
@@ -90,8 +90,7 @@ class Model:
         self.gap = file.gap
         self.device = device
         self._members = [(network.to(device), task) for network, task in file.members]
-        layout = windows(file.gap)
-        self._width, self._step = layout.width, layout.step
+        self._width, self._step = file.layout.width, file.layout.step
 
     def fill(
         self,

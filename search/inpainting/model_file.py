@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from scattering.errors import InputError, one_line
 from scattering.files import replacing
-from scattering.windows import SMALLEST_SIDE
-from search.inpainting.familiarity import Ranges
+from scattering.windows import SMALLEST_SIDE, Windows, windows
+from search.inpainting.familiarity import TRAITS, Ranges
 from search.inpainting.uncertainty import LEVELS, Uncertainty
 from search.records import MODEL
 from trainables.models import UNREADABLE, Config, rebuild
@@ -95,6 +95,8 @@ class ModelFile:
     description: Description
     gap: Bools
     """(H, W), the detector's gaps at the working size."""
+    layout: Windows
+    """How frames are cut for the networks."""
     members: tuple[tuple[nn.Module, Task], ...]
     """On the CPU, ready to predict."""
 
@@ -128,7 +130,8 @@ def read(path: Path) -> ModelFile:
         if len(metadata["description"]) > LARGEST_DESCRIPTION:
             raise ValueError("its description is too long")
         description = _description(json.loads(metadata["description"]))
-        return ModelFile(description, _gap(tensors[_GAP], description.working), _members(description, tensors))
+        gap = _gap(tensors[_GAP], description.working)
+        return ModelFile(description, gap, windows(gap), _members(description, tensors))
     except UNREADABLE as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else one_line(error)
         raise InputError(f"cannot read {path} as a model: {said}: get the file again") from None
@@ -169,6 +172,8 @@ def _description(values: dict[str, Any]) -> Description:
         raise ValueError("it has no network")
     if not 1 <= found.full_scale < math.inf:
         raise ValueError(f"full_scale must be at least 1, got {found.full_scale}")
+    if set(found.familiar) != set(TRAITS):
+        raise ValueError(f"its frames must be told by {', '.join(TRAITS)}")
     for name in ("data", "scores", "versions"):
         if not isinstance(getattr(found, name), dict):
             raise TypeError(f"{name} is no table")

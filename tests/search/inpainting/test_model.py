@@ -1,0 +1,157 @@
+import numpy as np
+import pytest
+import torch
+
+from scattering.dataset import Dataset
+from scattering.errors import InputError
+from scattering.preprocessing import resize, to_intensity
+from search.evaluation.images import whole_frames
+from search.evaluation.methods import averaged, network_filler
+
+DTYPES = ["int32", "int64", "float32", "float64", "int16"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_measured_pixels_stay_bit_for_bit_and_gaps_hold_counts(model, frame, dtype):
+    counts = frame[0].astype(dtype)
+    before = counts.tobytes()
+    filled, uncertainty = model.fill(counts)
+    assert counts.tobytes() == before
+    assert filled.dtype == dtype
+    assert filled[counts >= 0].tobytes() == counts[counts >= 0].tobytes()
+    assert np.isfinite(filled).all()
+    assert (filled >= 0).all()
+    np.testing.assert_array_equal(np.isnan(uncertainty), counts >= 0)
+    assert (uncertainty[counts < 0] > 0).all()
+
+
+def test_fills_are_near_the_truth(model, frame):
+    counts, truth = frame
+    filled, uncertainty = model.fill(counts.astype(np.float32))
+    gap = counts < 0
+    error = np.abs(filled - truth)[gap]
+    assert error.mean() < 0.5 * np.abs(truth[~gap].mean() - truth[gap]).mean()
+    # Calibrated on other frames of the kind; pixels of one frame resemble each other.
+    assert 0.5 < (error <= uncertainty[gap]).mean() < 0.85
+
+
+def test_on_the_working_grid_a_frame_is_filled_as_in_the_evaluation(model, trained, raw_frames, tiny_detector, data):
+    raw = raw_frames(12, tiny_detector.gap.shape, tiny_detector)[3]
+    few: Dataset = data.select([3])
+    filler = averaged([network_filler(*member) for member in trained])
+    expected = filler.frames(whole_frames(few))[0]
+    working = model._resized(raw.truth, raw.observed, 0.0)
+    np.testing.assert_array_equal(working.measured, few.measured[0])
+    np.testing.assert_allclose(model._predict(working).mean, expected, atol=2e-6)
+
+
+def test_windows_cover_frames_of_any_width(model):
+    for columns in (64, 65, 100, 17, 200):
+        covered = np.zeros(columns, int)
+        for part in model._windows(columns):
+            covered[part] += 1
+        assert covered.min() >= 1
+
+
+def test_what_is_missing_changes_nothing(model, frame):
+    counts = frame[0]
+    valid = counts >= 0
+    one, _ = model.fill(counts, valid)
+    garbage = np.where(valid, counts, np.random.default_rng(0).integers(0, 2**20, counts.shape)).astype(np.int32)
+    other, _ = model.fill(garbage, valid)
+    np.testing.assert_array_equal(one, other)
+
+
+def test_hidden_pixels_stay_and_are_not_looked_at(model, frame):
+    counts = frame[0]
+    hidden = np.zeros(counts.shape, bool)
+    hidden[60:63, 70:73] = True
+    hot = counts.copy()
+    hot[hidden] = 900_000
+    one, uncertainty = model.fill(counts, hidden=hidden)
+    other, _ = model.fill(hot, hidden=hidden)
+    np.testing.assert_array_equal(one[~hidden], other[~hidden])
+    np.testing.assert_array_equal(other[hidden], 900_000)
+    assert np.isnan(uncertainty[hidden]).all()
+
+
+def test_a_pedestal_is_put_back(model, frame):
+    counts = frame[0].astype(np.float64)
+    valid = counts >= 0
+    plain, _ = model.fill(counts, valid)
+    lifted, _ = model.fill(np.where(valid, counts + 100, -1), valid, pedestal=100)
+    np.testing.assert_allclose(lifted[~valid], plain[~valid] + 100, rtol=1e-6)
+
+
+def test_pixels_far_from_measured_ones_are_left(model, frame):
+    counts = frame[0].copy()
+    counts[50:96, 52:100] = -1  # a module
+    fill, report = model.fill_frame(counts, force=True)
+    centre = (slice(70, 76), slice(72, 80))
+    np.testing.assert_array_equal(fill.counts[centre], -1)
+    assert np.isnan(fill.uncertainty[centre]).all()
+    assert report.far > 500
+    assert report.filled + report.far + report.unsure == (counts < 0).sum()
+
+
+def test_what_is_too_uncertain_is_left(model, frame):
+    counts = frame[0]
+    _, everything = model.fill_frame(counts, max_uncertainty=1e9)
+    fill, strict = model.fill_frame(counts, max_uncertainty=0.05)
+    assert everything.unsure == 0
+    assert strict.unsure > 0
+    assert (fill.counts < 0).sum() == strict.unsure + strict.far
+    with pytest.raises(InputError, match="must be"):
+        model.fill(counts[0])
+
+
+def test_frames_unlike_the_training_are_refused(model, frame):
+    counts = frame[0]
+    for odd, reason in (
+        (counts[:, :120], "140 x 120 pixels"),
+        (np.where(counts < 0, -1, counts * 5000).astype(np.int64), "counts"),
+        (np.where(np.arange(140)[:, None] < 70, -1, counts), "hidden"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            model.fill(odd)
+        fill, report = model.fill_frame(odd, force=True)
+        assert any(reason in doubt for doubt in report.doubts)
+        assert not np.isnan(fill.uncertainty).all()
+
+
+def test_nothing_measured_is_no_frame(model, frame):
+    with pytest.raises(InputError, match="got none"):
+        model.fill(np.full_like(frame[0], -1))
+    with pytest.raises(InputError, match="shape of the frame"):
+        model.fill(frame[0], np.ones((3, 3), bool))
+    with pytest.raises(InputError, match="numbers"):
+        model.fill(frame[0].astype(complex))
+
+
+def test_training_frames_are_familiar(model, raw_frames, tiny_detector):
+    for raw in raw_frames(12, tiny_detector.gap.shape, tiny_detector):
+        assert model.fill_frame(raw.truth, raw.observed)[1].doubts == ()
+
+
+def test_a_frame_already_filled_has_nothing_to_fill(model, frame):
+    filled, uncertainty = model.fill(np.maximum(frame[1], 0), np.ones(frame[1].shape, bool))
+    np.testing.assert_array_equal(filled, frame[1])
+    assert np.isnan(uncertainty).all()
+
+
+def test_threads_and_batches_do_not_change_a_fill(model, frame):
+    one = model.fill(frame[0])
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        other = model.fill(frame[0])
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_allclose(one.counts, other.counts, atol=1)
+
+
+def test_intensity_of_the_resize_is_that_of_the_training(model, frame):
+    counts = frame[0]
+    seen = counts >= 0
+    values, _ = resize(counts, seen, model.description.working)
+    np.testing.assert_array_equal(model._resized(counts, seen, 0.0).measured, to_intensity(values).astype(np.float32))
