@@ -106,8 +106,8 @@ class Model:
 
         `valid` says which were; without it those that hold no code (negative, NaN, the largest number of the type)
         and do not lie in the detector's gaps. `hidden` ones stay as they are and are not looked at: dead, hot, full.
-        `pedestal` counts are in every pixel. `force` fills frames unlike those of the training, and pixels up to twice
-        as far from measured ones as there.
+        `pedestal` counts are in every pixel. `force` fills frames unlike those of the training, and pixels up to
+        twice as far from measured ones as there.
         Raises InputError for such frames otherwise, and for what is no frame.
         """
         return self.fill_frame(
