@@ -17,6 +17,9 @@ LOOKS = (Look("#d97400", "circle", "solid"), Look("#2f81d4", "square", "solid"))
 HOLDS = 0.03
 """Shares that are found so near to what is stated are as stated, for whoever reads an interval."""
 
+FAILS = 0.1
+"""So much less than stated among pixels of one brightness is worth a word."""
+
 
 class Line(NamedTuple):
     """One stated interval on one kind of gap, from faint pixels to bright ones."""
@@ -64,8 +67,18 @@ def sentence(coverage: Sequence[Coverage]) -> str:
         verdict = "The intervals are wider than they need be: the test frames were easier than the validation frames"
     else:
         verdict = "The intervals hold"
+    shares = "; ".join(_shares(coverage, kind) for kind in KINDS if rows(coverage, kind))
+    return " ".join(filter(None, (f"{verdict}. Within them lie {shares}.", _exception(coverage))))
+
+
+def _exception(coverage: Sequence[Coverage]) -> str:
+    """Say at which brightness the intervals hold least, where that is far less than stated."""
+    row = max((row for row in coverage if row.by == "counts"), key=lambda row: row.level - row.found, default=None)
+    if row is None or row.level - row.found < FAILS:
+        return ""
     return (
-        f"{verdict}. Within them lie {'; '.join(_shares(coverage, kind) for kind in KINDS if rows(coverage, kind))}."
+        f"They fail most where the fill has {_bright(row)} counts, in {row.kind} gaps: {percent(row.found)} of the "
+        f"truth there, where {percent(row.level)} is stated."
     )
 
 
@@ -137,9 +150,9 @@ def _table(coverage: Sequence[Coverage], members: int) -> str:
     disagreement = f", how far the {members} models of the ensemble disagree" if members else ""
     caption = (
         "How much of the truth lies within the intervals. Every filled pixel has one. Its width follows from the "
-        f"counting noise{disagreement}, how strongly the pattern varies about the gap, and how far the nearest measured "
-        "pixel is. Widths were settled on validation frames; the test frames had no say. Four frames in five: one frame "
-        "in ten lies below, one above. The half-width in counts is the median."
+        f"counting noise{disagreement}, how strongly the pattern varies about the gap, and the distance to the "
+        "nearest measured pixel. Widths were settled on validation frames; the test frames had no say. Four frames "
+        "in five: one frame in ten lies below, one above. The half-width in counts is the median."
     )
     columns = [
         "interval",
