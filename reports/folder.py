@@ -9,6 +9,7 @@ from zipfile import BadZipFile
 
 from scattering.errors import InputError, one_line
 from search.records import (
+    Coverage,
     DistanceScore,
     Epoch,
     Evaluation,
@@ -44,6 +45,7 @@ class Run:
     members: list[Member]
     frame_scores: list[FrameScore]
     distances: list[DistanceScore]
+    coverage: list[Coverage]
     scores: list[MethodScore]
     gallery: Gallery | None
     failures: Gallery | None
@@ -82,6 +84,7 @@ def read(folder: Path) -> Run:
             members=read_table(folder / "ensemble.csv", Member),
             frame_scores=read_table(folder / "scores.csv", FrameScore),
             distances=read_table(folder / "distances.csv", DistanceScore),
+            coverage=read_table(folder / "coverage.csv", Coverage),
             scores=read_table(folder / "leaderboard.csv", MethodScore),
             gallery=read_arrays(gallery, Gallery) if gallery.exists() else None,
             failures=read_arrays(failures, Gallery) if failures.exists() else None,

@@ -215,6 +215,8 @@ class Coverage:
     """Share that was found within."""
     half_width: float
     """Mean over the pixels, transformed intensity."""
+    half_width_counts: float
+    """Median over the pixels of half the interval's length in counts."""
     l1: float
     """Mean |error| over the pixels."""
     pixels: int

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from scattering.dataset import Dataset
@@ -16,7 +16,7 @@ from scattering.preprocessing import footprint, to_counts
 from search.evaluation.images import Bools, Floats, Images, Integers
 from search.evaluation.methods import Filler
 from search.evaluation.scores import KINDS, few_at_a_time
-from search.inpainting.uncertainty import ENOUGH, Uncertainty, counting_noise, fit, spread
+from search.inpainting.uncertainty import ENOUGH, Reals, Uncertainty, counting_noise, fit, spread
 from search.records import Coverage
 from trainables.tasks import texture
 
@@ -24,7 +24,7 @@ DECADES = (0.0, 1.0, 10.0, 100.0, 1e3, 1e4, np.inf)
 """Counts between which fills are as bright as each other."""
 
 FRAMES = (0.1, 0.9)
-"""Shares of the frames that are told apart from the others: fewer hold less than the one, more than the other."""
+"""Frames are ranked by the share that lies within the intervals: so many are below the shares that are given."""
 
 
 class Pixels(NamedTuple):
@@ -100,26 +100,41 @@ def coverage(fillers: Sequence[Filler], uncertainty: Uncertainty, test: Dataset)
     return rows
 
 
+class Intervals(NamedTuple):
+    """Those of one level; all (pixels,)."""
+
+    level: float
+    half_width: Reals
+    half_width_counts: Reals
+    inside: Bools
+
+
 def _rows(kind: str, pixels: Pixels, uncertainty: Uncertainty, full_scale: float) -> Iterator[Coverage]:
-    scale = uncertainty.scale(pixels.spread, pixels.contrast, pixels.noise, pixels.distance)
-    classes = list(_classes(pixels, uncertainty, full_scale))
     frames = np.unique(pixels.frame, return_inverse=True)[1]
+    classes = list(_classes(pixels, uncertainty, full_scale))
     for level in uncertainty.levels:
-        half_width = uncertainty.half_width(level, scale, pixels.distance)
-        inside = np.abs(pixels.error) <= half_width
-        shares = np.bincount(frames, inside) / np.bincount(frames)
+        stated = _intervals(pixels, uncertainty, level, full_scale)
+        shares = np.bincount(frames, stated.inside) / np.bincount(frames)
         low, high = (float(share) for share in np.quantile(shares, FRAMES))
-        yield _row(kind, level, inside, half_width, pixels.error, frames_low=low, frames_high=high)
+        everywhere = np.ones(pixels.error.shape, bool)
+        yield replace(_row(kind, stated, pixels.error, everywhere), frames_low=low, frames_high=high)
         for by, start, end, own in classes:
-            yield _row(kind, level, inside[own], half_width[own], pixels.error[own], by=by, start=start, end=end)
+            yield replace(_row(kind, stated, pixels.error, own), by=by, start=start, end=end)
+
+
+def _intervals(pixels: Pixels, uncertainty: Uncertainty, level: float, full_scale: float) -> Intervals:
+    scale = uncertainty.scale(pixels.spread, pixels.contrast, pixels.noise, pixels.distance)
+    half_width = uncertainty.half_width(level, scale, pixels.distance)
+    filled = pixels.filled.astype(np.float64)
+    low, high = (to_counts(end, full_scale) for end in (np.maximum(filled - half_width, 0), filled + half_width))
+    return Intervals(level, half_width, (high - low) / 2, np.abs(pixels.error) <= half_width)
 
 
 def _classes(
     pixels: Pixels, uncertainty: Uncertainty, full_scale: float
 ) -> Iterator[tuple[str, float, float | None, Bools]]:
     """Give pixels at one distance, and those about as bright as each other, where they are many."""
-    edges = [0, *uncertainty.distances]
-    for before, last in pairwise(edges):
+    for before, last in pairwise([0, *uncertainty.distances]):
         own = (pixels.distance > before) & (pixels.distance <= last)
         if own.sum() >= ENOUGH:
             yield "distance", before + 1, last, own
@@ -130,15 +145,13 @@ def _classes(
             yield "counts", start, None if np.isinf(end) else end, own
 
 
-def _row(
-    kind: str, level: float, inside: Bools, half_width: npt.NDArray[np.floating], error: Floats, **others: object
-) -> Coverage:
+def _row(kind: str, stated: Intervals, error: Floats, own: Bools) -> Coverage:
     return Coverage(
         kind=kind,
-        level=level,
-        found=float(inside.mean()),
-        half_width=float(half_width.mean(dtype=np.float64)),
-        pixels=inside.size,
-        l1=float(np.abs(error).mean(dtype=np.float64)),
-        **others,  # type: ignore[arg-type]
+        level=stated.level,
+        found=float(stated.inside[own].mean()),
+        half_width=float(stated.half_width[own].mean(dtype=np.float64)),
+        half_width_counts=float(np.median(stated.half_width_counts[own])),
+        l1=float(np.abs(error[own]).mean(dtype=np.float64)),
+        pixels=int(own.sum()),
     )

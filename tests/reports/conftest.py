@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from search.records import (
+    Coverage,
     DistanceScore,
     Epoch,
     Evaluation,
@@ -123,6 +124,20 @@ def frame_scores(scores: list[MethodScore], groups: int = 12, per_group: int = 2
     return found
 
 
+def covered(off: float = -0.01) -> list[Coverage]:
+    """What is found within the intervals: so much more than is stated, faint or bright."""
+    found = []
+    for kind in ("horizontal", "vertical"):
+        for level, width in ((0.68, 4e-3), (0.95, 9e-3)):
+            whole = Coverage(kind, level, level + off, width, 700 * width, 3.9e-3, 90_000)
+            found.append(replace(whole, frames_low=level + off - 0.12, frames_high=min(level + off + 0.08, 1.0)))
+            found += [replace(whole, by="distance", start=far, end=far) for far in (1, 2)]
+            for start, end in ((0.0, 1.0), (1.0, 10.0), (10.0, 100.0), (100.0, 1000.0), (1000.0, None)):
+                counts = 30 * width * (1 + start)
+                found.append(replace(whole, by="counts", start=start, end=end, half_width_counts=counts, pixels=9000))
+    return found
+
+
 def write_run(
     folder: Path,
     name: str = "demo",
@@ -180,6 +195,7 @@ def write_run(
             for d in (1, 2)
         ],
     )
+    write_table(folder / "coverage.csv", covered())
     shown = ["biharmonic", "linear", "TUNet"]
     write_arrays(folder / "gallery.npz", gallery(shown, size, count))
     write_arrays(folder / "failures.npz", gallery(shown, size, 2))
@@ -287,3 +303,9 @@ def make_trial():
 def make_frames():
     """`frame_scores`: scores -> L1 of every frame, so many groups, so many frames in each."""
     return frame_scores
+
+
+@pytest.fixture
+def make_coverage():
+    """`covered`: what is found within the intervals, less what is stated -> all rows of a run."""
+    return covered

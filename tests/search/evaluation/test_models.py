@@ -11,8 +11,10 @@ import pytest
 
 from scattering.dataset import Dataset
 from search.evaluation import evaluate as evaluation
-from search.evaluation.models import MEMBER_SHARE, retrained, titles
+from search.evaluation.models import MEMBER_SHARE, chosen, retrained, titles
+from search.inpainting.uncertainty import Uncertainty
 from search.records import (
+    Coverage,
     DistanceScore,
     Evaluation,
     FrameScore,
@@ -105,6 +107,15 @@ def test_one_model_makes_no_ensemble(run: Settings) -> None:
     methods, members = retrained(run.folder)
     assert [method.kind for method in methods] == ["network", "network"]
     assert members == []
+    (best,) = chosen(run.folder)
+    assert best.member == Member("tunet", 3, 0, 0.005)
+
+
+def test_chosen_models_are_those_of_the_ensemble(run: Settings) -> None:
+    assert [model.member for model in chosen(run.folder)] == retrained(run.folder)[1]
+    for path in (run.folder / "models").iterdir():
+        path.unlink()
+    assert chosen(run.folder) == []
 
 
 def test_everything_is_written_and_the_leaderboard_last(
@@ -137,3 +148,30 @@ def test_everything_is_written_and_the_leaderboard_last(
         assert gallery.filled.shape == (frames, len(gallery.methods), *test.gap.shape)
         assert np.isfinite(gallery.filled).all()
     json.loads((folder / "evaluation.json").read_text())
+    stated = read_json(folder / "uncertainty.json", Uncertainty)
+    assert stated.spread > 0 and stated.distances[0] == 1
+    rows = [row for row in read_table(folder / "coverage.csv", Coverage) if not row.by]
+    assert {(row.kind, row.level) for row in rows} == {
+        (kind, level) for kind in ("horizontal", "vertical") for level in (0.68, 0.95)
+    }
+    assert all(0.2 < row.found <= 1 for row in rows)
+
+
+def test_test_frames_have_no_say_in_the_uncertainty(run: Settings, data: Dataset) -> None:
+    validation, test = data.select(range(4)), data.select(range(4, 8))
+    told = []
+    for shown in (test, replace(test, truth=test.truth + np.float32(0.05))):
+        evaluation.evaluate(run, validation, shown)
+        told.append([(run.folder / name).read_bytes() for name in ("uncertainty.json", "coverage.csv")])
+    assert told[0][0] == told[1][0]
+    assert told[0][1] != told[1][1]
+
+
+def test_too_few_validation_pixels_leave_nothing_of_an_earlier_evaluation(run: Settings, data: Dataset) -> None:
+    known, unknown = data.select(range(4)), data.select(range(4, 6))
+    evaluation.evaluate(run, known, unknown)
+    blind = replace(known, valid=known.observed, strips_observed=np.ones_like(known.strips_observed))
+    evaluation.evaluate(run, blind, unknown)
+    assert not (run.folder / "uncertainty.json").exists()
+    assert not (run.folder / "coverage.csv").exists()
+    assert any("no uncertainty" in note for note in read_json(run.folder / "evaluation.json", Evaluation).notes)
