@@ -29,7 +29,7 @@ _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _OWN = "/frames"
 _PREPARED = "gapsearch dataset"
 """How the attribute `format` of data sets begins, whatever their version."""
-_CACHE = 2**25
+CACHE = 2**25
 """Bytes of chunks kept: a chunk may hold parts of several frames, read one after another."""
 _LARGEST_CHUNK = 2**30
 _MOST_FRAMES = 10**7
@@ -69,7 +69,7 @@ def list_arrays(path: Path, inside: str = "") -> list[Array]:
 
     Raises InputError for a file that is damaged, holds no frames, several arrays that could be meant, or a data set.
     """
-    with _open(path) as file:
+    with open_file(path) as file:
         if _text(file.attrs.get("format")).startswith(_PREPARED):
             raise InputError(f"{path} was prepared already: give it alone to search.run --data")
         own = isinstance(file.get(_OWN), h5py.Dataset)
@@ -82,9 +82,9 @@ def read_array(path: Path, inside: str, numbers: Sequence[int]) -> Iterator[tupl
 
     Raises InputError for a damaged file.
     """
-    with _open(path) as file:
+    with open_file(path) as file:
         array = _array(file, path, inside)
-        counts, invalid = file[inside], _invalid(file, inside, array)
+        counts, invalid = file[inside], find_invalid(file, inside, array.count, array.shape)
         clean, calibration = (_beside(file, inside, name) for name in ("clean", "calibration"))
         for name, other, shape in (
             ("clean", clean, (array.count, *array.shape)),
@@ -110,13 +110,13 @@ def read_array(path: Path, inside: str, numbers: Sequence[int]) -> Iterator[tupl
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[h5py.File]:
+def open_file(path: Path) -> Iterator[h5py.File]:
     """Open an HDF5 file and turn what HDF5 says of broken ones into one line."""
     import hdf5plugin  # noqa: F401 - the codecs of EIGER files
 
     try:
         check_heaps(path)
-        file = h5py.File(path, "r", rdcc_nbytes=_CACHE)
+        file = h5py.File(path, "r", rdcc_nbytes=CACHE)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path} as HDF5: {one_line(error)}: write it again, or leave it out") from None
     with file:
@@ -213,17 +213,22 @@ def _is_own(inside: str) -> bool:
 
 def _frame(array: h5py.Dataset, number: int) -> Counts:
     """Read one frame of an array of two, three or four axes."""
-    index = np.unravel_index(number, array.shape[:-2]) if array.ndim > 3 else (number,) if array.ndim == 3 else ()
-    return np.asarray(array[index])
+    return np.asarray(array[place(array, number)])
 
 
-def _invalid(file: h5py.File, inside: str, array: Array) -> h5py.Dataset | None:
-    """Find the mask of an array: our own, or NeXus' `pixel_mask`."""
+def place(array: h5py.Dataset, number: int) -> tuple[int, ...]:
+    """Return the index of a frame in an array of two, three or four axes."""
+    if array.ndim == 2:
+        return ()
+    return tuple(int(index) for index in np.unravel_index(number, array.shape[:-2]))
+
+
+def find_invalid(file: h5py.File, inside: str, count: int, shape: tuple[int, int]) -> h5py.Dataset | None:
+    """Find the mask of an array of so many frames: our own, or NeXus' `pixel_mask`."""
     own = _beside(file, inside, "invalid")
     if own is not None:
         return own
-    shapes = (array.shape, (array.count, *array.shape), file[inside].shape)
-    return nexus.pixel_mask(file, inside, shapes)
+    return nexus.pixel_mask(file, inside, (shape, (count, *shape), file[inside].shape))
 
 
 def _beside(file: h5py.File, inside: str, name: str) -> h5py.Dataset | None:

@@ -50,8 +50,8 @@ def list_image(path: Path) -> Pages:
 
     Raises InputError for a file that is damaged or of no known format.
     """
-    with _one_error(path), unpacked(path) as plain:
-        return _open(plain)
+    with open_image(path) as (_, pages):
+        return pages
 
 
 def read_image(path: Path, numbers: Sequence[int]) -> Iterator[tuple[Pages, Counts]]:
@@ -59,17 +59,27 @@ def read_image(path: Path, numbers: Sequence[int]) -> Iterator[tuple[Pages, Coun
 
     Raises InputError for a damaged file.
     """
-    # Errors of whoever takes the frames are not of the file: only what reads it is watched.
-    with ExitStack() as folder:
-        with _one_error(path):
-            plain = folder.enter_context(unpacked(path))
-            pages = _open(plain)
+    with open_image(path) as (_, pages):
         for number in numbers:
             with _one_error(path):
                 if number >= pages.count:
                     raise ValueError(f"frame {number} is asked for, there are {pages.count}")
                 counts = pages.frame(number)
             yield pages, counts
+
+
+@contextmanager
+def open_image(path: Path) -> Iterator[tuple[Path, Pages]]:
+    """Give an image file, unpacked for as long as the block lasts, and what it holds.
+
+    Raises InputError for a file that is damaged or of no known format.
+    """
+    # Errors of whoever takes the frames are not of the file: only what reads it is watched.
+    with ExitStack() as folder:
+        with _one_error(path):
+            plain = folder.enter_context(unpacked(path))
+            pages = _open(plain)
+        yield plain, pages
 
 
 def _open(path: Path) -> Pages:

@@ -12,6 +12,9 @@ from typing import NamedTuple
 from scattering.errors import InputError
 from scattering.reading import hdf5, images, unpacking
 
+BESIDE = ".filled.h5"
+"""How names of files end that stand beside filled frames, and hold no frames."""
+
 
 class Location(NamedTuple):
     """Where frames lie: a file and, in HDF5, the path of the array; "" where that is to be found."""
@@ -84,7 +87,7 @@ def _find(pattern: str) -> list[Location]:
         if path.is_dir():
             return [Location(file, inside) for file in _files(path)]
         matches = sorted(glob(str(path))) if has_magic(outer) else []  # noqa: PTH207 - a pattern may be absolute
-        files = [match for name in matches if (match := Path(name)).is_file()]
+        files = [match for name in matches if (match := Path(name)).is_file() and not name.endswith(BESIDE)]
     except InputError:
         raise
     except (OSError, ValueError, RuntimeError) as error:  # a name too long, a null byte, no home
@@ -121,6 +124,8 @@ def _is_known(path: Path) -> bool:
         name = name.removesuffix(suffix)
     suffix = Path(name).suffix
     # Hidden files are those of a file system, or half written.
-    return not name.startswith(".") and (
-        suffix in hdf5.SUFFIXES or suffix in images.SUFFIXES or bool(images.NUMBERED.fullmatch(suffix))
+    return (
+        not name.startswith(".")
+        and not name.endswith(BESIDE)
+        and (suffix in hdf5.SUFFIXES or suffix in images.SUFFIXES or bool(images.NUMBERED.fullmatch(suffix)))
     )

@@ -59,6 +59,26 @@ def detector(file: h5py.File, inside: str) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
+def instrument(file: h5py.File, inside: str) -> h5py.Group | None:
+    """Return the group that describes what an array was recorded with."""
+    entry = file.get(inside.strip("/").split("/")[0])
+    found = entry.get("instrument") if isinstance(entry, h5py.Group) else None
+    return found if isinstance(found, h5py.Group) else None
+
+
+def attribute(node: h5py.Group | h5py.Dataset, name: str) -> str:
+    """Return an attribute as text; nothing where there is none."""
+    value = node.attrs.get(name)
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.flat[0]
+    return value.decode(errors="replace") if isinstance(value, bytes) else "" if value is None else str(value)
+
+
+def is_part(inside: str) -> bool:
+    """Whether an array is called as one of several that make a series."""
+    return bool(_PART.fullmatch(inside.rpartition("/")[2]))
+
+
 def _mask(group: h5py.Group, shapes: Container[tuple[int, ...]]) -> h5py.Dataset | None:
     for name in ("pixel_mask", "detectorSpecific/pixel_mask"):
         mask = group.get(name)
@@ -79,7 +99,7 @@ def _default(file: h5py.File) -> list[str]:
     """Follow the attributes `default` from the root to the signal."""
     group = file
     for _ in range(_DEEPEST):
-        following = group.get(_attribute(group, "default") or ".")
+        following = group.get(attribute(group, "default") or ".")
         if not isinstance(following, h5py.Group) or following == group:
             break
         group = following
@@ -90,7 +110,7 @@ def _signals(file: h5py.File) -> list[str]:
     """Give the signals of all NXdata groups."""
     found = []
     for group in _groups(file):
-        if _attribute(group, "NX_class") == "NXdata":
+        if attribute(group, "NX_class") == "NXdata":
             found += _signal(group)
     return found
 
@@ -112,6 +132,8 @@ def _arrays(file: h5py.File) -> list[str]:
     masks = ("pixel_mask", "flatfield")
 
     def visit(name: str, node: h5py.Group | h5py.Dataset) -> None:
+        if attribute(node.parent, "NX_class") == "NXprocess":  # what was made of frames
+            return
         if _is_image(node) and min(node.shape[-2:]) >= _SMALLEST and name.rsplit("/", 1)[-1] not in masks:
             found.append(f"/{name}")
 
@@ -121,12 +143,12 @@ def _arrays(file: h5py.File) -> list[str]:
 
 def _signal(group: h5py.Group) -> list[str]:
     """Return the path of a group's signal, in the new way (the group names it) or the old (the array says so)."""
-    named = _attribute(group, "signal")
+    named = attribute(group, "signal")
     if named:
         # Parts may lie in files that are missing, which is told when they are opened.
         names = [named] if _PART.fullmatch(named) or _is_image(group.get(named)) else []
     else:
-        names = [name for name in group if _is_image(group.get(name)) and _attribute(group[name], "signal") == "1"]
+        names = [name for name in group if _is_image(group.get(name)) and attribute(group[name], "signal") == "1"]
     return [f"{group.name.rstrip('/')}/{name}" for name in names]
 
 
@@ -164,21 +186,13 @@ def _groups(file: h5py.File) -> list[h5py.Group]:
 
 def _detectors(file: h5py.File, inside: str) -> list[h5py.Group]:
     """Return the detector whose data the array is, else the groups that may be its detector, of its entry."""
-    entry = file.get(inside.strip("/").split("/")[0])
-    instrument = entry.get("instrument") if isinstance(entry, h5py.Group) else None
-    if not isinstance(instrument, h5py.Group):
+    described = instrument(file, inside)
+    if described is None:
         return []
-    groups = [group for name in instrument if isinstance(group := instrument.get(name), h5py.Group)]
+    groups = [group for name in described if isinstance(group := described.get(name), h5py.Group)]
     own = [group for group in groups if group.get("data") == file[inside]]
-    return own or [group for group in groups if _attribute(group, "NX_class") in ("", "NXdetector")]
+    return own or [group for group in groups if attribute(group, "NX_class") in ("", "NXdetector")]
 
 
 def _parent(file: h5py.File, inside: str) -> h5py.Group:
     return file[inside.rpartition("/")[0] or "/"]
-
-
-def _attribute(node: h5py.Group | h5py.Dataset, name: str) -> str:
-    value = node.attrs.get(name)
-    if isinstance(value, np.ndarray) and value.size == 1:
-        value = value.flat[0]
-    return value.decode(errors="replace") if isinstance(value, bytes) else "" if value is None else str(value)

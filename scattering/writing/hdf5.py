@@ -1,0 +1,170 @@
+"""HDF5: a copy of the file with its frames filled, or where these lie elsewhere, a new NeXus file.
+
+A mask of the file is False where counts were filled: that of each frame where they were filled in this frame, one of
+all frames where they were filled in all of them, so that no frame is said to hold counts which it does not.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from scattering.reading import hdf5, nexus
+from scattering.reading.stacks import Stack
+from scattering.writing.filled import Filled
+from scattering.writing.process import create, recorded
+
+FRAMES = "/entry/data/data"
+"""The frames of a new file."""
+_EXACT = frozenset((1, 2, 3, 4, 307, 32000, 32001, 32004, 32008, 32015, 32026))
+"""Filters without loss: deflate, shuffle, checksum, szip, bzip2, LZF, Blosc, LZ4, Bitshuffle, Zstandard, Blosc2."""
+_SMALL = 1024
+"""Numbers up to which a field describes the detector, and is no image of it."""
+
+
+def fill_copy(stack: Stack, target: Path, frames: Iterable[Filled], note: dict[str, Any]) -> bool:
+    """Copy a file and fill the frames of one of its arrays; False, and nothing taken, where they lie elsewhere.
+
+    Nothing is written through links to other files.
+    """
+    path, inside = stack.location
+    with hdf5.open_file(path) as file:
+        found = _writable(file, stack)
+    if not found:
+        return False
+    shutil.copyfile(path, target)
+    # A file may link to itself by its name, which is another file now. Reading it, we touch none.
+    with hdf5.open_file(target) as file:
+        arrays = _writable(file, stack)
+        if len(arrays) != len(found):
+            return False
+        references = [array.ref for array in arrays]
+        entry = _entry(file, inside)
+    with h5py.File(target, "r+", rdcc_nbytes=hdf5.CACHE) as file:
+        counts, *masks = (file[reference] for reference in references)
+        mask = masks[0] if masks else None
+        taken = recorded(file[entry], frames, len(stack), stack.shape, note)
+        for number, frame in enumerate(_unmasked(mask, taken)):
+            if frame.filled.any():
+                counts[hdf5.place(counts, number)] = frame.counts
+    return True
+
+
+def write_nexus(stack: Stack, target: Path, frames: Iterable[Filled], note: dict[str, Any]) -> None:
+    """Write a file whose default plot is the frames, with the mask of the source and what it says of its detector."""
+    with h5py.File(target, "w") as file:
+        file.attrs.update(NX_class="NXroot", default="entry")
+        entry = _node(file, "entry", "NXentry", default="data")
+        detector = _node(_node(entry, "instrument", "NXinstrument"), "detector", "NXdetector")
+        mask = _copy_mask(stack, detector)
+        if stack.detector and "description" not in detector:
+            detector.create_dataset("description", data=stack.detector, track_times=False)
+        counts = create(detector, "data", (len(stack), *stack.shape), stack.dtype)
+        _node(entry, "data", "NXdata", signal="data")["data"] = counts
+        taken = recorded(entry, frames, len(stack), stack.shape, note)
+        for number, frame in enumerate(_unmasked(mask, taken)):
+            counts[number] = frame.counts
+
+
+def write_beside(path: Path, frames: Iterable[Filled], stack: Stack, note: dict[str, Any]) -> Iterator[Filled]:
+    """Give the frames on as they are, and write a file of what the format of their own file cannot hold."""
+    with h5py.File(path, "w") as file:
+        file.attrs.update(NX_class="NXroot", default="entry")
+        yield from recorded(_node(file, "entry", "NXentry"), frames, len(stack), stack.shape, note)
+
+
+def _unmasked(mask: h5py.Dataset | None, frames: Iterable[Filled]) -> Iterator[Filled]:
+    """Give the frames on as they are, and take from their mask what was filled."""
+    everywhere: Any = True
+    for number, frame in enumerate(frames):
+        everywhere = everywhere & frame.filled
+        if mask is not None and mask.ndim > 2 and frame.filled.any():
+            place = hdf5.place(mask, number)
+            mask[place] = np.where(frame.filled, 0, mask[place])
+        yield frame
+    if mask is not None and mask.ndim == 2 and np.any(everywhere):
+        mask[()] = np.where(everywhere, 0, mask[()])
+
+
+def _writable(file: h5py.File, stack: Stack) -> list[h5py.Dataset]:
+    """Return the frames and their mask, if they have one; nothing unless both can be written, in this very file."""
+    inside = stack.location.inside
+    if file.get(inside) is None:
+        return []
+    mask = hdf5.find_invalid(file, inside, len(stack), stack.shape)
+    arrays = [file[inside], *([] if mask is None else [mask])]
+    return arrays if all(_is_here(file, array) and _is_exact(array) for array in arrays) else []
+
+
+def _is_here(file: h5py.File, array: h5py.Dataset) -> bool:
+    same = h5py.h5o.get_info(array.id).fileno == h5py.h5o.get_info(file.id).fileno
+    return bool(same and not array.is_virtual and not array.external)
+
+
+def _is_exact(array: h5py.Dataset) -> bool:
+    """Whether what is written to an array is what is read from it: its filters can be used, and round nothing."""
+    properties = array.id.get_create_plist()
+    filters = [properties.get_filter(number)[0] for number in range(properties.get_nfilters())]
+    return all(
+        code in _EXACT and h5py.h5z.filter_avail(code)
+        and h5py.h5z.get_filter_info(code) & h5py.h5z.FILTER_CONFIG_ENCODE_ENABLED
+        for code in filters
+    )  # fmt: skip
+
+
+def _entry(file: h5py.File, inside: str) -> str:
+    """Return the path of the NXentry of an array, or the root."""
+    name = inside.strip("/").split("/")[0]
+    entry = file.get(name) if isinstance(file.get(name, getlink=True), h5py.HardLink) else None
+    return f"/{name}" if isinstance(entry, h5py.Group) and nexus.attribute(entry, "NX_class") == "NXentry" else "/"
+
+
+def _node(parent: h5py.Group, name: str, nx_class: str, **attributes: str) -> h5py.Group:
+    group = parent.require_group(name)
+    group.attrs.update(NX_class=nx_class, **attributes)
+    return group
+
+
+def _copy_mask(stack: Stack, detector: h5py.Group) -> h5py.Dataset | None:
+    """Copy the mask of an array of another file, and the fields that describe the instrument."""
+    path, inside = stack.location
+    if not inside:
+        return None
+    with hdf5.open_file(path) as file:
+        instrument = nexus.instrument(file, inside)
+        if instrument is not None:
+            _describe(instrument, detector.parent)
+        old = hdf5.find_invalid(file, inside, len(stack), stack.shape)
+        if old is None:
+            return None
+        dtype = old.dtype.newbyteorder("=") if old.dtype.kind in "iu" else np.dtype(np.uint8)
+        shape = stack.shape if old.ndim == 2 else (len(stack), *stack.shape)
+        mask = create(detector, "pixel_mask", shape, dtype)
+        for number in range(1 if old.ndim == 2 else len(stack)):
+            values = old[hdf5.place(old, number)]
+            mask[hdf5.place(mask, number)] = values if dtype == old.dtype else values != 0
+        return mask
+
+
+def _describe(old: h5py.Group, new: h5py.Group, levels: int = 8) -> None:
+    """Copy the small fields of a group and of those in it, but what links take from elsewhere."""
+    for name in old:
+        if not isinstance(old.get(name, getlink=True), h5py.HardLink):
+            continue
+        node = old[name]
+        if isinstance(node, h5py.Group) and levels:
+            group = new.require_group(name)
+            if "NX_class" in node.attrs:
+                group.attrs["NX_class"] = nexus.attribute(node, "NX_class")
+            _describe(node, group, levels - 1)
+        elif isinstance(node, h5py.Dataset) and name not in new and _is_small(node):
+            old.copy(node, new, name)
+
+
+def _is_small(field: h5py.Dataset) -> bool:
+    return field.shape is not None and field.size <= _SMALL and not field.is_virtual and not field.external
