@@ -19,7 +19,7 @@ from scattering.errors import InputError
 from scattering.progress import shown
 from scattering.reading.locations import known_files
 from scattering.survey.findings import Findings, identify
-from scattering.writing.stacks import SUFFIXES, output_paths
+from scattering.writing.stacks import WRITABLE, output_paths
 from search.inpainting.files import Settings, fill_stack
 from search.inpainting.model import MAX_UNCERTAINTY, Model, load
 
@@ -44,7 +44,7 @@ def parser() -> Parser:
     p.add_argument("--watch", type=Path, metavar="FOLDER", help="fill files as they arrive in FOLDER, until Ctrl-C")
     p.add_argument(
         "-o", "--output", type=Path, required=True, metavar="OUT",
-        help=f"folder to write to; or, of one file, a file: its suffix ({' '.join(SUFFIXES)}) says the format",
+        help=f"folder to write to; or, of one file, a file: its suffix ({' '.join(WRITABLE)}) says the format",
     )  # fmt: skip
     p.add_argument(
         "--max-uncertainty", type=float, default=MAX_UNCERTAINTY, metavar="SHARE",
@@ -79,7 +79,7 @@ def _run(given: argparse.Namespace) -> None:
 
 def _fill(model: Model, findings: Findings, output: Path, settings: Settings, progress: Callable[[int], None]) -> int:
     """Fill all that was found; returns how many files were refused, and prints why."""
-    if output.suffix.lower() in SUFFIXES and not output.is_dir():
+    if output.suffix.lower() in WRITABLE and not output.is_dir():
         if len(findings.stacks) > 1:
             raise InputError(f"-o must name a folder for {len(findings.stacks)} files, got the file {output}")
         paths = [output]

@@ -34,8 +34,8 @@ _NEW = ".nxs"
 _SAME = {".tiff": ".tif"}
 """Suffixes of one format."""
 
-SUFFIXES = (".edf", ".cbf", ".tif", ".tiff", ".npy", ".h5", ".hdf5", ".nxs")
-"""Of the formats that can be written from any other."""
+WRITABLE = (*CONVERTERS, *_SAME, *sorted(SUFFIXES))
+"""Suffixes of the formats that frames of any other can be written in."""
 
 
 def output_paths(stacks: Sequence[Stack], folder: Path) -> list[Path]:
