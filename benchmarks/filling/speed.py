@@ -50,11 +50,13 @@ def table(model: Path, frames: int, repeats: int) -> Iterator[str]:
             yield f"| {label} | {min(seconds):.2f} s | {np.median(seconds):.2f} s | {max(seconds):.2f} s |"
         ratios = np.divide(took["biharmonic"], took["gapsearch"])
         yield ""
-        yield f"Pair by pair biharmonic takes {np.median(ratios):.1f} ({ratios.min():.1f} to {ratios.max():.1f}) times as long."
+        least, most = ratios.min(), ratios.max()
+        yield f"Pair by pair biharmonic takes {np.median(ratios):.1f} ({least:.1f} to {most:.1f}) times as long."
         yield ""
         command = [sys.executable, "-m", "search.inpaint", str(model), str(stack), "-o", str(folder / "stack")]
         seconds, memory = _run(command)
-        yield f"A stack of {frames} frames: {seconds:.0f} s, {frames / seconds:.2f} frames/s, {memory / 1e9:.2f} GB at the peak."
+        rate = frames / seconds
+        yield f"A stack of {frames} frames: {seconds:.0f} s, {rate:.2f} frames/s, {memory / 1e9:.2f} GB at the peak."
 
 
 def _run(command: list[str]) -> tuple[float, float]:
