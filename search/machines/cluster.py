@@ -40,13 +40,19 @@ LOOPBACK = {
 
 @contextmanager
 def cluster(cores: int | None = None) -> Iterator[None]:
-    """Connect to Ray for the length of a block; a local Ray, of so many cores or all, is begun and ended by it."""
+    """Connect to Ray for the length of a block; a local Ray, of so many cores or all, is begun and ended by it.
+
+    A process that is connected already, a notebook, stays so.
+    """
     # A local Ray of our own, whatever else runs here, unless the user names a cluster.
     address = os.environ.get("RAY_ADDRESS", "local")
     for name, value in (SETTINGS | (LOOPBACK if address == "local" else TOKEN)).items():
         os.environ.setdefault(name, value)
     import ray
 
+    if ray.is_initialized():
+        yield
+        return
     # Ray leaves its token readable to everybody. A home that cannot be written holds none.
     with suppress(OSError):
         private = Path.home() / ".ray"

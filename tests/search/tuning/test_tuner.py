@@ -150,7 +150,7 @@ def test_a_search_whose_time_is_over_does_not_wait_for_machines(
 
 def test_time_ends_a_search(frames: Dataset) -> None:
     run = settings("time", trials=50, epochs=500)
-    trials = search(run, parts(frames), resources(), Budget(seconds=8.0))
+    trials = search(run, parts(frames), resources(), Budget(seconds=20.0))
     assert {trial.state for trial in trials} <= {"interrupted", "stopped"}
     assert 2 <= len(trials) < 50
 
