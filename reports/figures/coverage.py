@@ -116,7 +116,7 @@ def figure(found: Sequence[Line]) -> go.Figure:
         )
     lowest = min(share for line in found for share in line.found)
     chart.update_layout(height=340)
-    chart.update_xaxes(title="counts of the fill", type="category", showgrid=False)
+    chart.update_xaxes(title="counts of the fill", type="category", showgrid=False, tickangle=0, tickfont_size=11)
     chart.update_yaxes(title="truth within the interval (%)", range=[min(50.0, 100 * lowest - 5), 102], nticks=7)
     return chart
 
