@@ -66,11 +66,12 @@ def nexus(path, mask=None, **options):
         data["data"] = h5py.SoftLink("/entry/instrument/detector/data")
 
 
-def test_our_own_layout_keeps_all_but_gaps(tmp_path):
+@pytest.mark.parametrize("kind", ["uint8", "bool", "float32", ">i8"])
+def test_our_own_layout_keeps_all_but_gaps(kind, tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.attrs["detector"] = "PILATUS"
         file.create_dataset("frames", data=COUNTS, chunks=(2, 40, 36), compression="gzip", fletcher32=True)
-        file.create_dataset("invalid", data=np.broadcast_to(GAP | DEAD, COUNTS.shape).astype(np.uint8))
+        file.create_dataset("invalid", data=np.broadcast_to(GAP | DEAD, COUNTS.shape).astype(kind))
         file["names"], file["groups"] = [f"n{number}" for number in range(5)], ["x"] * 5
     (stack,) = open_stacks([str(tmp_path / "a.h5")])
     write_filled(stack, tmp_path / "b.h5", unfilled(stack, [0, 3]), NOTE)
