@@ -85,7 +85,7 @@ def test_our_own_layout_keeps_all_but_gaps(kind, tmp_path):
         assert file["gapsearch"].attrs["NX_class"] == "NXprocess"
 
 
-@pytest.mark.parametrize("numbers", [range(5), [0, 3]])
+@pytest.mark.parametrize("numbers", [range(5), [0, 3, 4]])
 def test_a_mask_of_all_frames_opens_where_all_were_filled(numbers, tmp_path):
     nexus(tmp_path / "a.nxs", (GAP | 256 * DEAD.astype(np.uint32)).astype(np.uint32))
     (stack,) = open_stacks([str(tmp_path / "a.nxs")])
