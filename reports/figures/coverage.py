@@ -51,8 +51,12 @@ def lines(coverage: Sequence[Coverage], kind: str) -> list[Line]:
 
 
 def _bright(row: Coverage) -> str:
-    start = short(row.start or 0)
-    return f"{start}–{short(row.end)}" if row.end is not None else f"{start} and more"
+    start = _decade(row.start or 0)
+    return f"{start}–{_decade(row.end)}" if row.end is not None else f"≥ {start}"
+
+
+def _decade(counts: float) -> str:
+    return f"{counts / 1e3:g}k" if counts >= 1e3 else f"{counts:g}"
 
 
 def sentence(coverage: Sequence[Coverage]) -> str:
@@ -76,9 +80,10 @@ def _exception(coverage: Sequence[Coverage]) -> str:
     row = max((row for row in coverage if row.by == "counts"), key=lambda row: row.level - row.found, default=None)
     if row is None or row.level - row.found < FAILS:
         return ""
+    every = sum(whole.pixels for whole in rows(coverage, row.kind) if whole.level == row.level)
     return (
         f"They fail most where the fill has {_bright(row)} counts, in {row.kind} gaps: {percent(row.found)} of the "
-        f"truth there, where {percent(row.level)} is stated."
+        f"truth there, where {percent(row.level)} is stated. They are {percent(row.pixels / every, 1)} of the pixels."
     )
 
 
@@ -111,7 +116,7 @@ def figure(found: Sequence[Line]) -> go.Figure:
         )
     lowest = min(share for line in found for share in line.found)
     chart.update_layout(height=340)
-    chart.update_xaxes(title="counts of the fill", type="category", showgrid=False)
+    chart.update_xaxes(title="counts of the fill", type="category", showgrid=False, tickangle=0, tickfont_size=11)
     chart.update_yaxes(title="truth within the interval (%)", range=[min(50.0, 100 * lowest - 5), 102], nticks=7)
     return chart
 

@@ -132,9 +132,10 @@ def _arrays(file: h5py.File) -> list[str]:
     masks = ("pixel_mask", "flatfield")
 
     def visit(name: str, node: h5py.Group | h5py.Dataset) -> None:
-        if attribute(node.parent, "NX_class") == "NXprocess":  # what was made of frames
-            return
-        if _is_image(node) and min(node.shape[-2:]) >= _SMALLEST and name.rsplit("/", 1)[-1] not in masks:
+        leaf = name.rsplit("/", 1)[-1]
+        # What we write along with filled frames.
+        beside = leaf in ("filled", "uncertainty") and attribute(node.parent, "NX_class") == "NXprocess"
+        if _is_image(node) and min(node.shape[-2:]) >= _SMALLEST and leaf not in masks and not beside:
             found.append(f"/{name}")
 
     file.visititems(visit)

@@ -6,6 +6,7 @@ all frames where they were filled in all of them, so that no frame is said to ho
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import h5py
 import numpy as np
 
 from scattering.reading import hdf5, nexus
+from scattering.reading.pages import Bools
 from scattering.reading.stacks import Stack
 from scattering.writing.filled import Filled
 from scattering.writing.process import create, recorded
@@ -44,8 +46,9 @@ def fill_copy(stack: Stack, target: Path, frames: Iterable[Filled], note: dict[s
         if len(arrays) != len(found):
             return False
         references = [array.ref for array in arrays]
+        cache = max(hdf5.CACHE, *(_chunk(array) for array in arrays))
         entry = _entry(file, inside)
-    with h5py.File(target, "r+", rdcc_nbytes=hdf5.CACHE) as file:
+    with h5py.File(target, "r+", rdcc_nbytes=cache) as file:
         counts, *masks = (file[reference] for reference in references)
         mask = masks[0] if masks else None
         taken = recorded(file[entry], frames, len(stack), stack.shape, note)
@@ -85,10 +88,15 @@ def _unmasked(mask: h5py.Dataset | None, frames: Iterable[Filled]) -> Iterator[F
         everywhere = everywhere & frame.filled
         if mask is not None and mask.ndim > 2 and frame.filled.any():
             place = hdf5.place(mask, number)
-            mask[place] = np.where(frame.filled, 0, mask[place])
+            mask[place] = _without(mask[place], frame.filled)
         yield frame
     if mask is not None and mask.ndim == 2 and np.any(everywhere):
-        mask[()] = np.where(everywhere, 0, mask[()])
+        mask[()] = _without(mask[()], everywhere)
+
+
+def _without(mask: Any, filled: Bools) -> Any:
+    mask[filled] = 0
+    return mask
 
 
 def _writable(file: h5py.File, stack: Stack) -> list[h5py.Dataset]:
@@ -115,6 +123,11 @@ def _is_exact(array: h5py.Dataset) -> bool:
         and h5py.h5z.get_filter_info(code) & h5py.h5z.FILTER_CONFIG_ENCODE_ENABLED
         for code in filters
     )  # fmt: skip
+
+
+def _chunk(array: h5py.Dataset) -> int:
+    """Return the bytes of a chunk: of several frames, it must be kept until all of them are written."""
+    return math.prod(array.chunks or ()) * int(array.dtype.itemsize)
 
 
 def _entry(file: h5py.File, inside: str) -> str:

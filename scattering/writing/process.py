@@ -68,7 +68,7 @@ def _version() -> str:
 
 
 def _json(note: dict[str, Any]) -> str:
-    return json.dumps(note, sort_keys=True)
+    return json.dumps(note, sort_keys=True, allow_nan=False)
 
 
 def _texts(texts: list[str]) -> npt.NDArray[Any]:

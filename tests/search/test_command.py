@@ -125,9 +125,9 @@ def test_tables_and_optuna_tell_the_same_story(finished: tuple[Path, str]) -> No
 def test_the_run_folder_holds_its_records_and_nothing_else(finished: tuple[Path, str]) -> None:
     folder, _ = finished
     assert sorted(path.name for path in folder.iterdir()) == [
-        "distances.csv", "ensemble.csv", "evaluation.json", "failures.npz", "gallery.npz", "importances.csv",
-        "leaderboard.csv", "models", "optuna.journal", "progress.jsonl", "report", "retraining.jsonl", "run.json",
-        "scores.csv", "trials", "trials.csv", "winners.csv",
+        "coverage.csv", "distances.csv", "ensemble.csv", "evaluation.json", "failures.npz", "gallery.npz",
+        "importances.csv", "leaderboard.csv", "models", "optuna.journal", "progress.jsonl", "report",
+        "retraining.jsonl", "run.json", "scores.csv", "trials", "trials.csv", "uncertainty.json", "winners.csv",
     ]  # fmt: skip
     (winner,) = read_table(folder / "winners.csv", Trial)
     assert [path.name for path in folder.glob("models/*")] == [f"tunet-{winner.trial:04d}-0.safetensors"]

@@ -35,13 +35,14 @@ def test_the_brightness_at_which_they_fail_is_named(make_coverage):
         for row in rows
     ]
     text = plain(coverage.sentence(spoilt))
-    assert "where the fill has 1000 and more counts, in vertical gaps: 30 % of the truth there, where 68 %" in text
+    assert "where the fill has ≥ 1k counts, in vertical gaps: 30 % of the truth there, where 68 % is stated." in text
+    assert "They are 10.0 % of the pixels." in text
 
 
 def test_lines_run_from_faint_to_bright_whatever_their_order(make_coverage):
     narrow, wide = coverage.lines(make_coverage()[::-1], "vertical")
     assert (narrow.level, wide.level) == (0.68, 0.95)
-    assert narrow.counts == ["0–1", "1–10", "10–100", "100–1000", "1000 and more"]
+    assert narrow.counts == ["0–1", "1–10", "10–100", "100–1k", "≥ 1k"]
     assert narrow.half_widths == sorted(narrow.half_widths)
     chart = coverage.figure([narrow, wide])
     assert [trace.y[0] for trace in chart.data] == [67.0, 94.0]

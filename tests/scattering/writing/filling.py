@@ -26,7 +26,8 @@ def fill(stack: Stack, filled: np.ndarray | None = None) -> Iterator[Filled]:
         where = gaps(stack.shape, number) if filled is None else filled
         counts = source.counts.copy()
         counts[where] = np.arange(where.sum()) % 113 + number
-        uncertainty = np.where(where, np.sqrt(np.maximum(counts.astype(np.float32), 0)), np.nan).astype(np.float32)
+        uncertainty = np.full(stack.shape, np.nan, np.float32)
+        uncertainty[where] = np.sqrt(counts[where].astype(np.float32))
         yield Filled(counts, where, uncertainty, {"number": number})
 
 

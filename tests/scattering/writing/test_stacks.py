@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import json
+import time
 
 import numpy as np
 import pytest
@@ -70,11 +71,15 @@ def test_packed_files_are_written_unpacked(suffix, packer, tmp_path):
     np.testing.assert_array_equal(frames(output), [frame.counts])
 
 
-@pytest.mark.parametrize("suffix", sorted(WRITTEN))
-def test_the_same_frames_are_the_same_bytes(suffix, tmp_path, monkeypatch):
-    WRITERS[suffix][0](tmp_path / f"a.{suffix}", COUNTS)
-    first, second = (written(tmp_path / f"a.{suffix}", tmp_path / name / f"a.{suffix}")[2] for name in "xy")
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+def test_the_same_frames_are_the_same_bytes(tmp_path):
+    for suffix in WRITTEN:
+        WRITERS[suffix][0](tmp_path / f"a.{suffix}", COUNTS)
+    contents = []
+    for _ in range(2):
+        files = [written(tmp_path / f"a.{suffix}", tmp_path / "out" / f"a.{suffix}")[2] for suffix in sorted(WRITTEN)]
+        contents.append([path.read_bytes() for pair in files for path in pair])
+        time.sleep(1.1)  # files that keep a time keep seconds
+    assert contents[0] == contents[1]
 
 
 @pytest.mark.parametrize("suffix", sorted(WRITTEN))
@@ -107,3 +112,45 @@ def test_sources_are_never_replaced(suffix, tmp_path):
     with pytest.raises(InputError, match="place of other files"):
         output_paths([stack], tmp_path)
     assert source.read_bytes() == before
+
+
+def test_what_goes_along_is_not_taken_for_frames(tmp_path):
+    WRITERS["edf"][0](tmp_path / "a.edf", COUNTS)
+    written(tmp_path / "a.edf", tmp_path / "out" / "a.edf")
+    assert (tmp_path / "out" / "a.edf.filled.h5").is_file()
+    for pattern in ("out", "out/*", "out/a*"):
+        assert [stack.location.path.name for stack in open_stacks([str(tmp_path / pattern)])] == ["a.edf"]
+
+
+def test_files_of_one_name_are_told_apart(tmp_path):
+    formats = {
+        "x/a.edf": "edf", "y/a.edf": "edf", "x/a.npy": "npy", "y/b.0026": "0026", "y/b.0027": "0026",
+        "y/c.tif": "tif", "x/GISAXS_12": "edf",
+    }  # fmt: skip
+    for name, suffix in formats.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        WRITERS[suffix][0](tmp_path / name, COUNTS)
+    stacks = open_stacks([str(tmp_path / "x"), str(tmp_path / "y"), str(tmp_path / "x/GISAXS_12")])
+    names = {
+        str(stack.location.path.relative_to(tmp_path)): output.name
+        for stack, output in zip(stacks, output_paths(stacks, tmp_path / "out"), strict=True)
+    }
+    assert names == {
+        "x/a.edf": "x_a.edf", "y/a.edf": "y_a.edf", "x/a.npy": "a.npy", "y/b.0026": "b.0026.nxs",
+        "y/b.0027": "b.0027.nxs", "y/c.tif": "c.tif", "x/GISAXS_12": "GISAXS_12.edf",
+    }  # fmt: skip
+
+
+def test_folders_that_cannot_be_written_are_told(tmp_path):
+    WRITERS["edf"][0](tmp_path / "a.edf", COUNTS)
+    (stack,) = open_stacks([str(tmp_path / "a.edf")])
+    for suffix in ("edf", "nxs"):
+        with pytest.raises(InputError, match="cannot write"):
+            write_filled(stack, tmp_path / "a.edf" / f"b.{suffix}", fill(stack), {})
+
+
+def test_files_that_were_there_are_replaced(tmp_path):
+    WRITERS["edf"][0](tmp_path / "a.edf", COUNTS)
+    (tmp_path / "b.edf").write_bytes(b"x" * 10**6)
+    _, (frame,), _ = written(tmp_path / "a.edf", tmp_path / "b.edf")
+    np.testing.assert_array_equal(frames(tmp_path / "b.edf"), [frame.counts])

@@ -93,6 +93,16 @@ def test_the_guarantee_is_exact_for_exchangeable_errors() -> None:
         assert level - 5 * error < np.mean(own) < level + 1 / (ENOUGH + 1) + 5 * error  # 6e-7
 
 
+def test_half_widths_are_the_ranks_that_few_pixels_call_for() -> None:
+    error = np.random.default_rng(2).permutation(np.arange(1, 201) * 1e-3) * np.tile([1, -1], 100)
+    ones = np.ones(200)
+    found = fitted(Pixels(error, 0 * ones, 1e-2 * ones, 1e-3 * ones, ones.astype(int)))
+    scale = found.scale(0 * ones, 1e-2 * ones, 1e-3 * ones, ones.astype(int))
+    # Of 201 errors, the new one among them: ceil(201 * 0.68) and ceil(201 * 0.95).
+    for level, rank in ((0.68, 137), (0.95, 191)):
+        assert found.half_width(level, scale, ones.astype(int))[0] == pytest.approx(rank * 1e-3)
+
+
 def test_one_member_has_no_part_in_the_scale() -> None:
     found = fitted(drawn(5000, seed=3, members=1))
     assert found.spread == 0
