@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from scattering.arguments import Parser, add_frame_options, command, frame_options
+from scattering.arguments import Parser, add_frame_options, command, frame_options, output_file
 from scattering.errors import InputError
 from scattering.progress import shown
 from scattering.reading.locations import known_files
@@ -56,6 +56,9 @@ def parser() -> Parser:
         help="fill frames that are unlike those of the training, and pixels farther from measured ones than there; "
         "it is noted in what is written",
     )  # fmt: skip
+    p.add_argument(
+        "--picture", type=output_file, metavar="FILE.png", help="write a picture of the first frame, before and after"
+    )
     add_frame_options(p, ("mask", "pedestal"))
     return p
 
@@ -65,7 +68,7 @@ def _run(given: argparse.Namespace) -> None:
         raise InputError("frames are given as FILEs, or arrive in --watch FOLDER: say one of them")
     if not given.max_uncertainty >= 0:
         raise InputError(f"--max-uncertainty must be a share of the counts, 0 or more, got {given.max_uncertainty}")
-    settings = Settings(frame_options(given), given.max_uncertainty, given.force)
+    settings = Settings(frame_options(given), given.max_uncertainty, given.force, given.picture)
     model = load(given.model)
     if given.watch is not None:
         _watch(model, given.watch, given.output, settings)

@@ -16,6 +16,7 @@ from scattering.survey.findings import Findings, measured_frames
 from scattering.writing.filled import Filled
 from scattering.writing.stacks import write_filled
 from search.inpainting.model import Model
+from search.inpainting.picture import write_picture
 from search.provenance import versions
 
 
@@ -26,6 +27,8 @@ class Settings:
     options: Options
     max_uncertainty: float
     force: bool
+    picture: Path | None = None
+    """Where the first frame is shown, before and after."""
 
 
 def fill_stack(
@@ -101,6 +104,9 @@ def _filled(
             yield Filled(frame.counts, nothing, unknown, {"refused": reason})
         else:
             tally["frames"] += 1
+            if settings.picture and not number and tally["frames"] == 1:
+                name = findings.names[mine[done - 1]]
+                write_picture(settings.picture, name, frame.counts, frame.valid, fill)
             tally.update({"filled": report.filled, "far": report.far, "unsure": report.unsure})
             yield Filled(fill.counts, ~np.isnan(fill.uncertainty), fill.uncertainty, asdict(report))
         progress(done)
