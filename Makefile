@@ -1,10 +1,11 @@
 # make search   set up, search TUNet on simulated frames, end with the path of the leaderboard
+# make inpaint  set up, fill a simulated frame with the model that comes along, end with a picture before and after
 # make test     set up, then lint, types and every test; those against dlsia in an environment of their own
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup search test test-pymsdtorch quick-test lint clean
+.PHONY: setup search inpaint test test-pymsdtorch quick-test lint clean
 
 setup: .venv/ready
 
@@ -24,6 +25,12 @@ setup: .venv/ready
 
 search: setup
 	$(BIN)/python -m search.run tunet
+
+inpaint: setup
+	$(BIN)/python -m scattering.simulate --frames 1 --exposures 1 --seed 3 -o filled/measured.h5
+	$(BIN)/python -m search.inpaint models/pilatus2m.safetensors filled/measured.h5 -o filled/filled.h5 \
+	  --picture filled/before_after.png
+	@echo "before and after: filled/before_after.png"
 
 lint: setup
 	$(BIN)/ruff check .

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from scattering import look, merge, prepare, simulate
-from search import run, watch
+from search import inpaint, run, watch
 from search.settings import resolve
 from trainables import pymsdtorch
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-YOUR_FRAMES = (ROOT / "docs" / "your_frames.md").read_text(encoding="utf-8")
+DOCS = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("your_frames.md", "filling.md"))
 COMMANDS = [
     line.strip()
-    for block in re.findall(r"```sh\n(.*?)```", README + YOUR_FRAMES, re.DOTALL)
+    for block in re.findall(r"```sh\n(.*?)```", README + DOCS, re.DOTALL)
     for line in block.splitlines()
     if line.strip()
 ]
@@ -51,6 +51,8 @@ def test_every_command_is_understood(line: str) -> None:
             )
         elif words[2].startswith("scattering."):
             COMMANDS_OF_SCATTERING[words[2]].parser().parse_args(words[3:])
+        elif words[2] == "search.inpaint":
+            assert inpaint.parser().parse_args(words[3:]).output == Path("filled")
         elif words[2] == "search.watch":
             assert watch.parser().parse_args(words[3:]).run == "mine"
         else:
