@@ -27,7 +27,7 @@ search: setup
 	$(BIN)/python -m search.run tunet
 
 inpaint: setup
-	$(BIN)/python -m scattering.simulate --frames 1 --exposures 1 --seed 3 -o filled/measured.h5
+	$(BIN)/python -m scattering.simulate --frames 1 --exposures 1 --seed 5 -o filled/measured.h5
 	$(BIN)/python -m search.inpaint models/pilatus2m.safetensors filled/measured.h5 -o filled/filled.h5 \
 	  --picture filled/before_after.png
 	@echo "before and after: filled/before_after.png"
