@@ -131,10 +131,11 @@ def _chunk(array: h5py.Dataset) -> int:
 
 
 def _entry(file: h5py.File, inside: str) -> str:
-    """Return the path of the NXentry of an array, or the root."""
+    """Return the path of the entry of an array, which tells of its instrument, or the root."""
     name = inside.strip("/").split("/")[0]
-    entry = file.get(name) if isinstance(file.get(name, getlink=True), h5py.HardLink) else None
-    return f"/{name}" if isinstance(entry, h5py.Group) and nexus.attribute(entry, "NX_class") == "NXentry" else "/"
+    # Its class is not asked for: damaged texts crash HDF5.
+    own = isinstance(file.get(name, getlink=True), h5py.HardLink) and nexus.instrument(file, inside) is not None
+    return f"/{name}" if own else "/"
 
 
 def _node(parent: h5py.Group, name: str, nx_class: str, **attributes: str) -> h5py.Group:

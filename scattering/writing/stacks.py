@@ -18,46 +18,24 @@ from scattering.errors import InputError, one_line
 from scattering.files import replacing
 from scattering.reading import nexus
 from scattering.reading.hdf5 import SUFFIXES
-from scattering.reading.images import list_image, open_image
-from scattering.reading.locations import BESIDE, Location, stem, told_apart
+from scattering.reading.images import open_image
+from scattering.reading.locations import Location
 from scattering.reading.pages import Counts, Pages
 from scattering.reading.stacks import Stack, read
-from scattering.reading.unpacking import SUFFIXES as PACKED
 from scattering.writing import hdf5
 from scattering.writing.cbf import write_cbf
 from scattering.writing.conversion import CONVERTERS
 from scattering.writing.filled import Filled
 from scattering.writing.patching import patch
+from scattering.writing.paths import beside, is_writable
+from scattering.writing.paths import output_paths as output_paths
 from scattering.writing.tiff import write_tiff
 
-_NEW = ".nxs"
 _SAME = {".tiff": ".tif"}
 """Suffixes of one format."""
 
 WRITABLE = (*CONVERTERS, *_SAME, *sorted(SUFFIXES))
 """Suffixes of the formats that frames of any other can be written in."""
-
-
-def output_paths(stacks: Sequence[Stack], folder: Path) -> list[Path]:
-    """Name a file in a folder for each stack: as its source, and where that format cannot be written, `.nxs`.
-
-    Raises InputError where one of the files to be written is among those that are read.
-    """
-    paths = [folder / name for name in told_apart([_spellings(stack) for stack in stacks])]
-    taken: set[Path] = {file for stack in stacks for file in stack.files}
-    for path in paths:
-        for written in (path, beside(path)):
-            if written.resolve() in taken:
-                raise InputError(
-                    f"filled frames must not take the place of other files, got {written}: name a folder"
-                )
-            taken.add(written.resolve())
-    return paths
-
-
-def beside(output: Path) -> Path:
-    """Return the file of what the format of `output` cannot hold, which is there unless it is HDF5."""
-    return output.with_name(output.name + BESIDE)
 
 
 def write_filled(stack: Stack, output: Path, frames: Iterable[Filled], note: dict[str, Any]) -> list[Path]:
@@ -84,7 +62,7 @@ def write_filled(stack: Stack, output: Path, frames: Iterable[Filled], note: dic
                 inside = ""
             _check_written(stack, output, Location(temporary, inside), digests)
     except OSError as error:
-        raise InputError(f"cannot write {output}: {error.strerror or one_line(error)}") from None
+        raise InputError(f"cannot write {output}: {error.strerror or one_line(error)}: name another folder") from None
     return written
 
 
@@ -147,13 +125,13 @@ def _write_image(stack: Stack, suffix: str, temporary: Path, frames: Iterable[Fi
     """Write a file of any other format: of the source's own if the suffix is its own, too, else anew."""
     if not stack.location.inside:
         with open_image(stack.location.path) as (source, pages):
-            if _is_of_source(suffix, source, pages) and _is_writable(pages):
+            if _is_of_source(suffix, source, pages) and is_writable(pages):
                 _write_same(source, pages, temporary, frames)
                 return
     if suffix not in CONVERTERS:
         raise InputError(
             f"frames are written as {', '.join([*CONVERTERS, *sorted(SUFFIXES)])} or as their source, if its format "
-            f"can be, got {suffix or 'no suffix'} for {stack.location}: write {_NEW}"
+            f"can be, got {suffix or 'no suffix'} for {stack.location}: write .nxs"
         )
     CONVERTERS[suffix](stack, temporary, frames)
 
@@ -168,38 +146,5 @@ def _write_same(source: Path, pages: Pages, target: Path, frames: Iterable[Fille
         write_tiff(source, target, frames)
 
 
-def _is_writable(pages: Pages) -> bool:
-    return pages.plain is not None or pages.format in (".cbf", ".tif")
-
-
 def _is_of_source(suffix: str, source: Path, pages: Pages) -> bool:
     return suffix == source.suffix.lower() or _SAME.get(suffix, suffix) == pages.format
-
-
-def _spellings(stack: Stack) -> list[str]:
-    """Return names of a file, from the shortest to one that no other stack has."""
-    path, inside = stack.location
-    name, suffix = stem(path), _suffix(stack)
-    array = inside.strip("/").replace("/", "_")
-    leaf = array if not inside else inside.rsplit("/", 1)[-1]
-    full = path.name.removesuffix(suffix)
-    folder = path.resolve().parent
-    return [
-        f"{name}{suffix}",
-        f"{name}_{leaf}{suffix}" if inside else f"{full}{suffix}",
-        f"{folder.name}_{name}{suffix}",
-        f"{folder.name}_{full}_{array}".rstrip("_") + suffix,
-        "_".join((*folder.parts[1:], full, array)).rstrip("_") + suffix,
-    ]
-
-
-def _suffix(stack: Stack) -> str:
-    """Return the suffix of a file that can be written: the source's own, or that of NeXus."""
-    path, inside = stack.location
-    if inside:
-        return path.suffix if path.suffix.lower() in SUFFIXES else _NEW
-    pages = list_image(path)
-    if not _is_writable(pages):
-        return _NEW
-    plain = path.with_suffix("") if path.suffix.lower() in PACKED else path
-    return plain.suffix or pages.format

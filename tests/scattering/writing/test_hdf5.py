@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from scattering.reading.stacks import open_stacks, read
-from scattering.writing.stacks import output_paths, write_filled
+from scattering.writing.paths import output_paths
+from scattering.writing.stacks import write_filled
 from tests.scattering.writing.filling import NOTE, fill, frames, gaps, process, written
 
 COUNTS = np.random.default_rng(0).poisson(20, (5, 40, 36)).astype(np.uint32)

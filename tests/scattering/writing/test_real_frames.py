@@ -7,7 +7,8 @@ import pytest
 
 from scattering.reading.stacks import Stack, open_stacks, read
 from scattering.writing.filled import Filled
-from scattering.writing.stacks import output_paths, write_filled
+from scattering.writing.paths import output_paths
+from scattering.writing.stacks import write_filled
 from tests.scattering.reading.writing import WRITERS
 from tests.scattering.writing.filling import fill, gaps
 

@@ -10,7 +10,8 @@ import pytest
 
 from scattering.errors import InputError
 from scattering.reading.stacks import open_stacks
-from scattering.writing.stacks import output_paths, write_filled
+from scattering.writing.paths import output_paths
+from scattering.writing.stacks import write_filled
 from tests.scattering.reading.writing import WRITERS, packed
 from tests.scattering.writing.filling import fill, frames, process, written
 
@@ -109,8 +110,6 @@ def test_sources_are_never_replaced(suffix, tmp_path):
     for name in ("a", "link", "other"):
         with pytest.raises(InputError, match="place of their source"):
             write_filled(stack, tmp_path / f"{name}.{suffix}", fill(stack), {})
-    with pytest.raises(InputError, match="place of other files"):
-        output_paths([stack], tmp_path)
     assert source.read_bytes() == before
 
 
@@ -120,25 +119,6 @@ def test_what_goes_along_is_not_taken_for_frames(tmp_path):
     assert (tmp_path / "out" / "a.edf.filled.h5").is_file()
     for pattern in ("out", "out/*", "out/a*"):
         assert [stack.location.path.name for stack in open_stacks([str(tmp_path / pattern)])] == ["a.edf"]
-
-
-def test_files_of_one_name_are_told_apart(tmp_path):
-    formats = {
-        "x/a.edf": "edf", "y/a.edf": "edf", "x/a.npy": "npy", "y/b.0026": "0026", "y/b.0027": "0026",
-        "y/c.tif": "tif", "x/GISAXS_12": "edf",
-    }  # fmt: skip
-    for name, suffix in formats.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        WRITERS[suffix][0](tmp_path / name, COUNTS)
-    stacks = open_stacks([str(tmp_path / "x"), str(tmp_path / "y"), str(tmp_path / "x/GISAXS_12")])
-    names = {
-        str(stack.location.path.relative_to(tmp_path)): output.name
-        for stack, output in zip(stacks, output_paths(stacks, tmp_path / "out"), strict=True)
-    }
-    assert names == {
-        "x/a.edf": "x_a.edf", "y/a.edf": "y_a.edf", "x/a.npy": "a.npy", "y/b.0026": "b.0026.nxs",
-        "y/b.0027": "b.0027.nxs", "y/c.tif": "c.tif", "x/GISAXS_12": "GISAXS_12.edf",
-    }  # fmt: skip
 
 
 def test_folders_that_cannot_be_written_are_told(tmp_path):

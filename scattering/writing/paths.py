@@ -1,0 +1,73 @@
+"""How files of filled frames are called: as their source, in another folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from scattering.errors import InputError
+from scattering.reading.hdf5 import SUFFIXES
+from scattering.reading.images import list_image
+from scattering.reading.locations import BESIDE, stem, told_apart
+from scattering.reading.pages import Pages
+from scattering.reading.stacks import Stack
+from scattering.reading.unpacking import SUFFIXES as PACKED
+
+_NEW = ".nxs"
+"""The suffix of what cannot be written as its source is."""
+
+
+def output_paths(stacks: Sequence[Stack], folder: Path) -> list[Path]:
+    """Name a file in a folder for each stack: as its source, and where that format cannot be written, `.nxs`.
+
+    Raises InputError where one of the files to be written is among those that are read.
+    """
+    paths = [folder / name for name in told_apart([_spellings(stack) for stack in stacks])]
+    taken: set[Path] = {file for stack in stacks for file in stack.files}
+    for path in paths:
+        for written in (path, beside(path)):
+            if written.resolve() in taken:
+                raise InputError(
+                    f"filled frames must not take the place of other files, got {written}: name a folder"
+                )
+            taken.add(written.resolve())
+    return paths
+
+
+def beside(output: Path) -> Path:
+    """Return the file of what the format of `output` cannot hold, which is there unless it is HDF5."""
+    return output.with_name(output.name + BESIDE)
+
+
+def is_writable(pages: Pages) -> bool:
+    """Whether a file can be written in the format of what was read."""
+    return pages.plain is not None or pages.format in (".cbf", ".tif")
+
+
+def _spellings(stack: Stack) -> list[str]:
+    """Return names of a file, from the shortest to one that no other stack has."""
+    path, inside = stack.location
+    name, suffix = stem(path), _suffix(stack)
+    array = inside.strip("/").replace("/", "_")
+    leaf = array if not inside else inside.rsplit("/", 1)[-1]
+    full = path.name.removesuffix(suffix)
+    folder = path.resolve().parent
+    return [
+        f"{name}{suffix}",
+        f"{name}_{leaf}{suffix}" if inside else f"{full}{suffix}",
+        f"{folder.name}_{name}{suffix}",
+        f"{folder.name}_{full}_{array}".rstrip("_") + suffix,
+        "_".join((*folder.parts[1:], full, array)).rstrip("_") + suffix,
+    ]
+
+
+def _suffix(stack: Stack) -> str:
+    """Return the suffix of a file that can be written: the source's own, or that of NeXus."""
+    path, inside = stack.location
+    if inside:
+        return path.suffix if path.suffix.lower() in SUFFIXES else _NEW
+    pages = list_image(path)
+    if not is_writable(pages):
+        return _NEW
+    plain = path.with_suffix("") if path.suffix.lower() in PACKED else path
+    return plain.suffix or pages.format
