@@ -49,12 +49,11 @@ def _spellings(stack: Stack) -> list[str]:
     path, inside = stack.location
     name, suffix = stem(path), _suffix(stack)
     array = inside.strip("/").replace("/", "_")
-    leaf = array if not inside else inside.rsplit("/", 1)[-1]
     full = path.name.removesuffix(suffix)
     folder = path.resolve().parent
     return [
         f"{name}{suffix}",
-        f"{name}_{leaf}{suffix}" if inside else f"{full}{suffix}",
+        f"{name}_{inside.rpartition('/')[2]}{suffix}" if inside else f"{full}{suffix}",
         f"{folder.name}_{name}{suffix}",
         f"{folder.name}_{full}_{array}".rstrip("_") + suffix,
         "_".join((*folder.parts[1:], full, array)).rstrip("_") + suffix,
