@@ -82,7 +82,8 @@ def _run(given: argparse.Namespace) -> None:
 
 def _fill(model: Model, findings: Findings, output: Path, settings: Settings, progress: Callable[[int], None]) -> int:
     """Fill all that was found; returns how many files were refused, and prints why."""
-    if output.suffix.lower() in WRITABLE and not output.is_dir():
+    suffixes = {*WRITABLE, *(stack.location.path.suffix.lower() for stack in findings.stacks)} - {""}
+    if output.suffix.lower() in suffixes and not output.is_dir():
         if len(findings.stacks) > 1:
             raise InputError(f"-o must name a folder for {len(findings.stacks)} files, got the file {output}")
         paths = [output]

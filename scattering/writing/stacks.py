@@ -34,7 +34,7 @@ from scattering.writing.tiff import write_tiff
 _SAME = {".tiff": ".tif"}
 """Suffixes of one format."""
 
-WRITABLE = (*CONVERTERS, *_SAME, *sorted(SUFFIXES))
+WRITABLE = (*CONVERTERS, *sorted(SUFFIXES))
 """Suffixes of the formats that frames of any other can be written in."""
 
 

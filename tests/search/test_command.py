@@ -10,8 +10,12 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from scattering.detectors import detector
+from scattering.simulation.recording import record
+from search.inpaint import load
 from search.records import (
     Epoch,
     Evaluation,
@@ -100,6 +104,31 @@ def test_the_page_stands_alone(finished: tuple[Path, str]) -> None:
     assert not re.findall(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=.?(?:https?:)?//", page)
 
 
+def test_a_run_ends_with_a_model_that_fills_frames_of_its_detector(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    model = load(folder, "cpu")
+    told = model.description
+    (winner,) = read_table(folder / "winners.csv", Trial)
+    assert (told.run, told.native, told.working) == ("x", (1679, 1475), (128, 128))
+    assert [(member.network, member.trial, member.config) for member in told.members] == [
+        ("tunet", winner.trial, winner.config)
+    ]
+    assert told.data == read_json(folder / "run.json", RunInfo).data
+    scores = {row.method: row.horizontal_l1 for row in read_table(folder / "leaderboard.csv", MethodScore)}
+    assert {name: row["horizontal_l1"] for name, row in told.scores.items()} == {
+        name: scores[name] for name in ("TUNet", "biharmonic")
+    }
+    chosen = detector("Pilatus2M")
+    frame = next(record(chosen, chosen.gap.shape, 1, seed=1, exposures=1))
+    counts = np.where(frame.observed, frame.truth, -1).astype(np.int32)
+    filled, uncertainty = model.fill(counts)
+    np.testing.assert_array_equal(filled[frame.observed], counts[frame.observed])
+    missing = chosen.gap & ~np.isnan(uncertainty)
+    assert missing.sum() > 0.9 * chosen.gap.sum()
+    error = np.abs(np.log1p(filled[missing]) - np.log1p(frame.clean[missing]))
+    assert error.mean() < 0.5 * np.abs(np.log1p(frame.clean[missing]) - np.log1p(frame.clean.mean())).mean()
+
+
 def test_tables_and_optuna_tell_the_same_story(finished: tuple[Path, str]) -> None:
     import optuna
     from optuna.storages import JournalStorage
@@ -126,7 +155,7 @@ def test_the_run_folder_holds_its_records_and_nothing_else(finished: tuple[Path,
     folder, _ = finished
     assert sorted(path.name for path in folder.iterdir()) == [
         "coverage.csv", "distances.csv", "ensemble.csv", "evaluation.json", "failures.npz", "gallery.npz",
-        "importances.csv", "leaderboard.csv", "models", "optuna.journal", "progress.jsonl", "report",
+        "importances.csv", "leaderboard.csv", "model.safetensors", "models", "optuna.journal", "progress.jsonl", "report",
         "retraining.jsonl", "run.json", "scores.csv", "trials", "trials.csv", "uncertainty.json", "winners.csv",
     ]  # fmt: skip
     (winner,) = read_table(folder / "winners.csv", Trial)
