@@ -156,7 +156,8 @@ def test_the_run_folder_holds_its_records_and_nothing_else(finished: tuple[Path,
     assert sorted(path.name for path in folder.iterdir()) == [
         "coverage.csv", "distances.csv", "ensemble.csv", "evaluation.json", "failures.npz", "gallery.npz",
         "importances.csv", "leaderboard.csv", "model.safetensors", "models", "optuna.journal", "progress.jsonl",
-        "report", "retraining.jsonl", "run.json", "scores.csv", "trials", "trials.csv", "uncertainty.json", "winners.csv",
+        "report", "retraining.jsonl", "run.json", "scores.csv", "trials", "trials.csv", "uncertainty.json",
+        "winners.csv",
     ]  # fmt: skip
     (winner,) = read_table(folder / "winners.csv", Trial)
     assert [path.name for path in folder.glob("models/*")] == [f"tunet-{winner.trial:04d}-0.safetensors"]
