@@ -1,6 +1,7 @@
 """Prediction of whole frames as one ONNX graph, which programs without PyTorch run.
 
-ONNX has no running maximum, no loop that ends early, no autograd function: their twins are here, with the same results.
+ONNX has no running maximum, no loop that ends early, no autograd function: their twins are here, of the same
+results.
 """
 
 from __future__ import annotations
@@ -9,14 +10,13 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from importlib import import_module
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scattering.errors import InputError, one_line
-from scattering.files import replacing
 from scattering.filling.interpolation import PASSES, linear_pass
 from trainables.msdnet import MSDNet
 from trainables.tasks import SLOPES, TASKS, Task, correct, predict_blind
@@ -28,16 +28,18 @@ OPSET = 20
 """Of ONNX operators, of 2023: ONNX Runtime knows it from 1.17 on."""
 
 
+NEEDED = ("onnx", "onnxruntime", "onnxscript")
+
+
 def require() -> None:
     """Raise InputError without what writes and runs ONNX files."""
     try:
-        import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401
+        for name in NEEDED:
+            import_module(name)
     except ImportError as error:
         raise InputError(
-            f"ONNX files need onnx, onnxruntime and onnxscript, which cannot be imported ({one_line(error)}): "
-            "install them with pip install -e '.[onnx]'"
+            f"ONNX files need {', '.join(NEEDED)}, which cannot be imported ({one_line(error)}): install them with "
+            "pip install -e '.[onnx]'"
         ) from None
 
 
@@ -77,15 +79,16 @@ class FrameFiller(nn.Module):
                 predicted = predict_blind(network, values, known)
             pieces = torch.where(known, values, predicted.clamp(min=0))
             fills.append(self._stitched(pieces))  # (N, 1, H, W)
-        mean = sum(fills) / len(fills)
-        apart = (sum((one - mean).square() for one in fills) / max(len(fills) - 1, 1)).sqrt()
+        together = torch.stack(fills)
+        mean = together.mean(0)
+        apart = ((together - mean).square().sum(0) / max(len(fills) - 1, 1)).sqrt()
         return torch.where(observed, measured, mean), torch.where(observed, 0.0, apart)
 
     def _cut(self, frames: Tensor) -> Tensor:
         return torch.cat([frames[..., start:stop] for start, stop in self.windows])
 
     def _stitched(self, pieces: Tensor) -> Tensor:
-        columns, windows = len(self.times), pieces.unflatten(0, (len(self.windows), -1))
+        columns, windows = len(self.times), pieces.reshape(len(self.windows), -1, *pieces.shape[1:])
         padded = [
             F.pad(piece, (start, columns - stop)) for (start, stop), piece in zip(self.windows, windows, strict=True)
         ]
@@ -176,24 +179,25 @@ def _running_maximum(values: Tensor, *, from_right: bool) -> Tensor:
     return values
 
 
-def write(path: Path, filler: FrameFiller, shape: tuple[int, int], metadata: Mapping[str, str]) -> None:
-    """Write the graph for frames of one shape (H, W), any number of them at once; whole or not at all.
+def graph(filler: FrameFiller, shape: tuple[int, int], metadata: Mapping[str, str]) -> bytes:
+    """Return the contents of an ONNX file that fills frames of one shape (H, W), any number of them at once.
 
-    Raises InputError where onnx and onnxscript are missing, or the networks are larger than an ONNX file can be.
+    Raises InputError where packages are missing, or the networks are larger than a file can be.
     """
     require()
     import onnx
 
     size = sum(weight.nbytes for weight in filler.state_dict().values())
     if size > LARGEST:
-        raise InputError(f"an ONNX file holds 2 GB of weights at most, got {size / 1e9:.1f} GB: export fewer members")
+        raise InputError(
+            f"an ONNX file holds 2 GB of weights at most, got {size / 1e9:.1f} GB: search smaller networks"
+        )
     frames = torch.zeros(2, 1, *shape)  # two: of one the exporter would make a constant
     with _quiet():
         program = torch.onnx.export(
             filler,
-            (frames, frames > -1),
+            (frames, frames == 0),
             dynamo=True,
-            optimize=False,  # ONNX Runtime does it when it loads the file, in a hundredth of the time
             opset_version=OPSET,
             input_names=INPUTS,
             output_names=OUTPUTS,
@@ -203,12 +207,11 @@ def write(path: Path, filler: FrameFiller, shape: tuple[int, int], metadata: Map
     assert program is not None
     model = program.model_proto
     for node in model.graph.node:
-        del node.metadata_props[:]  # where in our source each comes from, with this machine's paths
-        node.doc_string = ""
+        del node.metadata_props[:]  # lines of our source, with this machine's paths
     onnx.helper.set_model_props(model, dict(metadata))
     onnx.checker.check_model(model)
-    with replacing(path) as temporary:
-        temporary.write_bytes(model.SerializeToString())
+    contents: bytes = model.SerializeToString()
+    return contents
 
 
 LARGEST = 2 * 10**9

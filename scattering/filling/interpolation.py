@@ -36,9 +36,7 @@ Neighbours = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Known pixels -> index of the nearest one before (else -1) and after (else the size) along the last axis."""
 
 
-def linear_pass(
-    filled: Tensor, known: Tensor, extrapolate: bool, neighbours: Neighbours
-) -> tuple[Tensor, Tensor]:
+def linear_pass(filled: Tensor, known: Tensor, extrapolate: bool, neighbours: Neighbours) -> tuple[Tensor, Tensor]:
     """Fill what the known pixels of each row and column reach; returns values and which of them are known now."""
     down, down_weight = _along_last(filled.transpose(-1, -2), known.transpose(-1, -2), extrapolate, neighbours)
     across, across_weight = _along_last(filled, known, extrapolate, neighbours)
@@ -48,9 +46,7 @@ def linear_pass(
     return torch.where(known, filled, mean), known | (weight > 0)
 
 
-def _along_last(
-    values: Tensor, known: Tensor, extrapolate: bool, neighbours: Neighbours
-) -> tuple[Tensor, Tensor]:
+def _along_last(values: Tensor, known: Tensor, extrapolate: bool, neighbours: Neighbours) -> tuple[Tensor, Tensor]:
     """Interpolate along the last axis, with weight 1 / span squared; 0 where nothing is known."""
     size = values.shape[-1]
     position = torch.arange(size, device=values.device)
