@@ -43,7 +43,7 @@ def parser() -> Parser:
     p.add_argument("model", type=Path, metavar="RUN_OR_MODEL", help="folder of a run, as runs/NAME, or a model file")
     p.add_argument(
         "-o", "--output", type=output_file, required=True, metavar="FILE",
-        help="file to write, .onnx or .pt; as .pt each network of an ensemble gets its own: model-0.pt, model-1.pt, ...",
+        help="file to write, .onnx or .pt; as .pt every network of an ensemble has its own: model-0.pt, ...",
     )  # fmt: skip
     return p
 
