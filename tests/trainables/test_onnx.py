@@ -47,7 +47,7 @@ def made(name: str, task: str, seed: int) -> tuple[nn.Module, Task]:
         for weight in network.parameters():
             if weight.ndim == 1:
                 weight.uniform_(0, 0.3, generator=generator)
-            elif name != "autoencoder":  # its own weights do not fade
+            elif name in ("tunet", "msdnet"):  # fade with PyTorch's default weights
                 weight *= 1.5
     return network.eval().requires_grad_(False), posed
 
@@ -142,8 +142,10 @@ def test_graphs_give_the_same_results(name):
     for count in (1, 7):
         filled, spread = run(contents, measured[-count:], observed[-count:])
         mean, apart = expected(members, measured[-count:], observed[-count:])
-        np.testing.assert_allclose(filled, mean, rtol=1e-5, atol=1e-5)
-        np.testing.assert_allclose(spread, apart, rtol=1e-5, atol=1e-5)
+        # Untrained networks make much of a single measured pixel.
+        tolerance = 1e-5 * max(1, mean.max())
+        np.testing.assert_allclose(filled, mean, rtol=0, atol=tolerance)
+        np.testing.assert_allclose(spread, apart, rtol=0, atol=tolerance)
 
 
 @pytest.mark.slow
