@@ -166,19 +166,29 @@ def unpickled(path: Path) -> object:
 
 
 def write(path: Path, network: nn.Module) -> None:
-    """Write our network as the checkpoint that dlsia's `TUNetwork_from_file` or `MSDNetwork_from_file` reads.
+    """Write a network as the checkpoint that dlsia's `TUNetwork_from_file` or `MSDNetwork_from_file` reads.
 
-    dlsia's own networks write themselves, with `save_network_parameters`.
     Raises InputError for a network that none of dlsia's equals.
     """
-    if not isinstance(network, TUNet | MSDNet):
-        raise InputError(f"only our TUNet and MSDNet become checkpoints of dlsia, got {type(network).__name__}")
-    weights = network.state_dict()
-    saved = {
-        "topo_dict": topology(network),
-        "state_dict": {theirs: weights[ours] for ours, theirs in names(network).items()},
-    }
-    checkpoints.save(path, saved)
+    checkpoints.save(path, checkpoint(network))
+
+
+def checkpoint(network: nn.Module) -> dict[str, Any]:
+    """Return what a checkpoint of dlsia holds of a network, ours or its own.
+
+    Raises InputError for a network that none of dlsia's equals.
+    """
+    inner = network.network if isinstance(network, Padded) else network
+    if isinstance(inner, TUNet | MSDNet):
+        weights = inner.state_dict()
+        return {
+            "topo_dict": topology(inner),
+            "state_dict": {theirs: weights[ours] for ours, theirs in names(inner).items()},
+        }
+    if type(inner).__module__.startswith("dlsia."):
+        saved: Any = inner.save_network_parameters  # without a file's name it returns what it would write
+        return dict(saved())
+    raise InputError(f"only TUNet and MSDNet become checkpoints of dlsia, got {type(network).__name__}")
 
 
 def copy_weights(network: TUNet | MSDNet, weights: Mapping[str, Tensor]) -> None:

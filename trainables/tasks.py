@@ -45,11 +45,15 @@ def predict_residual(network: nn.Module, measured: Tensor, observed: Tensor) -> 
     over 9 x 9 pixels). Its correction is in the same unit: a faint halo and a bright ring are one task.
     """
     start = linear(measured, observed)
+    return correct(network, measured, observed, start, slanted(start, observed, SLOPES))
+
+
+def correct(network: nn.Module, measured: Tensor, observed: Tensor, start: Tensor, slants: Tensor) -> Tensor:
+    """Do the network's part of `predict_residual`: from `start` and what lines of other slopes would give instead."""
     detail, contrast = texture(start)
     gap = (~observed).to(start.dtype)
     # 0.3 and 1 bring the logarithm of contrasts between 1e-3 and 0.1 near 0.
     level = 0.3 * contrast.log() + 1
-    slants = slanted(start, observed, SLOPES)
     inputs = torch.cat((level, detail / contrast, gap, slants / contrast), dim=1)
     correction = _apply(network, inputs, observed)
     return torch.where(observed, measured, start + contrast * correction)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -22,24 +22,35 @@ def linear(values: Tensor, observed: Tensor) -> Tensor:
     pixels keep their values bit for bit; a frame without any stays 0.
     """
     filled, known = values, observed
-    for extrapolate in (False, False, True, True):
-        down, down_weight = _along_last(filled.transpose(-1, -2), known.transpose(-1, -2), extrapolate)
-        across, across_weight = _along_last(filled, known, extrapolate)
-        down, down_weight = down.transpose(-1, -2), down_weight.transpose(-1, -2)
-        weight = down_weight + across_weight
-        mean = (down * down_weight + across * across_weight) / weight.clamp(min=1e-30)
-        filled = torch.where(known, filled, mean)
-        known = known | (weight > 0)
+    for extrapolate in PASSES:
+        filled, known = linear_pass(filled, known, extrapolate, _neighbours)
         if known.all():
             break
     return torch.where(observed, values, filled)
 
 
-def _along_last(values: Tensor, known: Tensor, extrapolate: bool) -> tuple[Tensor, Tensor]:
+PASSES = (False, False, True, True)
+"""Which passes of `linear` take the nearest value where there is none on the other side."""
+
+Neighbours = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Known pixels -> index of the nearest one before (else -1) and after (else the size) along the last axis."""
+
+
+def linear_pass(filled: Tensor, known: Tensor, extrapolate: bool, neighbours: Neighbours) -> tuple[Tensor, Tensor]:
+    """Fill what the known pixels of each row and column reach; returns values and which of them are known now."""
+    down, down_weight = _along_last(filled.transpose(-1, -2), known.transpose(-1, -2), extrapolate, neighbours)
+    across, across_weight = _along_last(filled, known, extrapolate, neighbours)
+    down, down_weight = down.transpose(-1, -2), down_weight.transpose(-1, -2)
+    weight = down_weight + across_weight
+    mean = (down * down_weight + across * across_weight) / weight.clamp(min=1e-30)
+    return torch.where(known, filled, mean), known | (weight > 0)
+
+
+def _along_last(values: Tensor, known: Tensor, extrapolate: bool, neighbours: Neighbours) -> tuple[Tensor, Tensor]:
     """Interpolate along the last axis, with weight 1 / span squared; 0 where nothing is known."""
     size = values.shape[-1]
     position = torch.arange(size, device=values.device)
-    before, after = _neighbours(known)
+    before, after = neighbours(known)
     has_before, has_after = before >= 0, after < size
     left = values.gather(-1, before.clamp(min=0))
     right = values.gather(-1, after.clamp(max=size - 1))
@@ -87,7 +98,7 @@ def _slanted_rows(start: Tensor, observed: Tensor, slopes: Sequence[float]) -> T
 
 
 def _neighbours(known: Tensor) -> tuple[Tensor, Tensor]:
-    """Index of the nearest known pixel before (else -1) and after (else the size) along the last axis."""
+    """See `Neighbours`."""
     size = known.shape[-1]
     position = torch.arange(size, device=known.device).expand(known.shape)
     before = torch.where(known, position, -1).cummax(-1).values

@@ -24,7 +24,6 @@ from search.inpainting.familiarity import traits, unlike
 from search.inpainting.model_file import Description, ModelFile
 from search.inpainting.native import enlarge, nearest, whole_counts
 from search.inpainting.uncertainty import LEVELS, counting_noise, spread
-from search.records import MODEL
 from trainables.tasks import fill as fill_windows
 from trainables.tasks import texture
 
@@ -264,7 +263,5 @@ def load(path: str | Path, device: str | torch.device | None = None) -> Model:
 
     Raises InputError for what is no model.
     """
-    path = Path(path)
-    file = path / MODEL if path.is_dir() else path
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return Model(model_file.read(file), torch.device(chosen))
+    return Model(model_file.read(Path(path)), torch.device(chosen))

@@ -115,10 +115,11 @@ def write(path: Path, description: Description, gap: Bools, networks: Sequence[n
 
 
 def read(path: Path) -> ModelFile:
-    """Read what `write` wrote.
+    """Read what `write` wrote: a file, or that of a run's folder.
 
     Raises InputError for a file that is no such model, is damaged, or whose parts do not belong together.
     """
+    path = path / MODEL if path.is_dir() else path
     if not path.is_file():
         raise InputError(f"a model is a file of a run, runs/NAME/{MODEL}, got {path}: no such file")
     try:

@@ -1,0 +1,232 @@
+"""Prediction of whole frames as one ONNX graph, which programs without PyTorch run.
+
+ONNX has no running maximum, no loop that ends early, no autograd function: their twins are here, of the same
+results.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from scattering.errors import InputError, one_line
+from scattering.filling.interpolation import PASSES, linear_pass
+from trainables.msdnet import MSDNet
+from trainables.tasks import SLOPES, TASKS, Task, correct, predict_blind
+
+INPUTS = ("measured", "observed")
+OUTPUTS = ("filled", "spread")
+
+OPSET = 20
+"""Of ONNX operators, of 2023: ONNX Runtime knows it from 1.17 on."""
+
+
+NEEDED = ("onnx", "onnxruntime", "onnxscript")
+
+
+def require() -> None:
+    """Raise InputError without what writes and runs ONNX files."""
+    try:
+        for name in NEEDED:
+            import_module(name)
+    except ImportError as error:
+        raise InputError(
+            f"ONNX files need {', '.join(NEEDED)}, which cannot be imported ({one_line(error)}): install them with "
+            "pip install -e '.[onnx]'"
+        ) from None
+
+
+class FrameFiller(nn.Module):
+    """Networks that fill frames together: window by window, averaged where windows overlap.
+
+    Takes intensity and True where it was measured, (N, 1, H, W). Gives the members' mean with what was measured put
+    back, and their standard deviation, 0 of one; (N, 1, H, W). Where nothing was measured the intensity may be NaN.
+    """
+
+    times: Tensor
+    """(W,), windows that each column is in."""
+
+    def __init__(self, members: Sequence[tuple[nn.Module, Task]], starts: Sequence[int], width: int) -> None:
+        """Take networks, ready to predict, with their tasks; the first column of each window, and their width."""
+        super().__init__()
+        self.networks = nn.ModuleList(plain(network) for network, _ in members)
+        self.residual = [task is TASKS["residual"] for _, task in members]
+        self.windows = [(start, start + width) for start in starts]
+        times = torch.zeros(max(starts) + width)
+        for start, stop in self.windows:
+            times[start:stop] += 1
+        self.register_buffer("times", times)
+
+    def forward(self, measured: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        """Fill frames; see the class."""
+        measured = torch.where(observed, measured, 0.0)
+        values, known = self._cut(measured), self._cut(observed)  # (windows * N, 1, H, width)
+        if any(self.residual):
+            start = linear(values, known)
+            slants = slanted(start, known, SLOPES)
+        fills = []
+        for network, residual in zip(self.networks, self.residual, strict=True):
+            if residual:
+                predicted = correct(network, values, known, start, slants)
+            else:
+                predicted = predict_blind(network, values, known)
+            pieces = torch.where(known, values, predicted.clamp(min=0))
+            fills.append(self._stitched(pieces))  # (N, 1, H, W)
+        together = torch.stack(fills)
+        mean = together.mean(0)
+        apart = ((together - mean).square().sum(0) / max(len(fills) - 1, 1)).sqrt()
+        return torch.where(observed, measured, mean), torch.where(observed, 0.0, apart)
+
+    def _cut(self, frames: Tensor) -> Tensor:
+        return torch.cat([frames[..., start:stop] for start, stop in self.windows])
+
+    def _stitched(self, pieces: Tensor) -> Tensor:
+        columns, windows = len(self.times), pieces.reshape(len(self.windows), -1, *pieces.shape[1:])
+        padded = [
+            F.pad(piece, (start, columns - stop)) for (start, stop), piece in zip(self.windows, windows, strict=True)
+        ]
+        return sum(padded[1:], padded[0]) / self.times
+
+
+def plain(network: nn.Module) -> nn.Module:
+    """Return a network of operators that ONNX has, of the same function: itself, but for MSDNet."""
+    return PlainMSDNet(network) if isinstance(network, MSDNet) else network
+
+
+class PlainMSDNet(nn.Module):
+    """MSDNet as its definition says, layer by layer."""
+
+    def __init__(self, network: MSDNet) -> None:
+        super().__init__()
+        self.layers, self.head = network.layers, network.head
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W) to (N, 1, H, W)."""
+        maps = image
+        for layer in self.layers:
+            maps = torch.cat((maps, layer(maps).relu()), dim=1)
+        output: Tensor = self.head(maps)
+        return output
+
+
+def linear(values: Tensor, observed: Tensor) -> Tensor:
+    """Do as `scattering.filling.interpolation.linear`."""
+    filled, known = values, observed
+    for extrapolate in PASSES:
+        filled, known = linear_pass(filled, known, extrapolate, neighbours)
+    return torch.where(observed, values, filled)
+
+
+def slanted(start: Tensor, observed: Tensor, slopes: Sequence[float]) -> Tensor:
+    """Do as `scattering.filling.interpolation.slanted`; frames have two rows and columns at least."""
+    down = _slanted_rows(start.transpose(-1, -2), observed.transpose(-1, -2), slopes).transpose(-1, -2)
+    return down + _slanted_rows(start, observed, slopes)
+
+
+def _slanted_rows(start: Tensor, observed: Tensor, slopes: Sequence[float]) -> Tensor:
+    """Interpolate in all pixels, then keep the gaps: ONNX cannot index by pixels without fixing their number."""
+    before, after = neighbours(observed)
+    rows, columns = start.shape[-2:]
+    gap = ~observed & (before >= 0) & (after < columns)
+    left, right = before.clamp(min=0), after.clamp(max=columns - 1)
+    row, column = torch.arange(rows, device=start.device)[:, None], torch.arange(columns, device=start.device)
+    to_left, to_right = column - left, right - column
+    share = to_left / (right - left).clamp(min=1)
+    tilts = torch.tensor(slopes, device=start.device).view(-1, 1, 1)
+    values = start.flatten(-2).expand(-1, len(slopes), -1)
+
+    def sample(column: Tensor, rows_away: Tensor) -> Tensor:
+        place = (row + rows_away).clamp(0, rows - 1)  # (N, slopes, rows, columns)
+        above = place.floor().clamp(max=rows - 2).long()
+        first = (above * columns + column).flatten(-2)
+        upper, lower = (values.gather(-1, index).view_as(place) for index in (first, first + columns))
+        return torch.lerp(upper, lower, place - above)
+
+    between = torch.lerp(sample(left, -tilts * to_left), sample(right, tilts * to_right), share)
+    return torch.where(gap, between - start, 0.0)
+
+
+def neighbours(known: Tensor) -> tuple[Tensor, Tensor]:
+    """Tell `scattering.filling.interpolation.Neighbours`."""
+    size = known.shape[-1]
+    position = torch.arange(size, device=known.device, dtype=torch.float32)
+    before = _running_maximum(torch.where(known, position, -1.0), from_right=False)
+    after = -_running_maximum(torch.where(known, -position, -float(size)), from_right=True)
+    return before.long(), after.long()
+
+
+RADIX = 8
+
+
+def _running_maximum(values: Tensor, *, from_right: bool) -> Tensor:
+    """Return the maximum of each row (N, 1, rows, columns) up to each place, or from it on.
+
+    Of 8 neighbours, then of 8 such maxima side by side, and so on (Hillis and Steele 1986, doi:10.1145/7902.7903).
+    """
+    lowest, span = -float(values.shape[-1]), 1
+    while span < values.shape[-1]:
+        reach = (RADIX - 1) * span
+        padded = F.pad(values, (0, reach) if from_right else (reach, 0), value=lowest)
+        values = F.max_pool2d(padded, (1, RADIX), stride=1, dilation=(1, span))
+        span *= RADIX
+    return values
+
+
+def graph(filler: FrameFiller, shape: tuple[int, int], metadata: Mapping[str, str]) -> bytes:
+    """Return the contents of an ONNX file that fills frames of one shape (H, W), any number of them at once.
+
+    Raises InputError where packages are missing, or the networks are larger than a file can be.
+    """
+    require()
+    import onnx
+
+    size = sum(weight.nbytes for weight in filler.state_dict().values())
+    if size > LARGEST:
+        raise InputError(
+            f"an ONNX file holds 2 GB of weights at most, got {size / 1e9:.1f} GB: search smaller networks"
+        )
+    frames = torch.zeros(2, 1, *shape)  # two: of one the exporter would make a constant
+    with _quiet():
+        program = torch.onnx.export(
+            filler,
+            (frames, frames == 0),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=INPUTS,
+            output_names=OUTPUTS,
+            dynamic_shapes=({0: "frames"}, {0: "frames"}),
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    for node in model.graph.node:
+        del node.metadata_props[:]  # lines of our source, with this machine's paths
+    onnx.helper.set_model_props(model, dict(metadata))
+    onnx.checker.check_model(model)
+    contents: bytes = model.SerializeToString()
+    return contents
+
+
+LARGEST = 2 * 10**9
+"""Bytes, a little less than the 2**31 of Protocol Buffers."""
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what torch's exporter says of torch itself: what it deprecates, and that torchvision is missing."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
