@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -132,15 +133,12 @@ def test_a_watched_folder_that_goes_away_is_told_of_in_one_line(start, tmp_path)
     assert said.count("\n") == 1
 
 
-def write_stack(path: Path, frame: np.ndarray, count: int, times: int = 1) -> None:
-    """Write a frame many times, each a little brighter, each pixel enlarged."""
-    counts = np.repeat(np.repeat(frame, times, axis=0), times, axis=1)
+def write_stack(path: Path, frame: np.ndarray, count: int) -> None:
+    """Write a frame many times, each a little brighter or darker."""
     with h5py.File(path, "w") as file:
-        array = file.create_dataset(
-            "frames", (count, *counts.shape), counts.dtype, chunks=(1, *counts.shape), compression="lzf"
-        )
+        array = file.create_dataset("frames", (count, *GAP.shape), frame.dtype, chunks=(1, *GAP.shape))
         for number in range(count):
-            array[number] = np.where(counts < 0, counts, counts + number % 7)
+            array[number] = np.where(GAP, -1, frame + number % 7)
 
 
 @pytest.mark.parametrize("name", ["a.h5", "a.npy"])
@@ -159,16 +157,16 @@ def test_ctrl_c_leaves_no_half_of_a_file(start, frame, tmp_path, name):
 
 
 def test_a_stack_is_filled_frame_by_frame_in_little_memory(model_path, frame, tmp_path):
-    """200 frames of 0.75 MB need no more than 20 do, but for half of what the others hold."""
+    """NumPy's arrays of 200 frames, of 82 kB each, take no more than those of 20 but 2 MB: notes, and chance."""
     peaks = []
     for count in (20, 20, 200):  # the first time loads what all need
         path = tmp_path / f"{count}.h5"
-        write_stack(path, frame[0], count, 3)
-        Path("/proc/self/clear_refs").write_text("5")
-        assert inpaint.main([str(model_path), str(path), "-o", str(tmp_path / "out"), "--force"]) == 0
-        status = Path("/proc/self/status").read_text().split()
-        peaks.append(int(status[status.index("VmHWM:") + 1]))
+        write_stack(path, frame[0], count)
+        tracemalloc.start()
+        assert inpaint.main([str(model_path), str(path), "-o", str(tmp_path / "out")]) == 0
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
         filled = told_of(tmp_path / "out" / path.name)["filled"]
-        assert filled.shape == (count, 420, 450)
+        assert filled.shape == (count, *GAP.shape)
         assert filled.any(axis=(1, 2)).all()
-    assert peaks[2] - peaks[1] < 0.5 * 180 * 420 * 450 * 4 / 1024
+    assert peaks[2] < peaks[1] + 2e6
