@@ -122,12 +122,19 @@ def _watch(model: Model, folder: Path, output: Path, settings: Settings) -> None
 
 
 def _arrivals(folder: Path) -> Iterator[Path]:
-    """Give each file of a known format once it does not change any more, and again when it has."""
+    """Give each file of a known format once it does not change any more, and again when it has.
+
+    Raises InputError once the folder cannot be read.
+    """
     before: dict[Path, tuple[int, int]] = {}
     given: dict[Path, tuple[int, int]] = {}
     while True:
         now = {}
-        for path in known_files(folder):
+        try:
+            there = known_files(folder)
+        except OSError as error:
+            raise InputError(f"--watch must name a folder that can be read, got {folder}: {error.strerror}") from None
+        for path in there:
             with suppress(FileNotFoundError):
                 status = path.stat()
                 now[path] = (status.st_size, status.st_mtime_ns)
