@@ -99,5 +99,5 @@ def test_the_tree_names_every_file() -> None:
     silent = {"errors.py", "markup.py", "__init__.py", "__main__.py"}
     assert {name for name in named if not (ROOT / name).exists()} == set()
     # One line for all of their files.
-    alike = ("scattering/simulation/patterns/", "benchmarks/search_efficiency/")
+    alike = ("scattering/simulation/patterns/", "benchmarks/search_efficiency/", "benchmarks/filling/")
     assert {n for n in there - named if Path(n).name not in silent and not n.startswith(alike)} == set()
