@@ -19,7 +19,7 @@ from scattering.writing.stacks import WRITABLE, beside
 from search import inpaint
 from tests.conftest import striped_detector
 from tests.scattering.reading.fuzzing import CHANGES
-from tests.scattering.reading.writing import WRITERS, integers, packed
+from tests.scattering.reading.writing import WRITERS, packed
 from tests.scattering.writing.filling import process
 
 GAP = striped_detector().gap
@@ -342,7 +342,8 @@ def test_lies_and_pickles_are_refused(run, frame):
         np.lib.format.write_array_header_1_0(file, header)
     Path("huge.edf").write_bytes(
         b"{\nHeaderID = EH:000001:000000:000000 ;\nByteOrder = LowByteFirst ;\nDataType = SignedInteger ;\n"
-        b"Dim_1 = 999999999 ;\nDim_2 = 999999999 ;\n".ljust(510) + b"}\n"
+        b"Dim_1 = 999999999 ;\nDim_2 = 999999999 ;\n".ljust(510)
+        + b"}\n"
     )
     Path("empty.cbf").write_bytes(b"")
     for path in sorted(Path().iterdir()):
