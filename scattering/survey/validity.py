@@ -84,10 +84,13 @@ def gap_parts(gap: Bools) -> GapParts:
     Stripes that cross are parts of their own: the detector is moved along one axis, which fills the gaps across it.
     """
     labels = np.zeros(gap.shape, np.int32)
-    across = np.where(gap.all(axis=1), 1, 0)[:, None] + np.where(gap.all(axis=0), 2, 0)
-    for kind in np.unique(across):
-        found, _ = ndimage.label(gap & (across == kind))
-        labels += np.where(found > 0, found + labels.max(), 0)
+    count = 0
+    rows, columns = gap.all(axis=1, keepdims=True), gap.all(axis=0, keepdims=True)
+    for kind in (~rows & ~columns, rows & ~columns, ~rows & columns, rows & columns):
+        part = gap & kind
+        found, number = ndimage.label(part)
+        labels[part] = found[part] + count
+        count += number
     places = np.flatnonzero(labels)
     places = places[np.argsort(labels.ravel()[places], kind="stable")]
     _, starts = np.unique(labels.ravel()[places], return_index=True)

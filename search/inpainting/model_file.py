@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from scattering.errors import InputError, one_line
@@ -110,8 +110,9 @@ def write(path: Path, description: Description, gap: Bools, networks: Sequence[n
     }
     tensors[_GAP] = torch.from_numpy(np.packbits(gap))
     text = json.dumps(dataclasses.asdict(description))
+    content = save(tensors, metadata={"format": FORMAT, "description": text})
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={"format": FORMAT, "description": text})
+        temporary.write_bytes(_in_order(content))
 
 
 def read(path: Path) -> ModelFile:
@@ -136,6 +137,16 @@ def read(path: Path) -> ModelFile:
     except UNREADABLE as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else one_line(error)
         raise InputError(f"cannot read {path} as a model: {said}: get the file again") from None
+
+
+def _in_order(content: bytes) -> bytes:
+    """Return a file with its metadata in one order: safetensors writes them in another one each time."""
+    begin = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:begin])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[begin:]
 
 
 def _members(description: Description, tensors: Mapping[str, Tensor]) -> tuple[tuple[nn.Module, Task], ...]:

@@ -24,15 +24,22 @@ def enlarge(image: Floats, shape: tuple[int, int], places: Places) -> Reals:
     """
     rows, row_weights = _taps(image.shape[0], shape[0])
     columns, column_weights = _taps(image.shape[1], shape[1])
+    # Along columns of the image whole, which is few numbers; then along rows, at the places alone.
+    tall = np.zeros((shape[0], image.shape[1]))
+    lowest, highest = np.full(tall.shape, np.inf), np.full(tall.shape, -np.inf)
+    for i in range(rows.shape[1]):
+        value = image[rows[:, i]].astype(np.float64)
+        tall += value * row_weights[:, i, None]
+        np.minimum(lowest, value, out=lowest)
+        np.maximum(highest, value, out=highest)
     row, column = places
     total = np.zeros(len(row))
     low, high = np.full(len(row), np.inf), np.full(len(row), -np.inf)
-    for i in range(rows.shape[1]):
-        for j in range(columns.shape[1]):
-            value = image[rows[row, i], columns[column, j]].astype(np.float64)
-            total += value * row_weights[row, i] * column_weights[column, j]
-            np.minimum(low, value, out=low)
-            np.maximum(high, value, out=high)
+    for j in range(columns.shape[1]):
+        place = row * image.shape[1] + columns[column, j]
+        total += tall.ravel()[place] * column_weights[column, j]
+        np.minimum(low, lowest.ravel()[place], out=low)
+        np.maximum(high, highest.ravel()[place], out=high)
     return np.clip(total, low, high)
 
 
