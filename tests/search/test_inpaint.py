@@ -232,6 +232,20 @@ def test_masked_pixels_are_filled_too(run, frame):
     assert filled[mask != 0].max() < 2000
 
 
+@pytest.mark.parametrize(("full", "dtype"), [(2**20 - 1, np.int32), (2**16 - 1, np.int32), (2**15 - 1, np.int16)])
+def test_full_counters_have_measured_and_stay(run, frame, full, dtype):
+    plain, bright = frame[0].astype(dtype), frame[0].astype(dtype)
+    bright[30:32, 70:72] = full
+    np.save("plain.npy", plain)
+    np.save("bright.npy", bright)
+    assert run("plain.npy", "bright.npy", "-o", "out", "--max-uncertainty", "1e9")[0] == 0
+    filled = np.load("out/bright.npy")
+    assert filled[~GAP].tobytes() == bright[~GAP].tobytes()
+    assert (filled[GAP] >= 0).all()
+    # They say nothing of how bright it is beside them.
+    assert filled[GAP].max() < 2 * np.load("out/plain.npy")[GAP].max()
+
+
 def test_a_pedestal_is_taken_off_and_put_back(run, frame):
     np.save("a.npy", frame[0].astype(np.float64))
     np.save("b.npy", np.where(GAP, -1, frame[0] + 100.0))
