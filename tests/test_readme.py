@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 from scattering import look, merge, prepare, simulate
-from search import inpaint, run, watch
+from search import export, inpaint, run, watch
 from search.settings import resolve
 from trainables import pymsdtorch
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCS = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("your_frames.md", "filling.md"))
+DOCS = "".join(
+    (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("your_frames.md", "filling.md", "model_file.md")
+)
 COMMANDS = [
     line.strip()
     for block in re.findall(r"```sh\n(.*?)```", README + DOCS, re.DOTALL)
@@ -53,6 +55,8 @@ def test_every_command_is_understood(line: str) -> None:
             COMMANDS_OF_SCATTERING[words[2]].parser().parse_args(words[3:])
         elif words[2] == "search.inpaint":
             assert inpaint.parser().parse_args(words[3:]).output == Path("filled")
+        elif words[2] == "search.export":
+            assert export.parser().parse_args(words[3:]).model == "runs/mine"
         elif words[2] == "search.watch":
             assert watch.parser().parse_args(words[3:]).run == "mine"
         else:
@@ -60,6 +64,7 @@ def test_every_command_is_understood(line: str) -> None:
                 ["reports", "runs/mine"],
                 ["reports", "runs/mine", "runs/other"],
                 ["pip", "install", "-e", ".[pymsdtorch]"],
+                ["pip", "install", "-e", ".[onnx]"],
                 ["pip", "install", "optuna-dashboard"],
             )
 
