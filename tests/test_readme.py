@@ -56,7 +56,7 @@ def test_every_command_is_understood(line: str) -> None:
         elif words[2] == "search.inpaint":
             assert inpaint.parser().parse_args(words[3:]).output == Path("filled")
         elif words[2] == "search.export":
-            assert export.parser().parse_args(words[3:]).model == "runs/mine"
+            assert export.parser().parse_args(words[3:]).model == Path("runs/mine")
         elif words[2] == "search.watch":
             assert watch.parser().parse_args(words[3:]).run == "mine"
         else:
