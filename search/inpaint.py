@@ -75,20 +75,25 @@ def _run(given: argparse.Namespace) -> None:
     else:
         findings = identify(given.files, settings.options)
         with shown(len(findings), "filling") as progress:
-            refused = _fill(model, findings, given.output, settings, progress)
+            refused = _fill(model, findings, _paths(findings, given.output), settings, progress)
         if refused:
             raise InputError(f"{refused} of {len(findings.stacks)} files were not filled: see above")
 
 
-def _fill(model: Model, findings: Findings, output: Path, settings: Settings, progress: Callable[[int], None]) -> int:
-    """Fill all that was found; returns how many files were refused, and prints why."""
+def _paths(findings: Findings, output: Path) -> list[Path]:
+    """Name what is written, one file a stack: `output` itself where it says a format, else files in this folder."""
     suffixes = {*WRITABLE, *(stack.location.path.suffix.lower() for stack in findings.stacks)} - {""}
-    if output.suffix.lower() in suffixes and not output.is_dir():
-        if len(findings.stacks) > 1:
-            raise InputError(f"-o must name a folder for {len(findings.stacks)} files, got the file {output}")
-        paths = [output]
-    else:
-        paths = output_paths(findings.stacks, output)
+    if output.suffix.lower() not in suffixes or output.is_dir():
+        return output_paths(findings.stacks, output)
+    if len(findings.stacks) > 1:
+        raise InputError(f"-o must name a folder for {len(findings.stacks)} files, got the file {output}")
+    return [output]
+
+
+def _fill(
+    model: Model, findings: Findings, paths: Sequence[Path], settings: Settings, progress: Callable[[int], None]
+) -> int:
+    """Fill all that was found; returns how many files were refused, and prints why."""
     refused = done = 0
     for number, (stack, path) in enumerate(zip(findings.stacks, paths, strict=True)):
         try:
@@ -116,7 +121,7 @@ def _watch(model: Model, folder: Path, output: Path, settings: Settings) -> None
     for path in _arrivals(folder):
         try:
             findings = identify([str(path)], settings.options)
-            _fill(model, findings, output, settings, lambda done: None)
+            _fill(model, findings, output_paths(findings.stacks, output), settings, lambda done: None)
         except InputError as error:  # the next file may be better
             print(f"{path}: {error}", file=sys.stderr, flush=True)
 
