@@ -7,6 +7,8 @@ format, names and headers where the format can be written; beside each lies what
 from __future__ import annotations
 
 import argparse
+import math
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +20,7 @@ from scattering.arguments import Parser, add_frame_options, command, frame_optio
 from scattering.errors import InputError
 from scattering.progress import shown
 from scattering.reading.locations import known_files
+from scattering.reading.stacks import Stack
 from scattering.survey.findings import Findings, identify
 from scattering.writing.stacks import WRITABLE, output_paths
 from search.inpainting.files import Settings, fill_stack
@@ -27,6 +30,10 @@ __all__ = ["Model", "load", "main"]
 
 LOOK_EVERY = 1.0
 """Seconds between looks into a watched folder; a file that has not changed in between is taken to be whole."""
+
+
+MASTER, PART = "_master.h5", re.compile(r"(.+)_data_\d+\.h5")
+"""How detectors by Dectris name what they write."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,16 +73,17 @@ def parser() -> Parser:
 def _run(given: argparse.Namespace) -> None:
     if bool(given.files) == (given.watch is not None):
         raise InputError("frames are given as FILEs, or arrive in --watch FOLDER: say one of them")
-    if not given.max_uncertainty >= 0:
+    if not 0 <= given.max_uncertainty < math.inf:
         raise InputError(f"--max-uncertainty must be a share of the counts, 0 or more, got {given.max_uncertainty}")
-    settings = Settings(frame_options(given), given.max_uncertainty, given.force, given.picture)
+    settings = Settings(frame_options(given), given.max_uncertainty, given.force)
+    pictures = [given.picture] if given.picture else []
     model = load(given.model)
     if given.watch is not None:
-        _watch(model, given.watch, given.output, settings)
+        _watch(model, given.watch, given.output, settings, pictures)
     else:
         findings = identify(given.files, settings.options)
         with shown(len(findings), "filling") as progress:
-            refused = _fill(model, findings, _paths(findings, given.output), settings, progress)
+            refused = _fill(model, findings, _paths(findings, given.output), settings, pictures, progress)
         if refused:
             raise InputError(f"{refused} of {len(findings.stacks)} files were not filled: see above")
 
@@ -91,13 +99,18 @@ def _paths(findings: Findings, output: Path) -> list[Path]:
 
 
 def _fill(
-    model: Model, findings: Findings, paths: Sequence[Path], settings: Settings, progress: Callable[[int], None]
+    model: Model,
+    findings: Findings,
+    paths: Sequence[Path],
+    settings: Settings,
+    pictures: list[Path],
+    progress: Callable[[int], None],
 ) -> int:
     """Fill all that was found; returns how many files were refused, and prints why."""
     refused = done = 0
     for number, (stack, path) in enumerate(zip(findings.stacks, paths, strict=True)):
         try:
-            summary = fill_stack(model, findings, number, path, settings, partial(_add, progress, done))
+            summary = fill_stack(model, findings, number, path, settings, pictures, partial(_add, progress, done))
             print(f"{path}: {summary}", flush=True)
         except InputError as error:
             refused += 1
@@ -111,19 +124,39 @@ def _add(progress: Callable[[int], None], before: int, done: int) -> None:
     progress(before + done)
 
 
-def _watch(model: Model, folder: Path, output: Path, settings: Settings) -> None:
-    """Fill files as they arrive in a folder, also those that are there already; until Ctrl-C."""
+def _watch(model: Model, folder: Path, output: Path, settings: Settings, pictures: list[Path]) -> None:
+    """Fill files as they arrive in a folder, also those that are there already; until Ctrl-C.
+
+    What could not be read is tried again when another file has arrived: a master file comes before its frames.
+    """
     if not folder.is_dir():
         raise InputError(f"--watch must name a folder, got {folder}: make it, then begin to measure")
     if output.resolve() == folder.resolve():
         raise InputError(f"-o must be another folder than the one watched, got {output}")
     print(f"watching {folder}: Ctrl-C ends it", flush=True)
-    for path in _arrivals(folder):
-        try:
-            findings = identify([str(path)], settings.options)
-            _fill(model, findings, output_paths(findings.stacks, output), settings, lambda done: None)
-        except InputError as error:  # the next file may be better
-            print(f"{path}: {error}", file=sys.stderr, flush=True)
+    failed: dict[Path, str] = {}
+    for arrived in _arrivals(folder):
+        for path in (arrived, *[path for path in failed if path != arrived and path.exists()]):
+            try:
+                findings = identify([str(path)], settings.options)
+                paths = _told_apart(findings.stacks, output_paths(findings.stacks, output))
+            except InputError as error:
+                if failed.get(path) != str(error):
+                    print(f"{path}: {error}", file=sys.stderr, flush=True)
+                failed[path] = str(error)
+            else:
+                failed.pop(path, None)
+                _fill(model, findings, paths, settings, pictures, lambda done: None)
+
+
+def _told_apart(stacks: Sequence[Stack], paths: Sequence[Path]) -> list[Path]:
+    """Name files after all of their source's name where the format changes: run.0001 and run.0002 come one by one."""
+    return [
+        path
+        if stack.location.inside or path.name == stack.location.path.name
+        else path.with_name(stack.location.path.name + path.suffix)
+        for stack, path in zip(stacks, paths, strict=True)
+    ]
 
 
 def _arrivals(folder: Path) -> Iterator[Path]:
@@ -139,7 +172,11 @@ def _arrivals(folder: Path) -> Iterator[Path]:
             there = known_files(folder)
         except OSError as error:
             raise InputError(f"--watch must name a folder that can be read, got {folder}: {error.strerror}") from None
+        masters = {path.name.removesuffix(MASTER) for path in there if path.name.endswith(MASTER)}
         for path in there:
+            part = PART.fullmatch(path.name)
+            if part and part[1] in masters:
+                continue  # its frames are read by way of their master, which knows the mask
             with suppress(FileNotFoundError):
                 status = path.stat()
                 now[path] = (status.st_size, status.st_mtime_ns)

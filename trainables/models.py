@@ -70,7 +70,9 @@ def load(path: Path) -> tuple[nn.Module, Task]:
         raise InputError(f"cannot read {path} as a model: {one_line(error)}") from None
 
 
-UNREADABLE = (OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError, RuntimeError)
+UNREADABLE = (
+    OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, OverflowError,
+)  # fmt: skip
 """What reading and rebuilding raise for files that are no models."""
 
 DEPTHS = ("depth", "num_layers")
@@ -92,7 +94,8 @@ def rebuild(
             raise ValueError(f"{key} {config[key]} needs more than {len(weights)} tensors")
     if int(config.get("max_dilation", 1)) > WIDEST_DILATION:
         raise ValueError(f"max_dilation must be at most {WIDEST_DILATION}, got {config['max_dilation']}")
-    with torch.device("meta"):
+    # The caller's random numbers go on as if nothing had been built.
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
         network, task = build(name, config, implementation=implementation)
     for key, expected in network.state_dict().items():
         weight = weights[key]

@@ -10,9 +10,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
+from itertools import accumulate, groupby
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ from scattering.survey.groups import frame_groups
 from scattering.survey.masks import read_mask
 from scattering.survey.recognition import recognise
 from scattering.survey.tally import Tally
-from scattering.survey.validity import LARGEST, GapParts, full, gap_parts, recorded
+from scattering.survey.validity import GapParts, gap_parts, measured, recorded
 
 Bools = npt.NDArray[np.bool_]
 
@@ -110,6 +110,11 @@ class Findings:
         """Shape of the frames, or of the detector whose gaps are filled where they differ."""
         shape, *others = self.sensors
         return (self.target.gap.shape[0], self.target.gap.shape[1]) if others else shape
+
+    @cached_property
+    def firsts(self) -> tuple[int, ...]:
+        """Number of the first frame of each stack."""
+        return (0, *accumulate(len(stack) for stack in self.stacks))[:-1]
 
     @property
     def files(self) -> list[Path]:
@@ -233,11 +238,8 @@ def measured_frames(findings: Findings, numbers: Sequence[int]) -> Iterator[Meas
     """
     for number, frame in zip(numbers, _read(findings.stacks, [findings.places[n] for n in numbers]), strict=True):
         sensor = findings.sensors[findings.stacks[findings.places[number].stack].shape]
-        own = sensor.gap if frame.invalid is None else sensor.gap | frame.invalid
-        # A full counter has measured: more than it can hold. What no counter holds is a code, wherever it is.
-        values: npt.NDArray[Any] = frame.counts
-        saturated = full(values, sensor.gap) & (values < LARGEST) & ~own
-        valid = (_known(frame, sensor.gap) | saturated) & ~sensor.masked
+        valid, saturated = measured(frame.counts, sensor.gap, frame.invalid)
+        valid &= ~sensor.masked
         valid &= ~sensor.parts.without_counts(frame.counts, valid)
         yield Measured(frame.counts, valid, valid & (sensor.dead | sensor.hot | saturated))
 

@@ -43,7 +43,8 @@ def full(counts: Counts, hidden: Bools | None = None) -> Bools:
     counts that it is to predict.
     """
     values: npt.NDArray[Any] = counts
-    top = LARGEST if values.dtype.kind == "f" else min(LARGEST, np.iinfo(values.dtype).max)
+    info: Any = np.finfo(values.dtype) if values.dtype.kind == "f" else np.iinfo(values.dtype)
+    top = min(LARGEST, info.max)
     found = np.asarray(values >= top)
     if values.dtype.itemsize > 2:
         seen = np.isfinite(values) & ~found
@@ -51,6 +52,20 @@ def full(counts: Counts, hidden: Bools | None = None) -> Bools:
         if highest in FULL_COUNTERS:
             found |= values == highest
     return found
+
+
+def measured(counts: Counts, gap: Bools, invalid: Bools | None = None) -> tuple[Bools, Bools]:
+    """Tell which pixels of (rows, columns) were measured, and which of these only as more than a counter can hold.
+
+    What a counter writes when it is full lies in gaps, too: there, and in the file's own mask `invalid`, it is a
+    code. What no counter holds is a code wherever it is.
+    """
+    values: npt.NDArray[Any] = counts
+    none = gap if invalid is None else gap | invalid
+    saturated = full(values, gap) & (values < LARGEST) & ~none
+    known = recorded(counts, invalid, gap)
+    known = known if invalid is None else known & ~invalid
+    return known | saturated, saturated
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def write_filled(stack: Stack, output: Path, frames: Iterable[Filled], note: dic
 
     Each file is written whole or not at all.
     Raises InputError where `output` is one of the files read, its format cannot hold the frames, or the source
-    changed meanwhile; ValueError for frames that are not those of the stack, or changed where they are not filled.
+    changed meanwhile or the frames differ from it where they are not filled; ValueError for frames of another kind.
     """
     written = [output]
     digests: list[bytes] = []
@@ -76,7 +76,9 @@ def _checked(stack: Stack, frames: Iterable[Filled], digests: list[bytes]) -> It
         if found != [(stack.shape, dtype) for dtype in (stack.dtype, np.dtype(np.bool_), np.dtype(np.float32))]:
             raise ValueError(f"counts, filled and uncertainty must be {stack.dtype}, bool, float32, got {found}")
         if frame.counts[~frame.filled].tobytes() != source.counts[~frame.filled].tobytes():
-            raise ValueError("counts must be those of the source where they are not filled")
+            raise InputError(
+                f"measured pixels must stay as they are, got others than in {stack.location}: it changed meanwhile"
+            )
         digests.append(_digest(frame.counts))
         yield frame
 

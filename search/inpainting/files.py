@@ -27,8 +27,6 @@ class Settings:
     options: Options
     max_uncertainty: float
     force: bool
-    picture: Path | None = None
-    """Where the first frame is shown, before and after."""
 
 
 def fill_stack(
@@ -37,15 +35,18 @@ def fill_stack(
     number: int,
     output: Path,
     settings: Settings,
+    pictures: list[Path],
     progress: Callable[[int], None] = lambda done: None,
 ) -> str:
     """Fill the frames of one stack, by its number in the findings; returns what was done, in words.
+
+    The first frame that is filled is shown in the `pictures` that are still to be made, which are taken off the list.
 
     A frame that is unlike those of the training is left as it is, with the reason in its note.
     Raises InputError where all of them are, and where the file cannot be read or written.
     """
     tally: Counter[str] = Counter()
-    frames = _filled(model, findings, number, settings, tally, progress)
+    frames = _filled(model, findings, number, settings, tally, pictures, progress)
     write_filled(findings.stacks[number], output, frames, note(model, settings))
     return _summary(tally)
 
@@ -80,10 +81,11 @@ def _filled(
     number: int,
     settings: Settings,
     tally: Counter[str],
+    pictures: list[Path],
     progress: Callable[[int], None],
 ) -> Iterator[Filled]:
-    mine = [frame for frame, place in enumerate(findings.places) if place.stack == number]
-    reason = ""
+    first = findings.firsts[number]
+    mine = range(first, first + len(findings.stacks[number]))
     for done, frame in enumerate(measured_frames(findings, mine), 1):
         try:
             fill, report = model.fill_frame(
@@ -95,18 +97,16 @@ def _filled(
                 force=settings.force,
             )
         except InputError as error:
-            reason = str(error)
             tally["refused"] += 1
             if tally["refused"] == len(mine):
                 raise
             nothing = np.zeros(frame.counts.shape, bool)
             unknown = np.full(frame.counts.shape, np.nan, np.float32)
-            yield Filled(frame.counts, nothing, unknown, {"refused": reason})
+            yield Filled(frame.counts, nothing, unknown, {"refused": str(error)})
         else:
             tally["frames"] += 1
-            if settings.picture and not number and tally["frames"] == 1:
-                name = findings.names[mine[done - 1]]
-                write_picture(settings.picture, name, frame.counts, frame.valid, fill)
+            while pictures:
+                write_picture(pictures.pop(), findings.names[mine[done - 1]], frame.counts, frame.valid, fill)
             tally.update({"filled": report.filled, "far": report.far, "unsure": report.unsure})
             yield Filled(fill.counts, ~np.isnan(fill.uncertainty), fill.uncertainty, asdict(report))
         progress(done)

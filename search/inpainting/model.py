@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,10 +16,10 @@ from scipy import ndimage
 from torch import Tensor
 
 from scattering.detectors import detector
-from scattering.errors import InputError
+from scattering.errors import InputError, one_line
 from scattering.filling.interpolation import linear
 from scattering.preprocessing import resize, to_counts, to_intensity
-from scattering.survey.validity import gap_parts, recorded
+from scattering.survey.validity import gap_parts, measured
 from scattering.windows import SMALLEST_SIDE
 from search.inpainting import model_file
 from search.inpainting.familiarity import traits, unlike
@@ -103,8 +105,9 @@ class Model:
     ) -> Fill:
         """Fill the pixels of one frame (rows, columns) that were not measured.
 
-        `valid` says which were; without it those that hold no code (negative, NaN, the largest number of the type)
-        and do not lie in the detector's gaps. `hidden` ones stay as they are and are not looked at: dead, hot, full.
+        `valid` says which were; without it those that hold no code (negative, NaN, 2**31 - 1 and beyond) and do not
+        lie in the detector's gaps. `hidden` ones stay as they are and are not looked at: dead, hot; full counters
+        are found where `valid` is not given. Of a masked array, what is masked is missing.
         `pedestal` counts are in every pixel. `force` fills frames unlike those of the training, and pixels up to
         twice as far from measured ones as there.
         Raises InputError for such frames otherwise, and for what is no frame.
@@ -124,16 +127,27 @@ class Model:
         force: bool = False,
     ) -> tuple[Fill, Report]:
         """Do as `fill`, and say what was done."""
+        masked = np.ma.getmaskarray(counts) if isinstance(counts, np.ma.MaskedArray) else None
         counts = np.asarray(counts)
         if counts.ndim != 2 or counts.dtype.kind not in "iuf" or min(counts.shape) < SMALLEST_SIDE:
             raise InputError(
                 f"a frame must be numbers of shape (rows, columns), {SMALLEST_SIDE} or more of each, got "
                 f"{counts.dtype} of shape {counts.shape}"
             )
-        valid = self.measured(counts) if valid is None else np.asarray(valid, bool)
-        seen = valid if hidden is None else valid & ~hidden
-        if seen.shape != counts.shape:
-            raise InputError(f"valid must have the shape of the frame, {counts.shape}, got {seen.shape}")
+        if not 0 <= max_uncertainty < math.inf:
+            raise InputError(f"max_uncertainty must be a share of the counts, 0 or more, got {max_uncertainty}")
+        for name, flags in (("valid", valid), ("hidden", hidden)):
+            if flags is not None and np.shape(flags) != counts.shape:
+                raise InputError(f"{name} must have the shape of the frame, {counts.shape}, got {np.shape(flags)}")
+        saturated = np.zeros(counts.shape, bool)
+        if valid is None:
+            valid, saturated = self.measured(counts)
+        valid = np.asarray(valid, bool) & np.isfinite(counts)
+        if masked is not None:
+            valid &= ~masked
+        seen = valid & ~saturated
+        if hidden is not None:
+            seen &= ~np.asarray(hidden, bool)
         if not seen.any():
             raise InputError("a frame needs measured pixels, got none: leave it out")
         working = self._resized(counts, seen, pedestal)
@@ -142,16 +156,15 @@ class Model:
             raise InputError(f"the model was not made for such a frame: {'; '.join(doubts)}: fill it anyway by force")
         return self._filled(counts, ~valid, self._predict(working), pedestal, max_uncertainty, force, doubts)
 
-    def measured(self, counts: Counts) -> Bools:
-        """Tell which pixels were measured where nobody says it: see `fill`."""
-        known = recorded(counts)
-        if counts.shape != self.description.native:
-            return known
-        try:
-            gap = detector(self.description.detector).gap
-        except InputError:  # a detector that pyFAI does not know: its files have codes in their gaps
-            return known
-        return known & ~gap_parts(gap).without_counts(counts, known) if gap.shape == counts.shape else known
+    def measured(self, counts: Counts) -> tuple[Bools, Bools]:
+        """Tell which pixels were measured, and which are full, where nobody says it: see `fill`."""
+        gap = np.zeros(counts.shape, bool)
+        # Others, and those of a detector that pyFAI does not know, have codes in their gaps.
+        with suppress(InputError):
+            found = detector(self.description.detector).gap
+            gap = found if found.shape == counts.shape else gap
+        valid, saturated = measured(counts, gap)
+        return valid & ~gap_parts(gap).without_counts(counts, valid), saturated
 
     def _resized(self, counts: Counts, seen: Bools, pedestal: float) -> _Working:
         """Prepare a frame as those of the training were; another detector's at the same scale."""
@@ -236,11 +249,12 @@ class Model:
             width = beyond * known.half_width(LEVELS[0], known.scale(apart, contrast, noise, distance), distance)
             return np.asarray((1 + mean) * np.sinh(np.minimum(width, 1.0) * scale))
 
-        unsure = ~far & (half_width(np.zeros_like(mean)) > max_uncertainty * (1 + mean))
-        kept = ~(far | unsure)
+        # Not what is larger: NaN is neither.
+        kept = ~far & (half_width(np.zeros_like(mean)) <= max_uncertainty * (1 + mean)) & np.isfinite(mean)
+        unsure = ~(far | kept)
         places = (row[kept], column[kept])
         result = counts.copy()
-        result[places] = whole_counts(mean[kept] + pedestal, places, counts.dtype)
+        result[places] = whole_counts(np.maximum(mean[kept], 0) + pedestal, places, counts.dtype)
         uncertainty = np.full(shape, np.nan, np.float32)
         uncertainty[places] = half_width(
             np.asarray(counting_noise(intensity, self.description.full_scale, 1), np.float64)
@@ -264,4 +278,8 @@ def load(path: str | Path, device: str | torch.device | None = None) -> Model:
     Raises InputError for what is no model.
     """
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device must be one that PyTorch has here, got {chosen!r}: {one_line(error)}") from None
     return Model(model_file.read(Path(path)), torch.device(chosen))

@@ -37,6 +37,8 @@ FORMAT = "gapsearch model 1"
 LARGEST_SIDE = 2**14
 """Pixels of a frame, more than any detector has."""
 LARGEST_DESCRIPTION = 2**20
+MOST_ENLARGED = 16
+"""Working pixels for each pixel of a frame: small frames are enlarged."""
 _GAP = "gap"
 
 
@@ -131,12 +133,16 @@ def read(path: Path) -> ModelFile:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         if len(metadata["description"]) > LARGEST_DESCRIPTION:
             raise ValueError("its description is too long")
-        description = _description(json.loads(metadata["description"]))
+        description = _description(json.loads(metadata["description"], parse_constant=_refuse))
         gap = _gap(tensors[_GAP], description.working)
         return ModelFile(description, gap, windows(gap), _members(description, tensors))
     except UNREADABLE as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else one_line(error)
         raise InputError(f"cannot read {path} as a model: {said}: get the file again") from None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"its numbers must be finite, got {constant}")
 
 
 def _in_order(content: bytes) -> bytes:
@@ -186,6 +192,11 @@ def _description(values: dict[str, Any]) -> Description:
         raise ValueError(f"full_scale must be at least 1, got {found.full_scale}")
     if set(found.familiar) != set(TRAITS):
         raise ValueError(f"its frames must be told by {', '.join(TRAITS)}")
+    if math.prod(found.working) > MOST_ENLARGED * math.prod(found.native):
+        raise ValueError(f"a working size of {found.working} for frames of {found.native} cannot be")
+    for name in ("run", "created", "detector"):
+        if not isinstance(getattr(found, name), str):
+            raise TypeError(f"{name} is no text")
     for name in ("data", "scores", "versions"):
         if not isinstance(getattr(found, name), dict):
             raise TypeError(f"{name} is no table")
@@ -199,7 +210,9 @@ def _uncertainty(values: dict[str, Any]) -> Uncertainty:
     numbers = [found.spread, *found.levels, *(number for row in rows for number in row)]
     if not size or any(len(row) != size for row in rows) or len(found.factors) != len(found.levels):
         raise ValueError("its intervals need a number for each distance")
-    if found.distances != sorted(found.distances) or found.levels != list(LEVELS):
+    if not all(type(distance) is int and distance >= 1 for distance in found.distances):
+        raise ValueError("its distances must be whole numbers, 1 or more")
+    if found.distances != sorted(set(found.distances)) or found.levels != list(LEVELS):
         raise ValueError("its intervals must be for 68 % and 95 %, at ascending distances")
     if not all(math.isfinite(number) and number >= 0 for number in numbers):
         raise ValueError("its intervals must be finite numbers")

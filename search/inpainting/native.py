@@ -59,7 +59,7 @@ def whole_counts(values: Reals, places: Places, dtype: np.dtype[Any]) -> Counts:
     small as random numbers are not. What no counter holds, or means that it was full, does not come out.
     """
     if dtype.kind == "f":
-        return np.asarray(np.maximum(values, 0).astype(dtype))
+        return np.asarray(values.astype(dtype))
     row, column = places
     threshold = (0.7548776662466927 * row + 0.5698402909980532 * column) % 1
     most = min(np.iinfo(dtype).max, LARGEST) - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 import subprocess
@@ -171,3 +172,34 @@ def test_a_stack_is_filled_frame_by_frame_in_little_memory(model_path, frame, tm
         assert filled.shape == (count, *GAP.shape)
         assert filled.any(axis=(1, 2)).all()
     assert peaks[2] < peaks[1] + 2e6
+
+
+def test_a_master_file_waits_for_its_frames_and_series_keep_their_names(start, frame, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    with h5py.File(folder / "s_master.h5", "w") as file:
+        data = file.create_group("entry/data")
+        data["data_000001"] = h5py.ExternalLink("s_data_000001.h5", "/entry/data/data")
+    watch = start("--watch", "in", "-o", "out")
+    line(watch)
+    assert "is not there" in line(watch)
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        file["entry/data/data"] = np.stack([frame[0]] * 2)
+    (tmp_path / "s.h5").rename(folder / "s_data_000001.h5")
+    # Nothing is done with it alone; the next file is when the master is looked at again.
+    content = gzip.compress(packed(frame[0], tmp_path / "x.cbf"))
+    (folder / "x.cbf.gz").write_bytes(content)
+    said = sorted([line(watch), line(watch)])
+    assert said[0].startswith("out/s_master")
+    assert "in 2 frames" in said[0]
+    assert said[1].startswith("out/x.cbf.gz.cbf: ")
+    interrupt(watch)
+    assert not [
+        path for path in (tmp_path / "out").iterdir() if "data_000001" in path.name and "master" not in path.name
+    ]
+
+
+def packed(counts, path: Path) -> bytes:
+    """A CBF file of some counts."""
+    WRITERS["cbf"][0](path, counts)
+    return path.read_bytes()

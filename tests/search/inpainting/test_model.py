@@ -7,6 +7,7 @@ from scattering.errors import InputError
 from scattering.preprocessing import resize, to_intensity
 from search.evaluation.images import whole_frames
 from search.evaluation.methods import averaged, network_filler
+from search.inpainting.model import load
 
 DTYPES = ["int32", "int64", "float32", "float64", "int16"]
 
@@ -75,12 +76,44 @@ def test_hidden_pixels_stay_and_are_not_looked_at(model, frame):
     assert np.isnan(uncertainty[hidden]).all()
 
 
+@pytest.mark.parametrize("full", [2**20 - 1, 2**16 - 1])
+def test_full_counters_have_measured_and_stay(model, frame, full):
+    counts = frame[0].copy()
+    counts[60:64, 70:75] = full
+    filled, uncertainty = model.fill(counts)
+    np.testing.assert_array_equal(filled[60:64, 70:75], full)
+    assert np.isnan(uncertainty[60:64, 70:75]).all()
+
+
+def test_numbers_that_are_none_are_missing(model, frame):
+    counts = frame[0].astype(np.float32)
+    valid = counts >= 0
+    counts[20, 20], counts[21, 30] = np.inf, np.nan
+    filled, uncertainty = model.fill(counts, valid)
+    assert np.isfinite(filled).all()
+    assert not np.isnan(uncertainty[[20, 21], [20, 30]]).any()
+    masked = np.ma.masked_array(frame[0], frame[0] < 0)
+    np.testing.assert_array_equal(model.fill(masked).counts, model.fill(frame[0]).counts)
+
+
+def test_a_network_that_fails_fills_nothing(model_path, frame):
+    broken = load(model_path, "cpu")
+    for network, _ in broken._members:
+        for weight in network.parameters():
+            weight.mul_(1e8)
+    fill, report = broken.fill_frame(frame[0])
+    assert np.isfinite(fill.uncertainty[fill.counts != frame[0]]).all()
+    assert report.filled + report.far + report.unsure == (frame[0] < 0).sum()
+
+
 def test_a_pedestal_is_put_back(model, frame):
     counts = frame[0].astype(np.float64)
     valid = counts >= 0
     plain, _ = model.fill(counts, valid)
     lifted, _ = model.fill(np.where(valid, counts + 100, -1), valid, pedestal=100)
     np.testing.assert_allclose(lifted[~valid], plain[~valid] + 100, rtol=1e-6)
+    lowered, _ = model.fill(np.where(valid, counts - 50, -1), valid, pedestal=-50)
+    np.testing.assert_allclose(lowered[~valid], plain[~valid] - 50, rtol=1e-6, atol=1e-6)
 
 
 def test_pixels_far_from_measured_ones_are_left(model, frame):
@@ -119,13 +152,18 @@ def test_frames_unlike_the_training_are_refused(model, frame):
         assert not np.isnan(fill.uncertainty).all()
 
 
-def test_nothing_measured_is_no_frame(model, frame):
+def test_nothing_measured_is_no_frame(model, model_path, frame):
     with pytest.raises(InputError, match="got none"):
         model.fill(np.full_like(frame[0], -1))
     with pytest.raises(InputError, match="shape of the frame"):
         model.fill(frame[0], np.ones((3, 3), bool))
     with pytest.raises(InputError, match="numbers"):
         model.fill(frame[0].astype(complex))
+    for wrong in ({"hidden": np.ones(3)}, {"max_uncertainty": np.nan}, {"max_uncertainty": np.inf}):
+        with pytest.raises(InputError, match="must"):
+            model.fill(frame[0], **wrong)
+    with pytest.raises(InputError, match="device must be"):
+        load(model_path, "nowhere")
 
 
 def test_training_frames_are_familiar(model, raw_frames, tiny_detector):

@@ -82,6 +82,14 @@ HOSTILE = {
         model_file.FORMAT,
     ),
     "intervals out of order": (lambda t, d: d["uncertainty"]["distances"].reverse(), model_file.FORMAT),
+    "distances of text": (lambda t, d: d["uncertainty"].update(distances=["a", "b"]), model_file.FORMAT),
+    "a distance of 0": (lambda t, d: d["uncertainty"]["distances"].__setitem__(0, 0), model_file.FORMAT),
+    "a distance twice": (lambda t, d: d["uncertainty"].update(distances=[1, 1]), model_file.FORMAT),
+    "a scale beyond numbers": (lambda t, d: d.update(full_scale=10**400), model_file.FORMAT),
+    "an infinite depth": (lambda t, d: d["members"][0]["config"].update(depth=float("inf")), model_file.FORMAT),
+    "a number for the detector": (lambda t, d: d.update(detector=5), model_file.FORMAT),
+    "NaN in the data": (lambda t, d: d["data"].update(x=float("nan")), model_file.FORMAT),
+    "frames of few pixels, enlarged": (lambda t, d: d.update(working=[8192, 8192]), model_file.FORMAT),
     "text for the data": (lambda t, d: d.update(data="x"), model_file.FORMAT),
     "no gap": (lambda t, d: t.pop("gap"), model_file.FORMAT),
     "a short gap": (lambda t, d: t.update(gap=t["gap"][:-1].clone()), model_file.FORMAT),
@@ -110,6 +118,14 @@ def test_hostile_models_are_refused_in_one_line(tmp_path, model_path, case):
     assert time.monotonic() - started < 5
     assert "\n" not in str(refused.value)
     assert str(path) in str(refused.value)
+
+
+def test_reading_leaves_the_callers_random_numbers_alone(model_path):
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    read(model_path)
+    assert torch.equal(torch.rand(3), expected)
 
 
 class Bomb:

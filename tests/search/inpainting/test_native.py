@@ -72,6 +72,6 @@ def test_no_code_and_no_full_counter_comes_out(dtype):
 
 def test_fractions_stay_in_files_of_floats():
     np.testing.assert_array_equal(
-        whole_counts(np.array([0.3, -0.1]), (np.arange(2), np.arange(2)), np.dtype("float32")),
-        np.array([0.3, 0], np.float32),
+        whole_counts(np.array([0.3, -48.1]), (np.arange(2), np.arange(2)), np.dtype("float32")),
+        np.array([0.3, -48.1], np.float32),
     )
