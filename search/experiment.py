@@ -11,7 +11,7 @@ from scattering.errors import InputError
 from scattering.split import PARTS
 from search.following.display import say, status
 from search.following.preview import preview
-from search.records import MethodScore, Trial, drop_trial, model_path, read_retraining, read_table, write_table
+from search.records import MODEL, MethodScore, Trial, drop_trial, model_path, read_retraining, read_table, write_table
 from search.session import alone, reopen
 from search.settings import NETWORKS, SEARCH_SHARE, Settings
 from search.winners import choose, summary
@@ -45,9 +45,12 @@ def run(
                 _train(settings, (train, validation), asked, more)
         if not (folder / "leaderboard.csv").exists():
             from search.evaluation.evaluate import evaluate
-            from search.inpainting.from_run import write_model
 
             evaluate(settings, validation, test)
+        # A stage of its own: a session may end between the two.
+        if not (folder / MODEL).exists():
+            from search.inpainting.from_run import write_model
+
             write_model(settings, train)
     return read_table(folder / "leaderboard.csv", MethodScore)
 

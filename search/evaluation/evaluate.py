@@ -14,7 +14,7 @@ from search.evaluation.coverage import calibrate, coverage
 from search.evaluation.images import Floats, whole_frames
 from search.evaluation.latent import FEWEST, latent_space
 from search.evaluation.methods import CLASSICAL, FLOOR, FRIEDEL, NOISE_FLOOR, PYFAI, Method
-from search.evaluation.models import ENSEMBLE, MEMBER_SHARE, chosen, retrained
+from search.evaluation.models import ENSEMBLE, MEMBER_SHARE, Model, chosen, retrained, trained
 from search.evaluation.pictures import Failures, gallery
 from search.evaluation.pyfai import tuned_pyfai
 from search.evaluation.scores import (
@@ -30,6 +30,7 @@ from search.evaluation.scores import (
 from search.following.display import status
 from search.inpainting.uncertainty import ENOUGH
 from search.records import (
+    MODEL,
     DistanceScore,
     Evaluation,
     FrameScore,
@@ -57,13 +58,13 @@ class Result(NamedTuple):
 def evaluate(settings: Settings, validation: Dataset, test: Dataset) -> None:
     """Measure the retrained winners of a run, their ensemble and the classical methods; write what comes out."""
     folder = settings.folder
-    models, members = retrained(folder)
+    own = trained(folder)
+    models, members = retrained(folder, own)
     with status(f"tuning pyFAI on {len(validation)} validation frames"):
         classical, notes = classical_methods(validation, test)
     if members:
-        trained = sum(method.seeds or 0 for method in models if method.kind == "network")
         notes.append(
-            f"The {ENSEMBLE} averages {len(members)} of {trained} models: those whose validation error is within "
+            f"The {ENSEMBLE} averages {len(members)} of {len(own)} models: those whose validation error is within "
             f"{MEMBER_SHARE:.0%} of the lowest."
         )
     notes += _moved(test)
@@ -76,7 +77,7 @@ def evaluate(settings: Settings, validation: Dataset, test: Dataset) -> None:
         (folder / "latent.npz").unlink(missing_ok=True)
     else:
         write_arrays(folder / "latent.npz", found)
-    _uncertainty(folder, validation, test, result.test_set.notes)
+    _uncertainty(folder, chosen(own), validation, test, result.test_set.notes)
     write_json(folder / "evaluation.json", result.test_set)
     write_table(folder / "ensemble.csv", members)
     write_table(folder / "scores.csv", result.frames)
@@ -107,11 +108,14 @@ def _latent(settings: Settings, methods: Sequence[Method], result: Result, test:
         return latent_space(name, filler.frames(whole_frames(test)), test, settings.seed)
 
 
-def _uncertainty(folder: Path, validation: Dataset, test: Dataset, notes: list[str]) -> None:
-    """Calibrate the uncertainty of what fills users' frames on validation frames, and count how often it holds."""
-    for name in ("uncertainty.json", "coverage.csv"):
+def _uncertainty(folder: Path, models: Sequence[Model], validation: Dataset, test: Dataset, notes: list[str]) -> None:
+    """Calibrate the uncertainty of what fills users' frames on validation frames, and count how often it holds.
+
+    The model file of an earlier evaluation goes with what it says.
+    """
+    for name in ("uncertainty.json", "coverage.csv", MODEL):
         (folder / name).unlink(missing_ok=True)
-    fillers = [model.filler for model in chosen(folder)]
+    fillers = [model.filler for model in models]
     if not fillers:
         return
     with status(f"uncertainty on {len(validation)} validation frames and {len(test)} test frames"):

@@ -46,13 +46,12 @@ def titles(winners: Sequence[Trial]) -> dict[int, str]:
     return names
 
 
-def retrained(folder: Path) -> tuple[list[Method], list[Member]]:
-    """Return the methods of a run's models: a row for each winner, in their order, and last the ensemble.
+def retrained(folder: Path, models: list[Model]) -> tuple[list[Method], list[Member]]:
+    """Return the methods of a run's `trained` models: a row for each winner, in their order, and last the ensemble.
 
     And the members of the ensemble; none where it would have fewer than two, which make no row.
     """
     winners = read_table(folder / "winners.csv", Trial)
-    models = trained(folder)
     rows = [(winner, [model for model in models if model.winner == winner]) for winner in winners]
     names = titles(winners)
     methods = [_row(names[winner.trial], own) for winner, own in rows if own]
@@ -62,12 +61,11 @@ def retrained(folder: Path) -> tuple[list[Method], list[Member]]:
     return methods, [model.member for model in members]
 
 
-def chosen(folder: Path) -> list[Model]:
-    """Return the models of a run that fill users' frames, best first: the ensemble's, else the best by validation.
+def chosen(models: list[Model]) -> list[Model]:
+    """Return those of a run's models that fill users' frames, best first: the ensemble's, else the best one.
 
-    Empty where no model has been trained to its end.
+    By validation. Empty where no model has been trained to its end.
     """
-    models = trained(folder)
     return choose(models) or sorted(models, key=_error)[:1]
 
 

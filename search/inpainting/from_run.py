@@ -9,7 +9,7 @@ from typing import Any
 
 from scattering.dataset import Dataset
 from search.evaluation.methods import BIHARMONIC
-from search.evaluation.models import ENSEMBLE, Model, chosen
+from search.evaluation.models import ENSEMBLE, Model, chosen, trained
 from search.inpainting import model_file
 from search.inpainting.familiarity import ranges, traits
 from search.inpainting.model_file import Description, MemberInfo
@@ -24,11 +24,10 @@ SCORES = ("horizontal_l1", "horizontal_cc", "vertical_l1", "vertical_cc")
 def write_model(settings: Settings, train: Dataset) -> None:
     """Write `model.safetensors` of a run that was evaluated; none where its errors could not be calibrated."""
     folder = settings.folder
-    path = folder / MODEL
-    models, known = chosen(folder), folder / "uncertainty.json"
-    if not models or not known.exists():
-        path.unlink(missing_ok=True)
+    known = folder / "uncertainty.json"
+    if not known.exists():
         return
+    models = chosen(trained(folder))
     info = read_json(folder / "run.json", RunInfo)
     description = Description(
         run=info.name,
@@ -57,7 +56,7 @@ def write_model(settings: Settings, train: Dataset) -> None:
         scores=_scores(folder, models),
         versions=versions(),
     )
-    model_file.write(path, description, train.gap, [model.loaded[0] for model in models])
+    model_file.write(folder / MODEL, description, train.gap, [model.loaded[0] for model in models])
 
 
 def _scores(folder: Path, models: Sequence[Model]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -200,6 +201,20 @@ def test_ctrl_c_stops_within_seconds_and_resume_goes_on(command: Command, finish
     common = {key for key in resumed if key[0] in {e.trial for e in before}} & undisturbed.keys()
     assert len(common) > len(before)
     assert {key: resumed[key] for key in common} == {key: undisturbed[key] for key in common}
+
+
+def test_a_session_that_ended_before_the_model_file_was_written_is_made_up_for(
+    command: Command, finished: tuple[Path, str]
+) -> None:
+    folder = command.folder / "runs" / "x"
+    folder.parent.mkdir()
+    subprocess.run(["cp", "-r", str(finished[0]), str(folder)], check=True)
+    (folder / "model.safetensors").unlink()
+    code, output = command.run("tunet", "--name", "x", "--resume")
+    assert code == 0, output
+    assert (folder / "leaderboard.csv").read_bytes() == (finished[0] / "leaderboard.csv").read_bytes()
+    made, before = (load(path, "cpu").description for path in (folder, finished[0]))
+    assert replace(made, created="") == replace(before, created="")
 
 
 def test_a_finished_run_is_not_run_again(command: Command, finished: tuple[Path, str]) -> None:

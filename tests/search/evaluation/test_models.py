@@ -11,7 +11,7 @@ import pytest
 
 from scattering.dataset import Dataset
 from search.evaluation import evaluate as evaluation
-from search.evaluation.models import MEMBER_SHARE, chosen, retrained, titles
+from search.evaluation.models import MEMBER_SHARE, chosen, retrained, titles, trained
 from search.inpainting.uncertainty import Uncertainty
 from search.records import (
     Coverage,
@@ -82,7 +82,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 def test_rows_are_of_the_models_that_are_there(run: Settings) -> None:
-    (blind, residual, ensemble), _ = retrained(run.folder)
+    (blind, residual, ensemble), _ = retrained(run.folder, trained(run.folder))
     assert (blind.name, blind.trial, blind.task, blind.seeds, len(blind.fillers)) == (
         "TUNet, blind",
         3,
@@ -99,23 +99,26 @@ def test_rows_are_of_the_models_that_are_there(run: Settings) -> None:
 
 def test_poor_models_are_left_out_of_the_ensemble(run: Settings) -> None:
     assert 0.0054 <= 0.005 * (1 + MEMBER_SHARE) < 0.0056
-    assert retrained(run.folder)[1] == [Member("tunet", 3, 0, 0.005), Member("tunet", 3, 1, 0.0054)]
+    assert retrained(run.folder, trained(run.folder))[1] == [
+        Member("tunet", 3, 0, 0.005),
+        Member("tunet", 3, 1, 0.0054),
+    ]
 
 
 def test_one_model_makes_no_ensemble(run: Settings) -> None:
     model_path(run.folder, winner(3, 0.005), 1).unlink()
-    methods, members = retrained(run.folder)
+    methods, members = retrained(run.folder, trained(run.folder))
     assert [method.kind for method in methods] == ["network", "network"]
     assert members == []
-    (best,) = chosen(run.folder)
+    (best,) = chosen(trained(run.folder))
     assert best.member == Member("tunet", 3, 0, 0.005)
 
 
 def test_chosen_models_are_those_of_the_ensemble(run: Settings) -> None:
-    assert [model.member for model in chosen(run.folder)] == retrained(run.folder)[1]
+    assert [model.member for model in chosen(trained(run.folder))] == retrained(run.folder, trained(run.folder))[1]
     for path in (run.folder / "models").iterdir():
         path.unlink()
-    assert chosen(run.folder) == []
+    assert chosen(trained(run.folder)) == []
 
 
 def test_everything_is_written_and_the_leaderboard_last(
