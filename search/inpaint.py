@@ -20,17 +20,15 @@ from scattering.arguments import Parser, add_frame_options, command, frame_optio
 from scattering.errors import InputError
 from scattering.progress import shown
 from scattering.reading.locations import known_files
-from scattering.reading.stacks import Stack
 from scattering.survey.findings import Findings, identify
 from scattering.writing.stacks import WRITABLE, output_paths
-from search.inpainting.files import Settings, fill_stack
+from search.inpainting.files import FileFiller
 from search.inpainting.model import MAX_UNCERTAINTY, Model, load
 
 __all__ = ["Model", "load", "main"]
 
 LOOK_EVERY = 1.0
 """Seconds between looks into a watched folder; a file that has not changed in between is taken to be whole."""
-
 
 MASTER, PART = "_master.h5", re.compile(r"(.+)_data_\d+\.h5")
 """How detectors by Dectris name what they write."""
@@ -75,15 +73,14 @@ def _run(given: argparse.Namespace) -> None:
         raise InputError("frames are given as FILEs, or arrive in --watch FOLDER: say one of them")
     if not 0 <= given.max_uncertainty < math.inf:
         raise InputError(f"--max-uncertainty must be a share of the counts, 0 or more, got {given.max_uncertainty}")
-    settings = Settings(frame_options(given), given.max_uncertainty, given.force)
     pictures = [given.picture] if given.picture else []
-    model = load(given.model)
+    filler = FileFiller(load(given.model), frame_options(given), given.max_uncertainty, given.force, pictures)
     if given.watch is not None:
-        _watch(model, given.watch, given.output, settings, pictures)
+        _watch(filler, given.watch, given.output)
     else:
-        findings = identify(given.files, settings.options)
+        findings = identify(given.files, filler.options)
         with shown(len(findings), "filling") as progress:
-            refused = _fill(model, findings, _paths(findings, given.output), settings, pictures, progress)
+            refused = _fill(filler, findings, _paths(findings, given.output), progress)
         if refused:
             raise InputError(f"{refused} of {len(findings.stacks)} files were not filled: see above")
 
@@ -98,19 +95,12 @@ def _paths(findings: Findings, output: Path) -> list[Path]:
     return [output]
 
 
-def _fill(
-    model: Model,
-    findings: Findings,
-    paths: Sequence[Path],
-    settings: Settings,
-    pictures: list[Path],
-    progress: Callable[[int], None],
-) -> int:
+def _fill(filler: FileFiller, findings: Findings, paths: Sequence[Path], progress: Callable[[int], None]) -> int:
     """Fill all that was found; returns how many files were refused, and prints why."""
     refused = done = 0
     for number, (stack, path) in enumerate(zip(findings.stacks, paths, strict=True)):
         try:
-            summary = fill_stack(model, findings, number, path, settings, pictures, partial(_add, progress, done))
+            summary = filler.fill(findings, number, path, partial(_add, progress, done))
             print(f"{path}: {summary}", flush=True)
         except InputError as error:
             refused += 1
@@ -124,7 +114,7 @@ def _add(progress: Callable[[int], None], before: int, done: int) -> None:
     progress(before + done)
 
 
-def _watch(model: Model, folder: Path, output: Path, settings: Settings, pictures: list[Path]) -> None:
+def _watch(filler: FileFiller, folder: Path, output: Path) -> None:
     """Fill files as they arrive in a folder, also those that are there already; until Ctrl-C.
 
     What could not be read is tried again when another file has arrived: a master file comes before its frames.
@@ -138,25 +128,15 @@ def _watch(model: Model, folder: Path, output: Path, settings: Settings, picture
     for arrived in _arrivals(folder):
         for path in (arrived, *[path for path in failed if path != arrived and path.exists()]):
             try:
-                findings = identify([str(path)], settings.options)
-                paths = _told_apart(findings.stacks, output_paths(findings.stacks, output))
+                findings = identify([str(path)], filler.options)
+                paths = output_paths(findings.stacks, output, more_to_come=True)
             except InputError as error:
                 if failed.get(path) != str(error):
                     print(f"{path}: {error}", file=sys.stderr, flush=True)
                 failed[path] = str(error)
             else:
                 failed.pop(path, None)
-                _fill(model, findings, paths, settings, pictures, lambda done: None)
-
-
-def _told_apart(stacks: Sequence[Stack], paths: Sequence[Path]) -> list[Path]:
-    """Name files after all of their source's name where the format changes: run.0001 and run.0002 come one by one."""
-    return [
-        path
-        if stack.location.inside or path.name == stack.location.path.name
-        else path.with_name(stack.location.path.name + path.suffix)
-        for stack, path in zip(stacks, paths, strict=True)
-    ]
+                _fill(filler, findings, paths, lambda done: None)
 
 
 def _arrivals(folder: Path) -> Iterator[Path]:

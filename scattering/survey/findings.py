@@ -199,7 +199,7 @@ def raw_frames(findings: Findings, numbers: Sequence[int]) -> Iterator[RawFrame]
     for number, frame in zip(numbers, _read(findings.stacks, [findings.places[n] for n in numbers]), strict=True):
         stack = findings.stacks[findings.places[number].stack]
         sensor, gap = findings.sensors[stack.shape], laid[stack.shape]
-        valid = _known(frame, gap) & ~(sensor.masked | sensor.dead | sensor.hot)
+        valid = recorded(frame.counts, frame.invalid, gap) & ~(sensor.masked | sensor.dead | sensor.hot)
         valid &= ~sensor.parts.without_counts(frame.counts, valid)
         # One constant in every gap pixel is a code, not a measurement: there is no truth.
         if gap.any() and (frame.counts[gap] == frame.counts[gap][0]).all():
@@ -250,11 +250,13 @@ def _sensor(stacks: Sequence[Stack], sample: Sequence[tuple[Place, str]], mask: 
     shape = stacks[places[0].stack].shape
     tally = Tally(shape)
     for frame, (_, group) in zip(_read(stacks, places), sample, strict=True):
-        tally.add(frame.counts, _known(frame), group)
+        tally.add(frame.counts, recorded(frame.counts, frame.invalid), group)
     said = " ".join(sorted({stacks[place.stack].detector for place in places}))
     found, origin = recognise(shape, said, tally)
     few = _read(stacks, _spread(places, PEDESTAL_SAMPLE))
-    pedestals = sorted(pedestal.estimate(frame.counts, _known(frame) & ~found.gap) for frame in few)
+    pedestals = sorted(
+        pedestal.estimate(frame.counts, recorded(frame.counts, frame.invalid) & ~found.gap) for frame in few
+    )
     return Sensor(
         name=found.name,
         origin=origin,
@@ -266,12 +268,6 @@ def _sensor(stacks: Sequence[Stack], sample: Sequence[tuple[Place, str]], mask: 
         pedestal=pedestals[len(pedestals) // 2],
         sample=places,
     )
-
-
-def _known(frame: Recorded, hidden: Bools | None = None) -> Bools:
-    """Pixels of a frame that hold counts, as far as it says so itself where nothing of it is `hidden`."""
-    known = recorded(frame.counts, frame.invalid, hidden)
-    return known if frame.invalid is None else known & ~frame.invalid
 
 
 def _read(stacks: Sequence[Stack], places: Sequence[Place]) -> Iterator[Recorded]:

@@ -26,14 +26,15 @@ def recorded(counts: Counts, invalid: Bools | None = None, hidden: Bools | None 
     """Tell counts from codes, for (rows, columns): True where a pixel was read, and was not full.
 
     Codes are negative whole numbers, NaN and infinity, and what full counters hold. Negative fractions are noise
-    about zero, left by a subtracted background; so are negative whole floats that are not in the file's own mask,
-    `invalid`: a pedestal was subtracted from whole counts. `hidden` is as in `full`.
+    about zero, left by a subtracted background; so are negative whole floats of a file with a mask of its own,
+    `invalid`, outside of it: a pedestal was subtracted from whole counts. `hidden` is as in `full`.
     """
     values: npt.NDArray[Any] = counts
     negative = values < 0
     if values.dtype.kind == "f":
-        negative &= values == np.trunc(values) if invalid is None else invalid
-    return np.asarray(np.isfinite(values) & ~negative & ~full(counts, hidden))
+        negative &= values == np.trunc(values) if invalid is None else False
+    counted = np.asarray(np.isfinite(values) & ~negative & ~full(counts, hidden))
+    return counted if invalid is None else counted & ~invalid
 
 
 def full(counts: Counts, hidden: Bools | None = None) -> Bools:
@@ -63,9 +64,7 @@ def measured(counts: Counts, gap: Bools, invalid: Bools | None = None) -> tuple[
     values: npt.NDArray[Any] = counts
     none = gap if invalid is None else gap | invalid
     saturated = full(values, gap) & (values < LARGEST) & ~none
-    known = recorded(counts, invalid, gap)
-    known = known if invalid is None else known & ~invalid
-    return known | saturated, saturated
+    return recorded(counts, invalid, gap) | saturated, saturated
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,17 @@ _NEW = ".nxs"
 """The suffix of what cannot be written as its source is."""
 
 
-def output_paths(stacks: Sequence[Stack], folder: Path) -> list[Path]:
+def output_paths(stacks: Sequence[Stack], folder: Path, *, more_to_come: bool = False) -> list[Path]:
     """Name a file in a folder for each stack: as its source, and where that format cannot be written, `.nxs`.
 
+    With `more_to_come` no image file may be called as a later one could be: `run.0001.nxs`, not `run.nxs`.
     Raises InputError where one of the files to be written is among those that are read.
     """
-    paths = [folder / name for name in told_apart([_spellings(stack) for stack in stacks])]
+    rows = [
+        spellings[1:] if more_to_come and not stack.location.inside else spellings
+        for stack, spellings in ((stack, _spellings(stack)) for stack in stacks)
+    ]
+    paths = [folder / name for name in told_apart(rows)]
     taken: set[Path] = {file for stack in stacks for file in stack.files}
     for path in paths:
         for written in (path, beside(path)):

@@ -132,7 +132,7 @@ def _write_image(stack: Stack, suffix: str, temporary: Path, frames: Iterable[Fi
                 return
     if suffix not in CONVERTERS:
         raise InputError(
-            f"frames are written as {', '.join([*CONVERTERS, *sorted(SUFFIXES)])} or as their source, if its format "
+            f"frames are written as {', '.join(WRITABLE)} or as their source, if its format "
             f"can be, got {suffix or 'no suffix'} for {stack.location}: write .nxs"
         )
     CONVERTERS[suffix](stack, temporary, frames)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,95 +22,83 @@ from search.provenance import versions
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What the user says of a fill."""
+class FileFiller:
+    """A model, and how users want files to be filled by it."""
 
+    model: Model
     options: Options
+    """What is said of the frames."""
     max_uncertainty: float
     force: bool
+    pictures: list[Path]
+    """Pictures that are still to be made: of the next frame that is filled."""
 
+    def fill(
+        self, findings: Findings, number: int, output: Path, progress: Callable[[int], None] = lambda done: None
+    ) -> str:
+        """Fill the frames of one stack, by its number in the findings; returns what was done, in words.
 
-def fill_stack(
-    model: Model,
-    findings: Findings,
-    number: int,
-    output: Path,
-    settings: Settings,
-    pictures: list[Path],
-    progress: Callable[[int], None] = lambda done: None,
-) -> str:
-    """Fill the frames of one stack, by its number in the findings; returns what was done, in words.
+        A frame that is unlike those of the training is left as it is, with the reason in its note.
+        Raises InputError where all of them are, and where the file cannot be read or written.
+        """
+        tally: Counter[str] = Counter()
+        write_filled(findings.stacks[number], output, self._frames(findings, number, tally, progress), self.note)
+        return _summary(tally)
 
-    The first frame that is filled is shown in the `pictures` that are still to be made, which are taken off the list.
+    @cached_property
+    def note(self) -> dict[str, Any]:
+        """With what frames were filled, for whoever reads them later."""
+        told = self.model.description
+        return {
+            "program": "gapsearch",
+            "versions": versions(),
+            "model": {
+                "run": told.run,
+                "created": told.created,
+                "members": [asdict(member) for member in told.members],
+                "detector": told.detector,
+                "native": list(told.native),
+                "working": list(told.working),
+                "data": told.data,
+                "versions": told.versions,
+            },
+            "settings": {
+                "max_uncertainty": self.max_uncertainty,
+                "force": self.force,
+                **{name: value for name, value in asdict(self.options).items() if value is not None},
+            },
+        }
 
-    A frame that is unlike those of the training is left as it is, with the reason in its note.
-    Raises InputError where all of them are, and where the file cannot be read or written.
-    """
-    tally: Counter[str] = Counter()
-    frames = _filled(model, findings, number, settings, tally, pictures, progress)
-    write_filled(findings.stacks[number], output, frames, note(model, settings))
-    return _summary(tally)
-
-
-def note(model: Model, settings: Settings) -> dict[str, Any]:
-    """Say with what frames were filled, for whoever reads them later."""
-    told = model.description
-    return {
-        "program": "gapsearch",
-        "versions": versions(),
-        "model": {
-            "run": told.run,
-            "created": told.created,
-            "members": [asdict(member) for member in told.members],
-            "detector": told.detector,
-            "native": list(told.native),
-            "working": list(told.working),
-            "data": told.data,
-            "versions": told.versions,
-        },
-        "settings": {
-            "max_uncertainty": settings.max_uncertainty,
-            "force": settings.force,
-            **{name: value for name, value in asdict(settings.options).items() if value is not None},
-        },
-    }
-
-
-def _filled(
-    model: Model,
-    findings: Findings,
-    number: int,
-    settings: Settings,
-    tally: Counter[str],
-    pictures: list[Path],
-    progress: Callable[[int], None],
-) -> Iterator[Filled]:
-    first = findings.firsts[number]
-    mine = range(first, first + len(findings.stacks[number]))
-    for done, frame in enumerate(measured_frames(findings, mine), 1):
-        try:
-            fill, report = model.fill_frame(
-                frame.counts,
-                frame.valid,
-                hidden=frame.hidden,
-                pedestal=findings.pedestals[number],
-                max_uncertainty=settings.max_uncertainty,
-                force=settings.force,
-            )
-        except InputError as error:
-            tally["refused"] += 1
-            if tally["refused"] == len(mine):
-                raise
-            nothing = np.zeros(frame.counts.shape, bool)
-            unknown = np.full(frame.counts.shape, np.nan, np.float32)
-            yield Filled(frame.counts, nothing, unknown, {"refused": str(error)})
-        else:
-            tally["frames"] += 1
-            while pictures:
-                write_picture(pictures.pop(), findings.names[mine[done - 1]], frame.counts, frame.valid, fill)
-            tally.update({"filled": report.filled, "far": report.far, "unsure": report.unsure})
-            yield Filled(fill.counts, ~np.isnan(fill.uncertainty), fill.uncertainty, asdict(report))
-        progress(done)
+    def _frames(
+        self, findings: Findings, number: int, tally: Counter[str], progress: Callable[[int], None]
+    ) -> Iterator[Filled]:
+        """Fill frame after frame, and count what becomes of them."""
+        first = findings.firsts[number]
+        mine = range(first, first + len(findings.stacks[number]))
+        for done, (place, frame) in enumerate(zip(mine, measured_frames(findings, mine), strict=True), 1):
+            try:
+                fill, report = self.model.fill_frame(
+                    frame.counts,
+                    frame.valid,
+                    hidden=frame.hidden,
+                    pedestal=findings.pedestals[number],
+                    max_uncertainty=self.max_uncertainty,
+                    force=self.force,
+                )
+            except InputError as error:
+                tally["refused"] += 1
+                if tally["refused"] == len(mine):
+                    raise
+                nothing = np.zeros(frame.counts.shape, bool)
+                unknown = np.full(frame.counts.shape, np.nan, np.float32)
+                yield Filled(frame.counts, nothing, unknown, {"refused": str(error)})
+            else:
+                tally["frames"] += 1
+                while self.pictures:
+                    write_picture(self.pictures.pop(), findings.names[place], frame.counts, frame.valid, fill)
+                tally.update({"filled": report.filled, "far": report.far, "unsure": report.unsure})
+                yield Filled(fill.counts, ~np.isnan(fill.uncertainty), fill.uncertainty, asdict(report))
+            progress(done)
 
 
 def _summary(tally: Counter[str]) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from scattering.detectors import detector
 from scattering.errors import InputError, one_line
 from scattering.filling.interpolation import linear
 from scattering.preprocessing import resize, to_counts, to_intensity
-from scattering.survey.validity import gap_parts, measured
+from scattering.survey.validity import GapParts, gap_parts, measured
 from scattering.windows import SMALLEST_SIDE
 from search.inpainting import model_file
 from search.inpainting.familiarity import traits, unlike
@@ -37,7 +38,6 @@ Reals = npt.NDArray[np.float64]
 MAX_UNCERTAINTY = 1.0
 """How much a filled count may be uncertain, as a share of it, before its pixel is left as it is; without the noise of
 counting, which no fill can know."""
-
 
 FORCED_REACH = 2
 """How many times farther from measured pixels `force` fills than the training did: gaps of EIGER detectors are twice
@@ -158,13 +158,20 @@ class Model:
 
     def measured(self, counts: Counts) -> tuple[Bools, Bools]:
         """Tell which pixels were measured, and which are full, where nobody says it: see `fill`."""
-        gap = np.zeros(counts.shape, bool)
-        # Others, and those of a detector that pyFAI does not know, have codes in their gaps.
-        with suppress(InputError):
-            found = detector(self.description.detector).gap
-            gap = found if found.shape == counts.shape else gap
+        gap, parts = self._own_gaps
+        if gap.shape != counts.shape:
+            # Files of other detectors have codes in their gaps.
+            return measured(counts, np.zeros(counts.shape, bool))
         valid, saturated = measured(counts, gap)
-        return valid & ~gap_parts(gap).without_counts(counts, valid), saturated
+        return valid & ~parts.without_counts(counts, valid), saturated
+
+    @cached_property
+    def _own_gaps(self) -> tuple[Bools, GapParts]:
+        """The gaps of the detector at its own size; none of one that pyFAI does not know."""
+        gap = np.zeros(self.description.native, bool)
+        with suppress(InputError):
+            gap = detector(self.description.detector).gap
+        return gap, gap_parts(gap)
 
     def _resized(self, counts: Counts, seen: Bools, pedestal: float) -> _Working:
         """Prepare a frame as those of the training were; another detector's at the same scale."""
