@@ -21,6 +21,9 @@ import torch
 from scipy.stats import wilcoxon
 from torch import nn
 
+from records.tables import RunInfo, Trial, read_json, read_table
+from scattering import provenance
+from scattering.arrays import Reals
 from scattering.dataset import Dataset
 from scattering.detectors import detector
 from scattering.files import replacing
@@ -28,9 +31,7 @@ from scattering.filling.interpolation import biharmonic, linear
 from scattering.sources import simulated
 from scattering.split import PARTS
 from scattering.windows import cut, stitch
-from search import provenance
-from search.evaluation.latent import NEIGHBOURS, Ranks, Reals, correlations, neighbours, overlap
-from search.records import RunInfo, Trial, read_json, read_table
+from search.evaluation.latent import NEIGHBOURS, Ranks, correlations, neighbours, overlap
 from trainables.batches import WindowSet
 from trainables.embedding import DIMENSION, Floats, latent_vectors
 from trainables.models import build, load

@@ -15,15 +15,16 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as `search.run` sets it
 
 import torch
 
+from records.networks import TITLES
+from records.tables import MethodScore
+from scattering import provenance
 from scattering.detectors import detector
 from scattering.files import replacing
 from scattering.sources import simulated
 from scattering.split import PARTS
-from search import provenance
 from search.evaluation.evaluate import measure
 from search.evaluation.methods import CLASSICAL, Method, network_filler
-from search.records import MethodScore
-from search.settings import NETWORKS, PRESETS
+from search.settings import PRESETS
 from spaces import DEFAULTS
 from trainables.batches import WindowSet
 from trainables.models import build, count_parameters
@@ -47,7 +48,7 @@ def main() -> None:
     windows, watched = WindowSet(train, device), WindowSet(validation, device)
     methods: list[Method] = []
     epochs: dict[str, int] = {}
-    for name, title in NETWORKS.items():
+    for name, title in TITLES.items():
         for posed in TASKS:
             config = {**DEFAULTS[name], "task": posed}
             network, task = build(name, config)

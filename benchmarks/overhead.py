@@ -17,14 +17,14 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as `search.run` sets it
 
 import ray
 
+from records.tables import Trial
+from scattering import provenance
 from scattering.detectors import detector
 from scattering.files import replacing
 from scattering.sources import simulated
 from scattering.split import PARTS
-from search import provenance
 from search.machines.cluster import cluster
 from search.machines.resources import resources
-from search.records import Trial
 from search.settings import PRESETS, Settings, resolve
 from search.tuning.tuner import search
 

@@ -30,7 +30,7 @@ from typing import NamedTuple
 
 from scattering.dataset_file import read
 from scattering.files import replacing
-from search.provenance import machine
+from scattering.provenance import machine
 from tests.processes import descendants, kill
 
 PER_FILE = 50

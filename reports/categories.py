@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from records.tables import FrameScore
 from reports.comparisons import KINDS
 from reports.leaderboard import interval
 from reports.markup import escape, known, number, table
 from reports.statistics import MIN_GROUPS, Mean, mean
-from search.records import FrameScore
 
 
 class Category(NamedTuple):

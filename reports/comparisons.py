@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from records.tables import FrameScore, MethodScore
 from reports.markup import DASH, Number, escape, known, number, table
 from reports.statistics import LEVEL, MIN_GROUPS, Difference, compare, holm, smallest_p
-from search.records import FrameScore, MethodScore
 
 KINDS = ("horizontal", "vertical")
 

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zipfile import BadZipFile
 
-from scattering.errors import InputError, one_line
-from search.records import (
+from records.tables import (
     Coverage,
     DistanceScore,
     Epoch,
@@ -29,6 +28,7 @@ from search.records import (
     read_table,
     trials_so_far,
 )
+from scattering.errors import InputError, one_line
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from records.tables import FrameScore, MethodScore
 from reports.comparisons import KINDS, best_classical
 from reports.leaderboard import LEARNED
 from reports.markup import Number, escape, known, number, table
-from search.records import FrameScore, MethodScore
 
 SHOWN = 3
 """Of the best and of the worst."""

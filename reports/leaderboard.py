@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import NamedTuple
 
+from records.tables import FrameScore, MethodScore
 from reports.comparisons import KINDS, Comparison, told_apart
 from reports.markup import DASH, Number, escape, known, number, percent, table
 from reports.statistics import MIN_GROUPS, Mean, mean
-from search.records import FrameScore, MethodScore
 
 REFERENCE = "biharmonic"
 LEARNED = ("network", "ensemble")

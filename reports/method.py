@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from records.tables import Evaluation, Member, RunInfo
 from reports.leaderboard import Row
 from reports.markup import escape, known, number, pairs, table
 from reports.statistics import MIN_GROUPS
-from search.records import Evaluation, Member, RunInfo
 
 TERMS = (
     (

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from records.tables import FrameScore, MethodScore
 from reports import comparisons, leaderboard, summary
 from reports.folder import Run
 from reports.markup import DASH, Number, escape, number, percent, table
 from reports.ranking import Ranking, rank
-from search.records import FrameScore, MethodScore
 
 
 class Data(NamedTuple):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from plotly.offline import get_plotlyjs
 
+from records.tables import MethodScore, write_text
 from reports import categories, comparisons, frames, leaderboard, method, overview, summary, sweep
 from reports.figures import (
     bars,
@@ -27,7 +28,6 @@ from reports.folder import Run, read
 from reports.markup import escape, section
 from reports.ranking import Ranking, rank
 from scattering.errors import InputError, one_line
-from search.records import MethodScore, write_text
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 """The browser itself refuses any request that the page might make."""

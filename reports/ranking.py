@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from records.tables import FrameScore, MethodScore
 from reports import comparisons, leaderboard
-from search.records import FrameScore, MethodScore
 
 
 class Ranking(NamedTuple):

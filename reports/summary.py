@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from records.tables import Evaluation, FrameScore, RetrainEpoch, Trial
 from reports.comparisons import KINDS, Comparison, best_classical, find
 from reports.leaderboard import LEARNED, Row
 from reports.markup import escape, known, number, percent
-from search.records import Evaluation, FrameScore, RetrainEpoch, Trial
 
 NAMED = 4
 """So many winners at most are named while they are trained again."""

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from records.tables import Trial
 from reports.figures.drawing import NETWORKS, networks, setting, title
 from reports.markup import DASH, duration, escape, number, table
-from search.records import Trial
 
 STATES = {
     "running": "Not over yet: measured at their last epoch so far",

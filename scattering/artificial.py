@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from scattering.arrays import Bools
 from scattering.windows import vertical_gaps
-
-Bools = npt.NDArray[np.bool_]
 
 TALLEST = 1 / 8
 """Share of a frame's height. What is taller is no gap between modules but a missing module or a masked shadow: laid a

@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from scattering.arrays import Reals
 from scattering.errors import InputError, one_line
-
-Reals = npt.NDArray[np.float64]
 
 
 class Calibration(NamedTuple):

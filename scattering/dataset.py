@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from scattering.arrays import Bools, Floats
 from scattering.artificial import moved_gaps
 from scattering.calibration import UNKNOWN, Calibration
 from scattering.detectors import Detector
@@ -21,9 +22,6 @@ from scattering.preprocessing import FULL_SCALE, column_sums, means, resize, to_
 from scattering.split import assign, too_few_groups
 from scattering.strips import strip_columns, strips
 from scattering.windows import Windows, vertical_gaps, windows
-
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 
 
 class RawFrame(NamedTuple):

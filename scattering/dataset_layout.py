@@ -28,8 +28,9 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from scattering.arrays import Bools
 from scattering.calibration import Calibration
-from scattering.dataset import LABELS, Bools
+from scattering.dataset import LABELS
 from scattering.errors import InputError
 
 FORMAT = "gapsearch dataset 3"

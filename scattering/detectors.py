@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from scattering.arrays import Bools
 from scattering.errors import InputError
 from scattering.preprocessing import resize
-
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from scattering.arguments import Parser, add_frame_options, at_least, command, frame_options, output_file
+from scattering.arrays import Bools
 from scattering.dataset import RawFrame
 from scattering.errors import InputError
 from scattering.split import split
 from scattering.survey.contact_sheet import write_contact_sheet
 from scattering.survey.findings import Findings, Sensor, identify, raw_frames
 from scattering.survey.validity import full
-
-Bools = npt.NDArray[np.bool_]
 
 FILES = 50
 """Lines of the table."""

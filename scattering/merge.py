@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from scattering.arguments import Parser, add_frame_options, command, frame_options, output_file
+from scattering.arrays import Bools
 from scattering.dataset import RawFrame
 from scattering.errors import InputError
 from scattering.frame_file import write_frames
 from scattering.registration import Exposure, Shift, correlation, find_shift
 from scattering.survey.findings import Findings, read_raw, survey
 
-Bools = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.generic]
 
 SAMPLE = 4

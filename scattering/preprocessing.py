@@ -9,9 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
-Reals = npt.NDArray[np.floating]
+from scattering.arrays import Bools, Floats
 
 FULL_SCALE = 2.0**20
 """Counts that map to 1: a PILATUS counter is 20 bits wide. One constant for a data set, never a frame's

@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
+from scattering.arrays import Bools, Reals
 from scattering.errors import InputError
 
-Bools = npt.NDArray[np.bool_]
-Reals = npt.NDArray[np.float64]
 Shift = tuple[int, int]
 """Rows down and columns to the right by which the second exposure is moved to lie on the first."""
 

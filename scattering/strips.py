@@ -7,13 +7,10 @@ some of what lies under it.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from scattering.arrays import Bools, Floats
 from scattering.preprocessing import ColumnSums, means, reach
 from scattering.windows import Windows
-
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 
 
 def strip_columns(layout: Windows, narrowest: int) -> tuple[tuple[int, ...], int]:

@@ -10,13 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from scattering.arrays import Bools
 from scattering.errors import InputError
-
-Bools = npt.NDArray[np.bool_]
 
 SMALLEST_STEP = 8
 """Columns; below this a window shows a network too little beside its gap."""

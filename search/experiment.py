@@ -6,14 +6,15 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from records.networks import TITLES
+from records.tables import MODEL, MethodScore, Trial, drop_trial, model_path, read_retraining, read_table, write_table
 from scattering.dataset import Dataset
 from scattering.errors import InputError
 from scattering.split import PARTS
 from search.following.display import say, status
 from search.following.preview import preview
-from search.records import MODEL, MethodScore, Trial, drop_trial, model_path, read_retraining, read_table, write_table
 from search.session import alone, reopen
-from search.settings import NETWORKS, SEARCH_SHARE, Settings
+from search.settings import SEARCH_SHARE, Settings
 from search.winners import choose, summary
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def run(
             evaluate(settings, validation, test)
         # A stage of its own: a session may end between the two.
         if not (folder / MODEL).exists():
-            from search.inpainting.from_run import write_model
+            from search.release import write_model
 
             write_model(settings, train)
     return read_table(folder / "leaderboard.csv", MethodScore)
@@ -159,7 +160,7 @@ def _retrain(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]], share
         _drop(settings, winner)
         known, winners = winners, choose(settings, trials, given_up)
         after = "taking the next best" if len(winners) == len(known) else "and there is no other to take its place"
-        say(f"{NETWORKS[winner.network]} trial {winner.trial} could not be trained at full length; {after}")
+        say(f"{TITLES[winner.network]} trial {winner.trial} could not be trained at full length; {after}")
         write_table(folder / "winners.csv", winners)
     if not winners:
         raise InputError("a winner must train to its end, none could be trained at full length: start a new run")

@@ -14,17 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from inpainting import model_file, onnx
+from inpainting.model_file import ModelFile
 from scattering.arguments import Parser, command, output_file
+from scattering.arrays import Bools
 from scattering.errors import InputError
 from scattering.files import replacing
-from search.inpainting import model_file
-from search.inpainting.model_file import ModelFile
-from trainables import checkpoints, onnx, pymsdtorch
-
-Bools = npt.NDArray[np.bool_]
+from trainables import checkpoints, pymsdtorch
 
 FORMAT = "gapsearch onnx 1"
 

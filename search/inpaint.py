@@ -16,14 +16,14 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from inpainting.files import FileFiller
+from inpainting.model import MAX_UNCERTAINTY, Model, load
 from scattering.arguments import Parser, add_frame_options, command, frame_options, output_file
 from scattering.errors import InputError
 from scattering.progress import shown
 from scattering.reading.locations import known_files
 from scattering.survey.findings import Findings, identify
 from scattering.writing.stacks import WRITABLE, output_paths
-from search.inpainting.files import FileFiller
-from search.inpainting.model import MAX_UNCERTAINTY, Model, load
 
 __all__ = ["Model", "load", "main"]
 

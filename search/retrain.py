@@ -15,10 +15,10 @@ from ray.train.backend import Backend
 from ray.train.torch import TorchConfig, TorchTrainer, prepare_model
 from ray.train.v2.api.exceptions import WorkerGroupError
 
+from records.tables import RetrainEpoch, Trial, append_line, model_path, read_retraining
 from scattering.dataset import Dataset
 from search.following.display import RetrainDisplay
 from search.machines.resources import Resources, node_size, total_gpus
-from search.records import RetrainEpoch, Trial, append_line, model_path, read_retraining
 from search.settings import Budget, Settings
 from search.tuning.ledger import RETRIES
 from search.tuning.studies import full_length

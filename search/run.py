@@ -14,6 +14,7 @@ from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
 
+from records.networks import TITLES
 from scattering.arguments import Options, Parser, add_frame_options
 from scattering.errors import InputError
 from search.following.display import choose, tell, write
@@ -22,7 +23,6 @@ from search.settings import (
     BOTH,
     COMPARISONS,
     IMPLEMENTATIONS,
-    NETWORKS,
     POINTS,
     PRESETS,
     RUNS,
@@ -83,7 +83,7 @@ def parser() -> Parser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("network", help=f"network to search: {', '.join(NETWORKS)}, or {ALL}: every one of them")
+    p.add_argument("network", help=f"network to search: {', '.join(TITLES)}, or {ALL}: every one of them")
     data = p.add_argument_group("frames")
     data.add_argument(
         "--data", nargs="+", metavar="FILE",
@@ -239,7 +239,7 @@ def follow(options: argparse.Namespace, name: str, command: str) -> None:
 
     Raises InputError for anything the user should change.
     """
-    names = (*NETWORKS, ALL)
+    names = (*TITLES, ALL)
     if options.network not in names:
         near = difflib.get_close_matches(options.network, names, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""

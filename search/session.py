@@ -15,17 +15,17 @@ from typing import Any
 
 import numpy as np
 
+from records.tables import RunInfo, Trial, read_json, read_table, write_json, write_table
 from scattering.arguments import Options, working_shape
 from scattering.dataset import Dataset, check_gaps
 from scattering.dataset_file import is_dataset
 from scattering.detectors import detector
 from scattering.errors import InputError
+from scattering.provenance import machine, versions
 from scattering.sources import from_files, simulated
 from scattering.split import PARTS
 from search.following.display import say, status
 from search.machines.tasks import on_cluster
-from search.provenance import machine, versions
-from search.records import RunInfo, Trial, read_json, read_table, write_json, write_table
 from search.settings import RUNS, SIMULATED, Settings, check_budgets, from_dict, stretched
 from search.winners import choose
 

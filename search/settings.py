@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from records.networks import TITLES
+from records.tables import Config
 from scattering.arguments import Options, working_shape
 from scattering.errors import InputError
-from search.records import Config
 from search.tuning.halving import SuccessiveHalving
 
 if TYPE_CHECKING:
@@ -17,18 +18,10 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 
-NETWORKS = {
-    "tunet": "TUNet",
-    "msdnet": "MSDNet",
-    "autoencoder": "autoencoder",
-    "pconv": "partial convolution",
-}
-"""What can be searched, by the name on the command line, as tables call it."""
-
 ALL = "all"
 """Every network in one run."""
 
-IMPLEMENTATIONS = {"gapsearch": tuple(NETWORKS), "pymsdtorch": ("tunet", "msdnet")}
+IMPLEMENTATIONS = {"gapsearch": tuple(TITLES), "pymsdtorch": ("tunet", "msdnet")}
 """Whose code a network is, and which networks there are of it."""
 
 TRACKERS = ("tensorboard", "mlflow")
@@ -160,7 +153,7 @@ class Settings:
     """Everything that decides a run, and nothing else."""
 
     network: str
-    """A key of `NETWORKS`, or all."""
+    """A key of `TITLES`, or all."""
     name: str
     preset: str
     data: tuple[str, ...]

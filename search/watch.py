@@ -10,10 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from scattering.errors import InputError, one_line
-from search.following.display import console, shown, write
-from search.following.view import Training, View, duration, ended_line, picture
-from search.records import (
+from records.tables import (
     MethodScore,
     RunInfo,
     Trial,
@@ -25,6 +22,9 @@ from search.records import (
     read_table,
     trials_so_far,
 )
+from scattering.errors import InputError, one_line
+from search.following.display import console, shown, write
+from search.following.view import Training, View, duration, ended_line, picture
 from search.settings import ALL, RUNS, SEARCH_SHARE, Study, from_dict
 
 PAUSE = 1.0

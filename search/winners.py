@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from search.records import Trial
-from search.settings import NETWORKS, Settings, Study
+from records.networks import TITLES
+from records.tables import Trial
+from search.settings import Settings, Study
 
 
 def choose(settings: Settings, trials: Sequence[Trial], given_up: Sequence[Trial] = ()) -> list[Trial]:
@@ -41,7 +42,7 @@ def ranked(trials: Sequence[Trial], study: Study) -> list[Trial]:
 
 def summary(trials: Sequence[Trial], study: Study) -> str:
     """Say in one line which trial of a study won."""
-    name = NETWORKS[study.network] + (f", {study.task}" if study.task else "")
+    name = TITLES[study.network] + (f", {study.task}" if study.task else "")
     count = sum(trial.network == study.network and study.task in (None, trial.config.get("task")) for trial in trials)
     ranks = ranked(trials, study)
     if not ranks:

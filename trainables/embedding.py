@@ -11,13 +11,11 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Floats = npt.NDArray[np.float32]
+from scattering.arrays import Floats
 
 DIMENSION = 200
 """Numbers in a latent vector: the paper's."""

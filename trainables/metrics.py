@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Reals = npt.NDArray[np.floating]
+from scattering.arrays import Reals
 
 
 def mean_absolute_error(prediction: Reals, truth: Reals) -> float | None:

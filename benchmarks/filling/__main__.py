@@ -13,8 +13,8 @@ from pathlib import Path
 
 from benchmarks.filling import profiles, speed, truth
 from scattering.files import replacing
+from scattering.provenance import machine
 from search.inpaint import load
-from search.provenance import machine
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -8,16 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from inpainting.model import Model, working_shape
+from inpainting.native import enlarge
+from scattering.arrays import Bools, Floats, Reals
 from scattering.calibration import Calibration
 from scattering.filling import interpolation
 from scattering.filling.polar import Bins, inpaint
 from scattering.preprocessing import resize, to_counts, to_intensity
-from search.inpainting.model import Model, working_shape
-from search.inpainting.native import enlarge
 
-Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float32]
-Reals = npt.NDArray[np.float64]
 Fill = Callable[[Reals, Bools], Reals]
 """Takes counts (rows, columns) and what of them is measured, gives counts."""
 

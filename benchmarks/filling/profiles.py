@@ -6,18 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.filling.methods import methods
+from inpainting.model import Model
+from scattering.arrays import Bools, Reals
 from scattering.calibration import Calibration
 from scattering.detectors import detector
 from scattering.filling.polar import azimuthal_average
 from scattering.preprocessing import footprint
 from scattering.simulation.simulator import simulate_frame
-from search.inpainting.model import Model
-
-Bools = npt.NDArray[np.bool_]
-Reals = npt.NDArray[np.float64]
 
 BINS = 400
 ENOUGH_COUNTS = 400.0

@@ -7,20 +7,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage, optimize
 
 from benchmarks.filling.methods import intensity, methods
+from inpainting.model import Model
 from scattering.arguments import Options
+from scattering.arrays import Bools, Reals
 from scattering.artificial import shifted
 from scattering.calibration import Calibration
 from scattering.detectors import detector
 from scattering.survey.findings import Measured, identify, measured_frames
-from search.inpainting.model import Model
 from trainables.metrics import correlation, mean_absolute_error
-
-Bools = npt.NDArray[np.bool_]
-Reals = npt.NDArray[np.float64]
 
 MOVED = "mda_cms.h5"
 """One scene recorded twice, the detector moved by this many rows (`python -m scattering.merge` finds them)."""

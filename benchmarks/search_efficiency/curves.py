@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.records import Config
+from records.tables import Config
 
 EPOCHS = 9
 """Of every training; rungs at reduction 3 lie at 1 and 3, at reduction 2 at 1, 2, 4 and 8."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from benchmarks.search_efficiency.curves import Curve
-from search.records import Config
+from records.tables import Config
 
 Space = dict[str, BaseDistribution]
 

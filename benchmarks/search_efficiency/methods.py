@@ -11,7 +11,7 @@ from optuna.storages import InMemoryStorage
 
 from benchmarks.search_efficiency.mapping import Space, draw
 from benchmarks.search_efficiency.replay import Report
-from search.records import Config, Epoch
+from records.tables import Config, Epoch
 from search.tuning.halving import SuccessiveHalving
 from search.tuning.sampler import open_study
 from search.tuning.studies import first_trials

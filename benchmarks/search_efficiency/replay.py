@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from benchmarks.search_efficiency.curves import Curve
 from benchmarks.search_efficiency.mapping import Bank
-from search.records import Config
+from records.tables import Config
 
 
 class Report(NamedTuple):

@@ -25,8 +25,8 @@ from benchmarks.search_efficiency.mapping import Bank, fitted_costs
 from benchmarks.search_efficiency.replay import Step, reached, replay, value_at
 from benchmarks.search_efficiency.searches import OURS, QUARTER, SEARCHES, STOCK
 from benchmarks.search_efficiency.train import FRAMES, SIZE
+from scattering import provenance
 from scattering.files import replacing
-from search import provenance
 from spaces.tunet import DEFAULTS, space
 
 BUDGETS = (5, 10, 25)

@@ -12,7 +12,7 @@ from benchmarks.search_efficiency.methods import Halved, Listed, Ours, Stock, To
 from benchmarks.search_efficiency.replay import Search
 from benchmarks.search_efficiency.syne import SyneTune
 from benchmarks.search_efficiency.train import grid_points
-from search.records import Config
+from records.tables import Config
 from search.tuning.studies import first_trials
 
 STOCK = "stock Ray + Optuna + ASHA"

@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from benchmarks.search_efficiency.mapping import Space
 from benchmarks.search_efficiency.replay import Report
-from search.records import Config
+from records.tables import Config
 
 
 class SyneTune:

@@ -13,7 +13,7 @@ from scipy.stats import qmc
 
 from benchmarks.search_efficiency.curves import EPOCHS, Curve, append, read
 from benchmarks.search_efficiency.mapping import at
-from search.records import Config
+from records.tables import Config
 from spaces.tunet import DEFAULTS, space
 
 if TYPE_CHECKING:

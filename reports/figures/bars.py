@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from records.tables import MethodScore
 from reports.figures.drawing import looks
 from reports.leaderboard import Row
 from reports.markup import escape, known, number
-from search.records import MethodScore
 
 
 def rows(ranked: Sequence[Row], kind: str) -> list[MethodScore]:

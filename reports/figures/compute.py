@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
+from records.tables import Epoch, RetrainEpoch, Trial
 from reports.figures.drawing import GREY, LOWER, THOUSANDTHS, Look, axis, color, draw, error, key, networks, title
 from reports.markup import duration, escape, known
-from search.records import Epoch, RetrainEpoch, Trial
 
 UNITS = ((2 * 3600.0, 3600.0, "hours"), (120.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
 """From how many seconds on, seconds in one, name."""

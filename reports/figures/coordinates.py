@@ -14,6 +14,7 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
+from records.tables import Trial
 from reports.figures.drawing import (
     GREY,
     LOWER,
@@ -32,7 +33,6 @@ from reports.figures.drawing import (
 )
 from reports.markup import escape
 from reports.sweep import Row, value
-from search.records import Trial
 
 LOG = 5
 """A parameter whose largest value is this many times its smallest has a logarithmic axis, as in the search spaces."""

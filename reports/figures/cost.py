@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
+from records.tables import MethodScore
 from reports.figures.drawing import (
     GREY,
     LIMIT,
@@ -23,7 +24,6 @@ from reports.figures.drawing import (
     side_by_side,
 )
 from reports.markup import escape, known, number
-from search.records import MethodScore
 
 COSTS = {"parameters": "parameters", "ms_per_frame": "time per frame (ms)"}
 """Fields of `MethodScore`, and what they are called."""

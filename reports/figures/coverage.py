@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
+from records.tables import Coverage
 from reports.figures.drawing import GREY, THOUSANDTHS, Look, draw, key, short, side_by_side
 from reports.markup import DASH, THIN_SPACE, Number, number, percent, table
-from search.records import Coverage
 
 KINDS = ("horizontal", "vertical")
 LOOKS = (Look("#d97400", "circle", "solid"), Look("#2f81d4", "square", "solid"))

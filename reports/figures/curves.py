@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
+from records.tables import Epoch, Trial
 from reports.figures.drawing import (
     GREY,
     LOWER,
@@ -26,7 +27,6 @@ from reports.figures.drawing import (
 )
 from reports.markup import known
 from reports.sweep import Row
-from search.records import Epoch, Trial
 
 LINES = {
     "": ("not over yet", GREY, 1.2, 0.9),

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
+from records.tables import DistanceScore, MethodScore
 from reports.figures.drawing import GREY, LOWER, THOUSANDTHS, Look, draw, error, key, leading, looks, side_by_side
 from reports.markup import escape, known, number
-from search.records import DistanceScore, MethodScore
 
 
 class Line(NamedTuple):

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
+from records.networks import TITLES
+from records.tables import Config, MethodScore, Trial
 from reports.markup import escape, number
-from search.records import Config, MethodScore, Trial
 
 GREY = "#8a919c"
 INK = "#767d87"
@@ -28,12 +29,12 @@ class Look(NamedTuple):
 
 
 NETWORKS = {
-    "tunet": ("TUNet", Look("#d97400", "circle", "solid")),
-    "msdnet": ("MSDNet", Look("#2f81d4", "square", "solid")),
-    "autoencoder": ("autoencoder", Look("#1a9c8c", "diamond", "solid")),
-    "pconv": ("partial convolution", Look("#b9559b", "triangle-up", "solid")),
+    "tunet": Look("#d97400", "circle", "solid"),
+    "msdnet": Look("#2f81d4", "square", "solid"),
+    "autoencoder": Look("#1a9c8c", "diamond", "solid"),
+    "pconv": Look("#b9559b", "triangle-up", "solid"),
 }
-"""Name and look of each network; after Okabe and Ito (2008), a little darker, for light and dark pages."""
+"""Look of each network; after Okabe and Ito (2008), a little darker, for light and dark pages."""
 OTHER = Look("#9a8a2f", "pentagon", "solid")
 ENSEMBLE = Look("#cf4a4a", "star", "solid")
 VARIANTS = ("dash", "dot", "dashdot")
@@ -73,12 +74,12 @@ SVG_DASHES = {
 
 def title(network: str) -> str:
     """Name a network as tables do (no HTML)."""
-    return NETWORKS[network][0] if network in NETWORKS else network or "network not known yet"
+    return TITLES.get(network, network) or "network not known yet"
 
 
 def color(network: str) -> str:
     """Colour of a network."""
-    return NETWORKS[network][1].color if network in NETWORKS else OTHER.color
+    return NETWORKS[network].color if network in NETWORKS else OTHER.color
 
 
 def networks(names: Iterable[str]) -> list[str]:
@@ -104,7 +105,7 @@ def looks(scores: Sequence[MethodScore]) -> dict[str, Look]:
         elif score.kind == "classical":
             found[score.method] = next(classical)
         else:
-            look = NETWORKS[score.network][1] if score.network in NETWORKS else OTHER
+            look = NETWORKS.get(score.network, OTHER)
             own = groups.setdefault(score.network, [])
             if _group(score) not in own:
                 own.append(_group(score))

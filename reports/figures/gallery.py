@@ -9,6 +9,7 @@ from string import ascii_uppercase
 import numpy as np
 import numpy.typing as npt
 
+from records.tables import Gallery, MethodScore
 from reports.figures.drawing import leading
 from reports.figures.pictures import (
     CAP,
@@ -25,7 +26,6 @@ from reports.figures.pictures import (
     scale,
 )
 from reports.markup import escape
-from search.records import Gallery, MethodScore
 
 CLOSEST = 4
 """Methods shown where every method fails."""

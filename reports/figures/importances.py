@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import plotly.graph_objects as go
 
+from records.tables import Importance
 from reports.figures.drawing import color, draw, networks, side_by_side, title
 from reports.markup import escape, known
-from search.records import Importance
 
 
 def rows(importances: Sequence[Importance]) -> list[list[Importance]]:

@@ -8,10 +8,10 @@ import numpy as np
 import plotly.graph_objects as go
 from scipy.stats import wilcoxon
 
+from records.tables import Latent
 from reports.figures.drawing import Look, draw, key, side_by_side
 from reports.markup import DASH, escape, number, table
 from reports.statistics import LEVEL
-from search.records import Latent
 
 REFERENCE, BEFORE, AFTER = "truth", "masked", "inpainted"
 COLORS = {REFERENCE: "#1a9c8c", BEFORE: "#8a919c", AFTER: "#e07b00"}

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
+from records.tables import RetrainEpoch, Trial
 from reports.figures.drawing import LOWER, THOUSANDTHS, Look, axis, color, draw, error, key, networks, title
 from reports.markup import escape, known
-from search.records import RetrainEpoch, Trial
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 """Of the best trial of a network, the next, and so on."""

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
+from scattering.arrays import Bools, Floats
 
 
 def linear(values: Tensor, observed: Tensor) -> Tensor:

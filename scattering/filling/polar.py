@@ -8,11 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from scattering.arrays import Bools, Floats, Reals
 from scattering.calibration import Calibration
-
-Floats = npt.NDArray[np.float32]
-Reals = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 
 class Bins(NamedTuple):

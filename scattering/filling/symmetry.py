@@ -7,14 +7,11 @@ is not symmetric, and neither is what shadows the detector.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
+from scattering.arrays import Bools, Floats
 from scattering.calibration import Calibration
 from scattering.filling.interpolation import biharmonic
-
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 
 ENOUGH = 0.5
 """Weight of observed pixels in the bilinear mean from which a value counts as seen: that of the resize."""

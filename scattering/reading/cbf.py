@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scattering.reading.pages import Counts, Pages, count_type, enough, frame_shape
+from scattering.arrays import Counts
+from scattering.reading.pages import Pages, count_type, enough, frame_shape
 
 _BINARY_STARTS = b"\x0c\x1a\x04\xd5"
 _USUAL_HEADER = 2**14

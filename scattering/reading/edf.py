@@ -14,7 +14,8 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from scattering.reading.pages import Counts, Pages, Plain, count_type, enough, frame_shape
+from scattering.arrays import Counts
+from scattering.reading.pages import Pages, Plain, count_type, enough, frame_shape
 
 _SHORT_HEADER, _LONGEST_HEADER = 2**13, 2**18
 _HEADER = re.compile(rb"\s*\{(.*?)\}\r?\n", re.DOTALL)

@@ -17,11 +17,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from scattering.arrays import Counts
 from scattering.calibration import UNKNOWN, Calibration
 from scattering.errors import InputError, one_line
 from scattering.reading import nexus
 from scattering.reading.heaps import check_heaps
-from scattering.reading.pages import Counts, Recorded, count_type, frame_shape
+from scattering.reading.pages import Recorded, count_type, frame_shape
 
 SUFFIXES = frozenset((".h5", ".hdf5", ".hdf", ".nxs", ".nx5", ".nexus"))
 

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from scattering.arrays import Counts
 from scattering.errors import InputError, one_line
 from scattering.reading.cbf import open_cbf
 from scattering.reading.edf import open_edf
 from scattering.reading.mar345 import open_mar345
 from scattering.reading.npy import open_npy
-from scattering.reading.pages import Counts, Pages
+from scattering.reading.pages import Pages
 from scattering.reading.tiff import open_tiff
 from scattering.reading.unpacking import unpacked
 from scattering.reading.whole import open_bruker, open_dtrek, open_mpa, open_spe

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from scattering.reading.pages import Counts, Pages, enough, frame_shape
+from scattering.arrays import Counts
+from scattering.reading.pages import Pages, enough, frame_shape
 
 Places = npt.NDArray[np.int64]
 

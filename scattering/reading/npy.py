@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from scattering.reading.pages import Counts, Pages, Plain, count_type, frame_shape
+from scattering.arrays import Counts
+from scattering.reading.pages import Pages, Plain, count_type, frame_shape
 
 
 def open_npy(path: Path) -> Pages:

@@ -10,10 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from scattering.arrays import Bools, Counts
 from scattering.calibration import UNKNOWN, Calibration
-
-Bools = npt.NDArray[np.bool_]
-Counts = npt.NDArray[np.generic]
 
 _MOST_PIXELS = 2**28
 """Sixteen times the largest detector: a header that says more lies, and would take all memory."""

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from scattering.arrays import Bools as Bools
+from scattering.arrays import Counts as Counts
 from scattering.errors import InputError
 from scattering.reading import hdf5
 from scattering.reading.images import list_image, read_image
 from scattering.reading.locations import Location as Location
 from scattering.reading.locations import find, labels
-from scattering.reading.pages import Bools as Bools
-from scattering.reading.pages import Counts as Counts
 from scattering.reading.pages import Pages
 from scattering.reading.pages import Recorded as Recorded
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from scattering.reading.pages import Counts, Pages, Plain, count_type, enough, frame_shape
+from scattering.arrays import Counts
+from scattering.reading.pages import Pages, Plain, count_type, enough, frame_shape
 
 _LZW = 5
 _MODEL = 272

@@ -20,7 +20,6 @@ import numpy.typing as npt
 from scattering.calibration import Calibration
 
 Array: TypeAlias = npt.NDArray[np.floating[Any]]
-Bools: TypeAlias = npt.NDArray[np.bool_]
 
 WAVELENGTH = 1.2398e-10
 """10 keV, in metres."""

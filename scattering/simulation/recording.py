@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from scattering.arrays import Bools
 from scattering.detectors import Detector
 from scattering.preprocessing import footprint
-from scattering.simulation.geometry import Bools
 from scattering.simulation.simulator import SimulatedFrame, simulate_frames
 
 

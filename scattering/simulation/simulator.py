@@ -22,8 +22,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scattering.arrays import Bools
 from scattering.calibration import Calibration
-from scattering.simulation.geometry import Array, Bools, Geometry, Panel
+from scattering.simulation.geometry import Array, Geometry, Panel
 from scattering.simulation.patterns import CATEGORY_WEIGHTS, PATTERNS, surroundings
 from scattering.simulation.patterns.cameras import log_uniform
 

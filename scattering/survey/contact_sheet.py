@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from scattering.arrays import Bools
 from scattering.dataset import RawFrame
 from scattering.errors import InputError
 from scattering.files import replacing
 from scattering.preprocessing import resize
 from scattering.survey.findings import Findings, Sensor, raw_frames
-
-Bools = npt.NDArray[np.bool_]
 
 FRAMES = 24
 

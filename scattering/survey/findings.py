@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scattering.arguments import Options
+from scattering.arrays import Bools
 from scattering.calibration import UNKNOWN, Calibration, read_poni
 from scattering.dataset import RawFrame
 from scattering.detectors import Detector, detector
@@ -29,8 +30,6 @@ from scattering.survey.masks import read_mask
 from scattering.survey.recognition import recognise
 from scattering.survey.tally import Tally
 from scattering.survey.validity import GapParts, gap_parts, measured, recorded
-
-Bools = npt.NDArray[np.bool_]
 
 SAMPLE = 16
 """Frames of each shape that are looked at."""

@@ -6,14 +6,11 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
+from scattering.arrays import Bools, Counts
 from scattering.errors import InputError, one_line
 from scattering.reading.hdf5 import is_hdf5
 from scattering.reading.stacks import open_stacks, read
-
-Bools = npt.NDArray[np.bool_]
-Counts = npt.NDArray[np.generic]
 
 
 def read_mask(name: str) -> Bools:

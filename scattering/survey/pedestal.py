@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Bools = npt.NDArray[np.bool_]
-Counts = npt.NDArray[np.generic]
-
+from scattering.arrays import Bools, Counts
 
 BLOCK = 16
 """Side of the squares of pixels whose mean and noise are compared."""

@@ -7,13 +7,11 @@ import re
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
+from scattering.arrays import Bools
 from scattering.detectors import Detector, detectors_of
 from scattering.survey.tally import Tally
-
-Bools = npt.NDArray[np.bool_]
 
 UNKNOWN_GAPS = ("Lambda 9M",)
 """pyFAI's mask of these is empty: each piece has gaps of its own."""

@@ -6,9 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-Bools = npt.NDArray[np.bool_]
-Counts = npt.NDArray[np.generic]
-
+from scattering.arrays import Bools, Counts
 
 DARK_PHOTONS = 60.0
 """Photons that the neighbours promise a pixel before its zeros make it dead.

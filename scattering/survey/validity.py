@@ -9,9 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-Bools = npt.NDArray[np.bool_]
-Counts = npt.NDArray[np.generic]
-
+from scattering.arrays import Bools, Counts
 
 LARGEST = 2**31 - 1
 """No counter counts so far, whatever the type: 2**31 - 1 and 2**32 - 1 are codes, also in floats, and so are -1 and

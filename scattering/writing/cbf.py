@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from scattering.arrays import Counts
 from scattering.reading.cbf import find_section, md5
-from scattering.reading.pages import Counts
 
 _SHORTEST = 127
 """The largest difference that takes one byte."""

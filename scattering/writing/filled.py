@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-from scattering.reading.pages import Bools, Counts
-
-Floats = npt.NDArray[np.float32]
+from scattering.arrays import Bools, Counts, Floats
 
 
 class Filled(NamedTuple):

@@ -15,8 +15,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from scattering.arrays import Bools
 from scattering.reading import hdf5, nexus
-from scattering.reading.pages import Bools
 from scattering.reading.stacks import Stack
 from scattering.writing.filled import Filled
 from scattering.writing.process import create, recorded

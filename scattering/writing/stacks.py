@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from scattering.arrays import Counts
 from scattering.errors import InputError, one_line
 from scattering.files import replacing
 from scattering.reading import nexus
 from scattering.reading.hdf5 import SUFFIXES
 from scattering.reading.images import open_image
 from scattering.reading.locations import Location
-from scattering.reading.pages import Counts, Pages
+from scattering.reading.pages import Pages
 from scattering.reading.stacks import Stack, read
 from scattering.writing import hdf5
 from scattering.writing.cbf import write_cbf

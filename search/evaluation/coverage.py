@@ -10,14 +10,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from inpainting.uncertainty import ENOUGH, Uncertainty, counting_noise, fit, spread
+from records.tables import Coverage
+from scattering.arrays import Bools, Floats, Integers, Reals
 from scattering.dataset import Dataset
 from scattering.filling.interpolation import linear
 from scattering.preprocessing import footprint, to_counts
-from search.evaluation.images import Bools, Floats, Images, Integers
+from search.evaluation.images import Images
 from search.evaluation.methods import Filler
 from search.evaluation.scores import KINDS, few_at_a_time
-from search.inpainting.uncertainty import ENOUGH, Reals, Uncertainty, counting_noise, fit, spread
-from search.records import Coverage
 from trainables.tasks import texture
 
 DECADES = (0.0, 1.0, 10.0, 100.0, 1e3, 1e4, np.inf)

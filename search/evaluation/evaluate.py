@@ -9,9 +9,23 @@ from typing import NamedTuple
 
 import numpy as np
 
+from inpainting.uncertainty import ENOUGH
+from records.tables import (
+    MODEL,
+    DistanceScore,
+    Evaluation,
+    FrameScore,
+    Gallery,
+    Latent,
+    MethodScore,
+    write_arrays,
+    write_json,
+    write_table,
+)
+from scattering.arrays import Floats
 from scattering.dataset import Dataset
 from search.evaluation.coverage import calibrate, coverage
-from search.evaluation.images import Floats, whole_frames
+from search.evaluation.images import whole_frames
 from search.evaluation.latent import FEWEST, latent_space
 from search.evaluation.methods import CLASSICAL, FLOOR, FRIEDEL, NOISE_FLOOR, PYFAI, Method
 from search.evaluation.models import ENSEMBLE, MEMBER_SHARE, Model, chosen, retrained, trained
@@ -28,19 +42,6 @@ from search.evaluation.scores import (
     with_recovered,
 )
 from search.following.display import status
-from search.inpainting.uncertainty import ENOUGH
-from search.records import (
-    MODEL,
-    DistanceScore,
-    Evaluation,
-    FrameScore,
-    Gallery,
-    Latent,
-    MethodScore,
-    write_arrays,
-    write_json,
-    write_table,
-)
 from search.settings import Settings
 
 

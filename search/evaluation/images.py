@@ -8,17 +8,13 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy import ndimage
 
+from scattering.arrays import Bools, Floats, Integers
 from scattering.dataset import Dataset
 from scattering.windows import cut
 from trainables.batches import NO_GAP, WindowSet
-
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
-Integers = npt.NDArray[np.int64]
 
 
 class WholeFrame(NamedTuple):

@@ -9,13 +9,11 @@ import numpy.typing as npt
 import torch
 from scipy.spatial.distance import cdist
 
+from records.tables import Latent
+from scattering.arrays import Bools, Floats, Reals
 from scattering.dataset import Dataset
-from search.records import Latent
 from trainables.embedding import DIMENSION, latent_vectors
 
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
-Reals = npt.NDArray[np.float64]
 Ranks = npt.NDArray[np.int64]
 
 TRUTH = "truth"

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from scattering.arrays import Bools, Floats
 from scattering.calibration import Calibration
 from scattering.filling.interpolation import biharmonic, linear
 from scattering.filling.polar import inpaint
 from scattering.filling.symmetry import friedel
 from scattering.windows import cut, stitch
-from search.evaluation.images import Bools, Floats, Images
+from search.evaluation.images import Images
 from trainables.tasks import Task, fill
 
 BATCH = 16

@@ -10,9 +10,9 @@ from statistics import fmean
 
 from torch import nn
 
+from records.networks import TITLES
+from records.tables import Member, RetrainEpoch, Trial, model_path, read_retraining, read_table
 from search.evaluation.methods import Filler, Method, averaged, network_filler
-from search.records import Member, RetrainEpoch, Trial, model_path, read_retraining, read_table
-from search.settings import NETWORKS
 from trainables.models import count_parameters, load
 from trainables.tasks import Task
 
@@ -34,7 +34,7 @@ def titles(winners: Sequence[Trial]) -> dict[int, str]:
     A point of the paper is called so: "TUNet, paper's model 2".
     """
     names: dict[int, str] = {}
-    for network, title in NETWORKS.items():
+    for network, title in TITLES.items():
         own = sorted((w for w in winners if w.network == network), key=lambda w: (w.val_gap_l1 or 0, w.trial))
         proposed = [winner for winner in own if winner.point is None]
         tasks = sorted({str(winner.config["task"]) for winner in proposed})

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from records.tables import FrameScore, Gallery
+from scattering.arrays import Bools, Floats, Reals
 from scattering.dataset import Dataset
-from search.evaluation.images import Bools, Floats, whole_frames
+from search.evaluation.images import whole_frames
 from search.evaluation.methods import Method
 from search.evaluation.scores import Targets
-from search.records import FrameScore, Gallery
-
-Reals = npt.NDArray[np.float64]
 
 RANKS = (
     (0.0, "best"),

@@ -7,12 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from scattering.arrays import Bools, Floats, Reals
 from scattering.calibration import Calibration
 from scattering.filling.polar import azimuthal_average
 from scattering.preprocessing import to_counts
-from search.evaluation.images import Bools, Floats, Images
-
-Reals = npt.NDArray[np.float64]
+from search.evaluation.images import Images
 
 BINS = 100
 ENOUGH_COUNTS = 100.0

@@ -7,10 +7,10 @@ has one JSON object a line and nothing else. Each has `event` and `time` (second
     message     text (what a person would read)
     searching   run, networks ({study: trials}), ended (trials of earlier sessions), seconds (limit, or null)
     started     trial, network, epochs (planned), known_epochs (of earlier sessions), config
-    epoch       network, and all of `search.records.Epoch`: trial, epoch, val_gap_l1, seconds, ...
+    epoch       network, and all of `records.tables.Epoch`: trial, epoch, val_gap_l1, seconds, ...
     ended       trial, network, state, epochs (done), val_gap_l1, error
     retraining  trial, network, seed, epochs (planned), seconds (limit, or null)
-    retrained   network, and all of `search.records.RetrainEpoch`: one epoch of a winner
+    retrained   network, and all of `records.tables.RetrainEpoch`: one epoch of a winner
     finished    folder, leaderboard (the page), scores (the rows of leaderboard.csv)
     stopped     reason, code (the exit code), go_on (the command that goes on with the run, or "")
 
@@ -35,8 +35,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.live import Live
 
+from records.tables import Epoch, RetrainEpoch, Trial, read_retraining
 from search.following.view import Training, View, ended_line, picture
-from search.records import Epoch, RetrainEpoch, Trial, read_retraining
 
 if TYPE_CHECKING:
     from search.tuning.sampler import Proposal

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from records.tables import last_change
 from scattering.errors import one_line
 from search.following.display import say
-from search.records import last_change
 
 PAUSE = 60.0
 SHARE = 0.01

@@ -13,7 +13,7 @@ from ray.tune.result import TIMESTEPS_TOTAL
 from tensorboardX import SummaryWriter
 from tensorboardX.summary import hparams
 
-from search.records import Epoch
+from records.tables import Epoch
 
 METRICS = tuple(name for name in Epoch.__dataclass_fields__ if name not in ("trial", "epoch"))
 

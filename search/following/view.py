@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from search.records import Epoch, Trial
+from records.tables import Epoch, Trial
 
 NARROW = 70
 """Columns below which the table leaves out networks, times and reasons."""
@@ -30,7 +30,7 @@ class Training:
     epochs: int | None
     """Planned; None where that is not known."""
     state: str = "running"
-    """running, or how it ended: see `search.records.Trial`."""
+    """running, or how it ended: see `records.tables.Trial`."""
     epoch: int = 0
     """Epochs done."""
     gap_l1: float | None = None

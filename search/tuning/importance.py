@@ -8,7 +8,7 @@ import optuna
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 
-from search.records import Importance
+from records.tables import Importance
 from search.settings import Settings, Study
 from search.tuning.sampler import Sampler
 from search.tuning.studies import open_studies

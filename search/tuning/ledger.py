@@ -7,9 +7,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from records.tables import Epoch, Trial, append_line, read_lines, write_table
 from search.following.display import SearchDisplay
 from search.machines.resources import Resources
-from search.records import Epoch, Trial, append_line, read_lines, write_table
 from search.settings import UNLIMITED, Budget, Settings
 from search.tuning.halving import SuccessiveHalving
 from search.tuning.sampler import Known, Proposal, Sampler

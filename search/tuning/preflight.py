@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from records.networks import TITLES
 from scattering.dataset import Dataset
 from scattering.errors import InputError
 from search.machines.resources import Resources, nodes
-from search.settings import NETWORKS, Settings
+from search.settings import Settings
 from search.tuning.halving import SuccessiveHalving
 from spaces import DEFAULTS
 from trainables.batches import WindowSet
@@ -71,7 +72,7 @@ def estimate_time(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]], 
             config["task"] = task
         job = settings.job(0, network, config, settings.epochs or 1, resources, settings.folder / "probe")
         cost, windows, reason = ray.get(probe.remote(job, data))
-        reasons += [f"{NETWORKS[network]}: {reason}"] if reason else []
+        reasons += [f"{TITLES[network]}: {reason}"] if reason else []
         seconds += settings.trials * expected_epochs(settings) * cost.seconds * windows
     if len(reasons) == len(settings.studies):
         raise InputError(

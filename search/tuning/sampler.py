@@ -21,7 +21,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from search.records import Config, Epoch
+from records.tables import Config, Epoch
 from spaces.paper import Point
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

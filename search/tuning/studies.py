@@ -7,7 +7,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from search.records import Config, Trial, read_lines
+from records.tables import Config, Trial, read_lines
 from search.settings import Settings
 from search.tuning.sampler import STARTUP_TRIALS, Sampler, open_storage, open_study
 from spaces import DEFAULTS, SPACES

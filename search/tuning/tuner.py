@@ -7,11 +7,11 @@ import shutil
 import ray
 from ray import tune
 
+from records.tables import Trial
 from scattering.dataset import Dataset
 from search.following.display import SearchDisplay
 from search.following.tracking import callbacks
 from search.machines.resources import Resources
-from search.records import Trial
 from search.settings import UNLIMITED, Budget, Settings
 from search.tuning.ledger import Ledger
 from search.tuning.proposals import Closing, Halving, Proposals

@@ -19,7 +19,7 @@ from benchmarks.search_efficiency.replay import Report, Search, Step, reached, r
 from benchmarks.search_efficiency.report import compute_ratio
 from benchmarks.search_efficiency.searches import SEARCHES
 from benchmarks.search_efficiency.train import wanted
-from search.records import Config, Trial
+from records.tables import Config, Trial
 from search.settings import Study
 from search.tuning.halving import SuccessiveHalving
 from search.winners import ranked

@@ -12,7 +12,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from search.records import MethodScore, Trial, read_lines, read_table
+from records.tables import MethodScore, Trial, read_lines, read_table
 from tests.clusters.conftest import Cluster
 from tests.processes import descendants, kill
 from tests.search.conftest import Command

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from search.records import MethodScore, read_table
+from records.tables import MethodScore, read_table
 from tests.clusters.conftest import RAY, free_port
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.records import (
+from records.tables import (
     Coverage,
     DistanceScore,
     Epoch,

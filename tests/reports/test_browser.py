@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from records.tables import RetrainEpoch, Trial, append_line, read_table
 from reports import page
-from search.records import RetrainEpoch, Trial, append_line, read_table
 
 PROBE = r"""<script>
 const errors = [];

@@ -2,9 +2,9 @@ import dataclasses
 
 import pytest
 
+from records.tables import FrameScore
 from reports import comparisons, ranking
 from reports.statistics import compare, holm
-from search.records import FrameScore
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 import pytest
 
+from records.tables import FrameScore
 from reports import categories, frames
 from reports.statistics import MIN_GROUPS
-from search.records import FrameScore
 
 
 @pytest.fixture

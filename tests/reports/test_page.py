@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import pytest
 
+from records import tables as records
 from reports import page
 from reports.__main__ import main
 from scattering.errors import InputError
-from search import records
 
 HOSTILE = "</script></title><img src=x onerror=alert(1)>\"'&"
 

@@ -73,7 +73,7 @@ def test_nothing_is_claimed_before_the_test_or_without_a_rival(make_score):
 
 
 def test_won_frames_are_counted_over_frames_that_both_methods_have(make_score):
-    from search.records import FrameScore
+    from records.tables import FrameScore
 
     def frame(method: str, name: str, l1: float | None) -> FrameScore:
         return FrameScore(method, name, "a", "rings", l1, 0.9, None, None)

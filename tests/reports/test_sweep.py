@@ -1,8 +1,8 @@
 import dataclasses
 import re
 
+from records.tables import Trial
 from reports import sweep
-from search.records import Trial
 
 
 def trial(number: int, state: str = "finished", l1: float | None = 6e-3, **others: object) -> Trial:

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from records import tables as records
 from reports import page
-from search import records
 from search.following.preview import preview
 from tests.reports.test_page import Outline
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
+from inpainting import model_file
+from inpainting.familiarity import ranges, traits
+from inpainting.model import Model, load
+from inpainting.model_file import Description, MemberInfo
 from search.evaluation.coverage import calibrate
 from search.evaluation.methods import network_filler
-from search.inpainting import model_file
-from search.inpainting.familiarity import ranges, traits
-from search.inpainting.model import Model, load
-from search.inpainting.model_file import Description, MemberInfo
 from search.machines.resources import Resources
 from trainables.batches import WindowSet
 from trainables.models import build

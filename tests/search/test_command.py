@@ -14,10 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scattering.detectors import detector
-from scattering.simulation.recording import record
-from search.inpaint import load
-from search.records import (
+from records.networks import TITLES
+from records.tables import (
     Epoch,
     Evaluation,
     MethodScore,
@@ -28,7 +26,9 @@ from search.records import (
     read_retraining,
     read_table,
 )
-from search.settings import NETWORKS
+from scattering.detectors import detector
+from scattering.simulation.recording import record
+from search.inpaint import load
 from tests.search.conftest import SHARED_FRAMES, Command
 
 pytestmark = pytest.mark.slow
@@ -259,19 +259,19 @@ def test_all_networks_meet_on_one_leaderboard(command: Command) -> None:
     assert code == 0, output
     folder = command.folder / "runs" / "every"
     rows = {row.method: row for row in read_table(folder / "leaderboard.csv", MethodScore)}
-    assert set(rows) - {"ensemble"} == {*NETWORKS.values(), *CLASSICAL, "noise floor"}
+    assert set(rows) - {"ensemble"} == {*TITLES.values(), *CLASSICAL, "noise floor"}
     winners = read_table(folder / "winners.csv", Trial)
-    assert [winner.network for winner in winners] == list(NETWORKS)
+    assert [winner.network for winner in winners] == list(TITLES)
     # What was retrained before Ctrl-C is not retrained again, and each (trial, epoch) is there once.
     epochs = read_retraining(retraining)
     assert [epoch for epoch in epochs if epoch.trial == winners[0].trial] == first
     assert max(Counter((epoch.trial, epoch.epoch) for epoch in epochs).values()) == 1
     for winner in winners:
-        row = rows[NETWORKS[winner.network]]
+        row = rows[TITLES[winner.network]]
         assert row.parameters == winner.parameters
         assert row.train_seconds == max(epoch.seconds for epoch in epochs if epoch.trial == winner.trial)
     page = (folder / "report" / "index.html").read_text()
-    assert all(title in page for title in NETWORKS.values())
+    assert all(title in page for title in TITLES.values())
 
 
 @pytest.mark.skipif(not SHARED_FRAMES.exists(), reason="the real frames are not here")

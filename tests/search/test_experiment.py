@@ -8,11 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scattering.dataset import Dataset
-from scattering.errors import InputError
-from search import experiment, session
-from search.experiment import _nothing
-from search.records import (
+from records.tables import (
     RetrainEpoch,
     RunInfo,
     Trial,
@@ -23,6 +19,10 @@ from search.records import (
     write_json,
     write_table,
 )
+from scattering.dataset import Dataset
+from scattering.errors import InputError
+from search import experiment, session
+from search.experiment import _nothing
 from search.settings import Budget, Settings, resolve
 from search.winners import choose
 from tests.search.conftest import ONE_CORE

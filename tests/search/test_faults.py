@@ -21,11 +21,11 @@ import ray
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from records.tables import MethodScore, Trial, read_lines, read_retraining, read_table
 from scattering.dataset import Dataset, RawFrame
 from scattering.detectors import Detector
 from scattering.split import split
 from search.machines.resources import Resources
-from search.records import MethodScore, Trial, read_lines, read_retraining, read_table
 from search.settings import Budget, Settings, resolve
 from search.tuning import proposals
 from search.tuning.halving import SuccessiveHalving

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from inpainting import model_file
 from search import inpaint
-from search.inpainting import model_file
 from tests.search.conftest import SHARED_FRAMES
 
 SCALE = 6.5

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from records.networks import TITLES
 from scattering.errors import InputError
-from search import run
 from search.session import extended
 from search.settings import IMPLEMENTATIONS, PRESETS, from_dict, resolve
 from spaces import DEFAULTS, SPACES
@@ -18,7 +18,7 @@ GIVEN: dict[str, Any] = {"data": (), "detector": "Pilatus2M"}
 
 
 def test_every_network_has_a_class_a_space_and_defaults() -> None:
-    assert list(run.NETWORKS) == list(NETWORKS) == list(SPACES) == list(DEFAULTS)
+    assert list(TITLES) == list(NETWORKS) == list(SPACES) == list(DEFAULTS)
     assert set(IMPLEMENTATIONS["pymsdtorch"]) == set(pymsdtorch.NETWORKS)
 
 

@@ -13,9 +13,7 @@ from typing import Any
 
 import pytest
 
-from search import watch
-from search.following.display import SearchDisplay
-from search.records import (
+from records.tables import (
     Epoch,
     MethodScore,
     RetrainEpoch,
@@ -27,6 +25,8 @@ from search.records import (
     write_json,
     write_table,
 )
+from search import watch
+from search.following.display import SearchDisplay
 from search.settings import resolve
 from search.tuning.ledger import Ledger
 from search.tuning.studies import open_studies

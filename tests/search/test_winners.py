@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from search.records import Trial
+from records.tables import Trial
 from search.settings import Settings, Study, resolve
 from search.winners import choose, ranked, summary
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from scattering.simulation.geometry import Array, Bools
+from scattering.arrays import Bools
+from scattering.simulation.geometry import Array
 
 
 class Cell(NamedTuple):

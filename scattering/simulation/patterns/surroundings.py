@@ -9,7 +9,8 @@ import math
 
 import numpy as np
 
-from scattering.simulation.geometry import Array, Bools, Geometry
+from scattering.arrays import Bools
+from scattering.simulation.geometry import Array, Geometry
 from scattering.simulation.patterns.cameras import log_uniform
 
 

@@ -3,8 +3,8 @@ import random
 
 import pytest
 
+from records.tables import Epoch, RetrainEpoch, Trial
 from reports.figures import compute
-from search.records import Epoch, RetrainEpoch, Trial
 
 
 def epoch(trial: int, seconds: float, l1: float = 6e-3) -> Epoch:

@@ -2,9 +2,9 @@ import random
 
 import pytest
 
+from records.tables import Config, Trial
 from reports import sweep
 from reports.figures import coordinates
-from search.records import Config, Trial
 
 
 def trial(number: int, l1: float | None = 6e-3, network: str = "tunet", config: Config | None = None) -> Trial:

@@ -2,8 +2,8 @@ import dataclasses
 import math
 import random
 
+from records.tables import MethodScore
 from reports.figures import cost
-from search.records import MethodScore
 
 
 def score(

@@ -1,8 +1,8 @@
 import re
 
+from records.tables import Epoch, Trial
 from reports import sweep
 from reports.figures import curves
-from search.records import Epoch, Trial
 
 
 def epoch(trial: int, number: int, l1: float = 6e-3) -> Epoch:

@@ -1,7 +1,7 @@
 import dataclasses
 
+from records.tables import DistanceScore, MethodScore
 from reports.figures import distances
-from search.records import DistanceScore, MethodScore
 
 
 def score(method: str, kind: str = "network", network: str = "tunet") -> MethodScore:

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
+from records.tables import MethodScore
 from reports.figures import drawing
-from search.records import MethodScore
 
 PAGES = {"light": "#ffffff", "dark": "#12161c"}
 
@@ -25,14 +25,14 @@ def luminance(color: str) -> float:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_colours_stand_out_on_both_pages(page):
-    looks = [*(look for _, look in drawing.NETWORKS.values()), drawing.OTHER, drawing.ENSEMBLE, *drawing.CLASSICAL]
+    looks = [*drawing.NETWORKS.values(), drawing.OTHER, drawing.ENSEMBLE, *drawing.CLASSICAL]
     for color in {*(look.color for look in looks), drawing.WINNER, drawing.GREY}:
         low, high = sorted((luminance(color), luminance(PAGES[page])))
         assert (high + 0.05) / (low + 0.05) >= 3, color
 
 
 def test_no_two_looks_differ_by_colour_alone():
-    looks = [*(look for _, look in drawing.NETWORKS.values()), drawing.OTHER, drawing.ENSEMBLE, *drawing.CLASSICAL]
+    looks = [*drawing.NETWORKS.values(), drawing.OTHER, drawing.ENSEMBLE, *drawing.CLASSICAL]
     assert len({look.symbol for look in looks}) == len(looks)
 
 

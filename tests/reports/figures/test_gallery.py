@@ -4,8 +4,8 @@ import re
 import numpy as np
 import pytest
 
+from records.tables import Gallery, MethodScore
 from reports.figures import gallery
-from search.records import Gallery, MethodScore
 
 ROW = 30
 

@@ -1,5 +1,5 @@
+from records.tables import Importance
 from reports.figures import importances
-from search.records import Importance
 
 
 def test_parameters_of_each_network_come_with_the_most_important_first():

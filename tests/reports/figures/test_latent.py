@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
+from records.tables import Latent
 from reports.figures import latent
-from search.records import Latent
 
 SPACES = ["truth", "masked", "inpainted", "truth, another seed"]
 

@@ -1,5 +1,5 @@
+from records.tables import RetrainEpoch, Trial
 from reports.figures import retraining
-from search.records import RetrainEpoch, Trial
 
 
 def epoch(trial: int, seed: int, number: int, l1: float = 6e-3) -> RetrainEpoch:

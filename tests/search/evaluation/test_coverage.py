@@ -8,15 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from records.tables import Coverage
 from scattering import dataset
+from scattering.arrays import Floats
 from scattering.dataset import Dataset, RawFrame
 from scattering.detectors import Detector
 from scattering.preprocessing import to_counts
 from scattering.simulation.recording import record
 from search.evaluation.coverage import Pixels, calibrate, coverage, gap_pixels
-from search.evaluation.images import Floats, Images
+from search.evaluation.images import Images
 from search.evaluation.methods import Filler
-from search.records import Coverage
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from records.tables import Latent, read_arrays, write_arrays
 from scattering.dataset import Dataset
 from search.evaluation import latent
 from search.evaluation.latent import correlations, latent_space, neighbours, overlap
-from search.records import Latent, read_arrays, write_arrays
 from trainables import embedding
 
 CPU = torch.device("cpu")

@@ -9,11 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scattering.dataset import Dataset
-from search.evaluation import evaluate as evaluation
-from search.evaluation.models import MEMBER_SHARE, chosen, retrained, titles, trained
-from search.inpainting.uncertainty import Uncertainty
-from search.records import (
+from inpainting.uncertainty import Uncertainty
+from records.tables import (
     Coverage,
     DistanceScore,
     Evaluation,
@@ -30,6 +27,9 @@ from search.records import (
     read_table,
     write_table,
 )
+from scattering.dataset import Dataset
+from search.evaluation import evaluate as evaluation
+from search.evaluation.models import MEMBER_SHARE, chosen, retrained, titles, trained
 from search.settings import Settings, resolve
 from trainables.models import build, save
 

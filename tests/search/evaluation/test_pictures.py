@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from records.tables import Gallery
 from scattering.dataset import Dataset
 from search.evaluation.evaluate import measure
 from search.evaluation.images import whole_frames
 from search.evaluation.methods import CLASSICAL, LINEAR, Filler, Images, Method
 from search.evaluation.pictures import CROP, Failures, close_up, photon_noise
 from search.evaluation.scores import targets
-from search.records import Gallery
 
 
 def zeros(images: Images) -> np.ndarray:

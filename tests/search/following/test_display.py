@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from records.tables import Epoch, RetrainEpoch, Trial, append_line
 from search import run
 from search.following import display
 from search.following.display import RetrainDisplay, SearchDisplay
 from search.following.view import RUNNING_ROWS, Training, View, picture
-from search.records import Epoch, RetrainEpoch, Trial, append_line
 from search.tuning.sampler import Proposal
 
 

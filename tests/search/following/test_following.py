@@ -9,10 +9,10 @@ import time
 
 import pytest
 
+from records.tables import MethodScore, read_lines, read_retraining, read_table
 from reports import page
 from search import watch
 from search.following.display import __doc__ as documented
-from search.records import MethodScore, read_lines, read_retraining, read_table
 from tests.search.conftest import Command
 
 pytestmark = pytest.mark.slow

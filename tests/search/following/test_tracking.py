@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from records.tables import Trial, read_lines
 from scattering.dataset import Dataset, RawFrame
 from scattering.detectors import Detector
 from scattering.split import split
 from search import run
 from search.following.display import choose
-from search.records import Trial, read_lines
 from search.settings import Settings, resolve
 from tests.search.conftest import ONE_CORE
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from search.records import Epoch
+from records.tables import Epoch
 from search.settings import Settings, resolve
 from search.tuning.importance import importances, most_common_epoch
 from search.tuning.studies import open_studies

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from records.networks import TITLES
+from records.tables import Trial, read_lines, read_table
 from search.machines.resources import Resources
-from search.records import Trial, read_lines, read_table
-from search.settings import NETWORKS, Budget, Settings, resolve
+from search.settings import Budget, Settings, resolve
 from search.tuning.ledger import RETRIES, Ledger
 from search.tuning.sampler import Proposal
 from search.tuning.studies import full_length, open_studies
@@ -53,8 +54,8 @@ def test_the_next_trial_goes_to_the_network_that_had_the_least_time(monkeypatch:
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     ledger = open_ledger(settings(trials=50))
-    cost = dict(zip(NETWORKS, (1.0, 5.0, 2.0, 1.5), strict=True))
-    spent = dict.fromkeys(NETWORKS, 0.0)
+    cost = dict(zip(TITLES, (1.0, 5.0, 2.0, 1.5), strict=True))
+    spent = dict.fromkeys(TITLES, 0.0)
     for _ in range(60):
         proposal = next_trial(ledger)
         network = ledger.network(proposal.trial)
@@ -74,7 +75,7 @@ def test_running_and_crashed_trials_count_as_time_spent(monkeypatch: pytest.Monk
     monkeypatch.setattr(time, "monotonic", lambda: now)
     ledger = open_ledger(settings(trials=50))
     at_once = [ledger.network(next_trial(ledger).trial) for _ in range(8)]
-    assert sorted(at_once) == sorted([*NETWORKS, *NETWORKS])
+    assert sorted(at_once) == sorted([*TITLES, *TITLES])
     now += 60
     for trial in list(ledger.began):
         if ledger.network(trial) == "pconv":
@@ -107,7 +108,7 @@ def test_a_number_is_one_trial_of_one_network_for_ever() -> None:
 def test_networks_are_halved_apart() -> None:
     """A slow network's trials are not measured against another's."""
     ledger = open_ledger(settings(trials=20, epochs=9))
-    stopped = dict.fromkeys(NETWORKS, 0)
+    stopped = dict.fromkeys(TITLES, 0)
     for _ in range(32):
         proposal = next_trial(ledger)
         network = ledger.network(proposal.trial)
@@ -153,7 +154,7 @@ def test_points_of_the_paper_begin_a_search(preset: str) -> None:
     ledger = open_ledger(made)
     proposals = [next_trial(ledger) for _ in range(48 + sum(map(len, POINTS.values())))]
     assert ledger.propose() is None
-    for network in NETWORKS:
+    for network in TITLES:
         points = POINTS.get(network, ())
         mine = sorted((p for p in proposals if ledger.network(p.trial) == network), key=lambda p: p.trial)
         assert [p.config for p in mine[: len(points)]] == [p.config for p in points]

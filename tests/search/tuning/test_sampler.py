@@ -10,7 +10,7 @@ import pytest
 from optuna.distributions import IntDistribution
 from optuna.trial import TrialState
 
-from search.records import Epoch
+from records.tables import Epoch
 from search.tuning.sampler import Sampler, open_storage, open_study
 from search.tuning.studies import first_trials, fixed
 from spaces import DEFAULTS, SPACES

@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 import ray
 
+from records.networks import TITLES
+from records.tables import Trial, read_lines
 from scattering.dataset import Dataset, RawFrame
 from scattering.detectors import Detector
 from scattering.split import split
 from search import experiment
 from search.machines.resources import resources
-from search.records import Trial, read_lines
 from search.retrain import retrain
-from search.settings import NETWORKS, UNLIMITED, Budget, Settings, resolve
+from search.settings import UNLIMITED, Budget, Settings, resolve
 from search.tuning import watchdog
 from search.tuning.halving import SuccessiveHalving
 from search.tuning.tuner import search
@@ -158,7 +159,7 @@ def test_time_ends_a_search(frames: Dataset) -> None:
 def test_all_networks_are_searched_side_by_side(frames: Dataset) -> None:
     run = settings("all", trials=1, epochs=1, network="all")
     trials = search(run, parts(frames), resources())
-    assert {trial.trial: trial.network for trial in trials} == dict(enumerate(NETWORKS))
+    assert {trial.trial: trial.network for trial in trials} == dict(enumerate(TITLES))
     assert {trial.state for trial in trials} == {"finished"}
 
 

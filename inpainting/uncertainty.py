@@ -26,9 +26,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from scattering.arrays import Reals
 from scattering.preprocessing import to_counts
 
-Reals = npt.NDArray[np.floating]
 Integers = npt.NDArray[np.integer]
 
 LEVELS = (0.68, 0.95)

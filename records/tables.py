@@ -17,12 +17,12 @@ A run lives in one folder::
         ensemble.csv        which models the ensemble averages: `Member`
         scores.csv          one row a method and test frame: `FrameScore`
         distances.csv       one row a method and distance from the gap's edge: `DistanceScore`
-        uncertainty.json    how far the truth may lie from fills: `search.inpainting.uncertainty.Uncertainty`
+        uncertainty.json    how far the truth may lie from fills: `inpainting.uncertainty.Uncertainty`
         coverage.csv        how often it lies so far on test frames: `Coverage`
         gallery.npz         test frames from the best to the worst, filled by every method: `Gallery`
         failures.npz        test frames at which every method fails: `Gallery`
         latent.npz          neighbours in the latent spaces of masked, true and filled frames: `Latent`
-        model.safetensors   what fills users' frames: `search.inpainting.model_file`
+        model.safetensors   what fills users' frames: `inpainting.model_file`
         leaderboard.csv     one row a method, pooled over the test set: `MethodScore`
         report/index.html
         tensorboard/        one folder of events a trial, with --track tensorboard
@@ -46,8 +46,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from inpainting.uncertainty import Uncertainty
 from scattering.files import replacing
-from search.inpainting.uncertainty import Uncertainty
 
 Config = dict[str, int | float | str]
 
@@ -311,7 +311,7 @@ class Latent:
 
 
 MODEL = "model.safetensors"
-"""What fills users' frames: `search.inpainting.model_file`."""
+"""What fills users' frames: `inpainting.model_file`."""
 
 
 def model_path(folder: Path, winner: Trial, seed: int) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.records import (
+from records.tables import (
     Epoch,
     Gallery,
     Latent,

@@ -15,22 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from inpainting.familiarity import TRAITS, Ranges
+from inpainting.uncertainty import LEVELS, Uncertainty
+from records.tables import MODEL
+from scattering.arrays import Bools
 from scattering.errors import InputError, one_line
 from scattering.files import replacing
 from scattering.windows import SMALLEST_SIDE, Windows, windows
-from search.inpainting.familiarity import TRAITS, Ranges
-from search.inpainting.uncertainty import LEVELS, Uncertainty
-from search.records import MODEL
 from trainables.models import UNREADABLE, Config, rebuild
 from trainables.tasks import Task
-
-Bools = npt.NDArray[np.bool_]
 
 FORMAT = "gapsearch model 1"
 

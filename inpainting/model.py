@@ -16,24 +16,20 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from inpainting import model_file
+from inpainting.familiarity import traits, unlike
+from inpainting.model_file import Description, ModelFile
+from inpainting.native import enlarge, nearest, whole_counts
+from inpainting.uncertainty import LEVELS, counting_noise, spread
+from scattering.arrays import Bools, Counts, Floats, Reals
 from scattering.detectors import detector
 from scattering.errors import InputError, one_line
 from scattering.filling.interpolation import linear
 from scattering.preprocessing import resize, to_counts, to_intensity
 from scattering.survey.validity import GapParts, gap_parts, measured
 from scattering.windows import SMALLEST_SIDE
-from search.inpainting import model_file
-from search.inpainting.familiarity import traits, unlike
-from search.inpainting.model_file import Description, ModelFile
-from search.inpainting.native import enlarge, nearest, whole_counts
-from search.inpainting.uncertainty import LEVELS, counting_noise, spread
 from trainables.tasks import fill as fill_windows
 from trainables.tasks import texture
-
-Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float32]
-Counts = npt.NDArray[np.generic]
-Reals = npt.NDArray[np.float64]
 
 MAX_UNCERTAINTY = 1.0
 """How much a filled count may be uncertain, as a share of it, before its pixel is left as it is; without the noise of

@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from inpainting import model_file
+from inpainting.familiarity import ranges, traits
+from inpainting.model_file import Description, MemberInfo
+from inpainting.uncertainty import Uncertainty
+from records.tables import MODEL, MethodScore, RunInfo, read_json, read_table
 from scattering.dataset import Dataset
+from scattering.provenance import versions
 from search.evaluation.methods import BIHARMONIC
 from search.evaluation.models import ENSEMBLE, Model, chosen, trained
-from search.inpainting import model_file
-from search.inpainting.familiarity import ranges, traits
-from search.inpainting.model_file import Description, MemberInfo
-from search.inpainting.uncertainty import Uncertainty
-from search.provenance import versions
-from search.records import MODEL, MethodScore, RunInfo, read_json, read_table
 from search.settings import Settings
 
 SCORES = ("horizontal_l1", "horizontal_cc", "vertical_l1", "vertical_cc")

@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from inpainting.model import Fill
+from scattering.arrays import Bools, Counts
 from scattering.errors import InputError
 from scattering.files import replacing
-from search.inpainting.model import Fill
-
-Bools = npt.NDArray[np.bool_]
-Counts = npt.NDArray[np.generic]
 
 HEIGHT = 5.5
 """Inches; 130 dots each make a gap of 7 pixels three dots wide."""

@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from inpainting.uncertainty import ENOUGH, LEVELS, SMALLEST, Uncertainty, counting_noise, fit, spread
+from scattering.arrays import Reals
 from scattering.preprocessing import FULL_SCALE, to_intensity
-from search.inpainting.uncertainty import ENOUGH, LEVELS, SMALLEST, Uncertainty, counting_noise, fit, spread
-
-Reals = npt.NDArray[np.float64]
 
 NORMAL = {0.68: 0.9945, 0.95: 1.9600}
 """Half-widths in standard deviations."""

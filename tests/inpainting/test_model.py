@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
+from inpainting.model import load
 from scattering.dataset import Dataset
 from scattering.errors import InputError
 from scattering.preprocessing import resize, to_intensity
 from search.evaluation.images import whole_frames
 from search.evaluation.methods import averaged, network_filler
-from search.inpainting.model import load
 
 DTYPES = ["int32", "int64", "float32", "float64", "int16"]
 

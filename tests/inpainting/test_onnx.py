@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from inpainting import onnx
 from scattering.errors import InputError
 from scattering.filling import interpolation
-from trainables import NETWORKS, onnx
+from trainables import NETWORKS
 from trainables.models import build
 from trainables.msdnet import MSDNet
 from trainables.tasks import SLOPES, TASKS, Task, fill

@@ -11,10 +11,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from inpainting import model_file
+from inpainting.model import load
+from inpainting.model_file import read, write
 from scattering.errors import InputError
-from search.inpainting import model_file
-from search.inpainting.model import load
-from search.inpainting.model_file import read, write
 
 
 def parts(path):

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from inpainting.model import Model
+from inpainting.picture import write_picture
 from scattering.arguments import Options
 from scattering.errors import InputError
+from scattering.provenance import versions
 from scattering.survey.findings import Findings, measured_frames
 from scattering.writing.filled import Filled
 from scattering.writing.stacks import write_filled
-from search.inpainting.model import Model
-from search.inpainting.picture import write_picture
-from search.provenance import versions
 
 
 @dataclass(frozen=True)

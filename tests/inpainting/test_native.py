@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inpainting.native import enlarge, nearest, whole_counts
 from scattering.survey.validity import FULL_COUNTERS, LARGEST
-from search.inpainting.native import enlarge, nearest, whole_counts
 
 SHAPES = [((64, 64), (140, 150)), ((512, 512), (1679, 1475)), ((50, 70), (50, 70)), ((70, 64), (195, 487))]
 

@@ -10,15 +10,15 @@ import onnxruntime
 import pytest
 import torch
 
+from inpainting import model_file
+from inpainting.model import Model, _Prediction
 from scattering.errors import InputError
 from search import export
-from search.inpainting import model_file
-from search.inpainting.model import Model, _Prediction
 from tests.trainables.test_pymsdtorch import needs_dlsia
 from trainables import pymsdtorch
 from trainables.models import build
 
-DOCS = (Path(__file__).parents[3] / "docs" / "model_file.md").read_text(encoding="utf-8")
+DOCS = (Path(__file__).parents[2] / "docs" / "model_file.md").read_text(encoding="utf-8")
 
 
 def test_the_prediction_of_whole_frames_is_the_models(model, model_path, frame):

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-import numpy.typing as npt
 
+from scattering.arrays import Bools, Floats
 from scattering.preprocessing import to_counts
 
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 Ranges = dict[str, tuple[float, float]]
 """Smallest and largest value of each trait among the training frames."""
 

@@ -7,13 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scattering.arrays import Counts, Floats, Reals
 from scattering.preprocessing import resize_matrix
 from scattering.survey.validity import FULL_COUNTERS, LARGEST
 
-Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float32]
-Reals = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.generic]
 Places = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
 
