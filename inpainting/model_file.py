@@ -20,9 +20,9 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from inpainting import MODEL
 from inpainting.familiarity import TRAITS, Ranges
 from inpainting.uncertainty import LEVELS, Uncertainty
-from records.tables import MODEL
 from scattering.arrays import Bools
 from scattering.errors import InputError, one_line
 from scattering.files import replacing

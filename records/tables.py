@@ -310,10 +310,6 @@ class Latent:
     """(spaces, N): share of a frame's nearest neighbours in the truth space that are its nearest in this one."""
 
 
-MODEL = "model.safetensors"
-"""What fills users' frames: `inpainting.model_file`."""
-
-
 def model_path(folder: Path, winner: Trial, seed: int) -> Path:
     """Where a run keeps a winner that was trained again with a seed."""
     return folder / "models" / f"{winner.network}-{winner.trial:04d}-{seed}.safetensors"

@@ -6,8 +6,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from inpainting import MODEL
 from records.networks import TITLES
-from records.tables import MODEL, MethodScore, Trial, drop_trial, model_path, read_retraining, read_table, write_table
+from records.tables import MethodScore, Trial, drop_trial, model_path, read_retraining, read_table, write_table
 from scattering.dataset import Dataset
 from scattering.errors import InputError
 from scattering.split import PARTS

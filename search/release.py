@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from inpainting import model_file
+from inpainting import MODEL, model_file
 from inpainting.familiarity import ranges, traits
 from inpainting.model_file import Description, MemberInfo
 from inpainting.uncertainty import Uncertainty
-from records.tables import MODEL, MethodScore, RunInfo, read_json, read_table
+from records.tables import MethodScore, RunInfo, read_json, read_table
 from scattering.dataset import Dataset
 from scattering.provenance import versions
 from search.evaluation.methods import BIHARMONIC

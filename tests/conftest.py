@@ -15,6 +15,8 @@ from trainables.batches import WindowSet
 
 torch.set_num_threads(1)
 
+pytest_plugins = ["tests.models"]
+
 # Read when Ray is imported, which some test modules do: theirs is to be as that of a user is.
 os.environ.update(SETTINGS | LOOPBACK)
 

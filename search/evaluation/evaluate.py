@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from inpainting import MODEL
 from inpainting.uncertainty import ENOUGH
 from records.tables import (
-    MODEL,
     DistanceScore,
     Evaluation,
     FrameScore,
