@@ -22,6 +22,21 @@ os.environ.update(SETTINGS | LOOPBACK)
 
 SIZE = 64
 
+STARTS_RAY = (
+    "tests/clusters",
+    "tests/search",
+    "tests/scattering/test_prepare.py",
+    "tests/reports/test_unfinished.py",
+)
+"""Slow tests in these folders and files start Ray."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that start Ray on one worker: two cores have room for one cluster at a time."""
+    for item in items:
+        if item.get_closest_marker("slow") and item.nodeid.startswith(STARTS_RAY):
+            item.add_marker(pytest.mark.xdist_group("ray"))
+
 
 def striped_detector() -> Detector:
     """A detector laid out as PILATUS 2M is, but tiny: two vertical gaps, and two horizontal ones."""

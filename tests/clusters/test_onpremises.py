@@ -43,7 +43,7 @@ mount -t tmpfs none /run && mkdir /run/sshd
 cd {folder}
 ray up --yes --no-config-cache config.yaml
 ray exec config.yaml "cd {folder}/project && RAY_ADDRESS=127.0.0.1:{port} .venv/bin/python -m search.run tunet \
-    --size 128 --frames 24 --trials 2 --epochs 1 --minutes 0.6 --task residual --name x"
+    --size 128 --frames 24 --trials 2 --epochs 1 --task residual --name x"
 ray exec config.yaml "cd {folder}/project && clusters/node.sh stop"
 echo "left: $(readlink /proc/[0-9]*/exe | grep -c -e /raylet -e /gcs_server)"
 ray down --yes config.yaml
@@ -59,7 +59,7 @@ def folder(cache: Path) -> Iterator[Path]:
         folder = Path(name)
         project = folder / "project"
         project.mkdir()
-        for package in ("scattering", "trainables", "spaces", "search", "reports", "clusters"):
+        for package in (*PACKAGES, "clusters"):
             (project / package).symlink_to(ROOT / package)
         (project / ".venv").symlink_to(sys.prefix)
         (folder / "home").mkdir()

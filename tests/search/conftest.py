@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from search.machines.resources import Resources
+from tests.processes import Port, descendants, listening
 
 ONE_CORE = Resources(cpus=1, gpus=0.0, memory=10**9, parallel=2)
 
@@ -67,3 +70,30 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def command(tmp_path: Path, cache: Path) -> Command:
     return Command(tmp_path, cache)
+
+
+SMALL = ("tunet", "--size", "128", "--frames", "24", "--trials", "4", "--epochs", "8", "--name", "x")
+"""A run of half a minute. Without --minutes it is the number of epochs that ends the retraining, on any machine."""
+
+
+class FinishedRun(NamedTuple):
+    """A run that nothing disturbed."""
+
+    folder: Path
+    output: str
+    ports: set[Port]
+    """All that any of its processes listened on, from the start of Ray through search and retraining to the end."""
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> FinishedRun:
+    """The one run of all tests that only look at one."""
+    command = Command(tmp_path_factory.mktemp("finished"), cache)
+    process = command.start(*SMALL)
+    ports: set[Port] = set()
+    while process.poll() is None:
+        ports |= listening(descendants(process.pid))
+        time.sleep(0.2)
+    output = command.log.read_text()
+    assert process.returncode == 0, output
+    return FinishedRun(command.folder / "runs" / "x", output, ports)

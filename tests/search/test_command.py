@@ -29,27 +29,11 @@ from records.tables import (
 from scattering.detectors import detector
 from scattering.simulation.recording import record
 from search.inpaint import load
-from tests.search.conftest import SHARED_FRAMES, Command
+from tests.search.conftest import SHARED_FRAMES, SMALL, Command, FinishedRun
 
 pytestmark = pytest.mark.slow
 
 CLASSICAL = {"linear", "biharmonic", "pyFAI, default bins", "pyFAI, tuned bins", "Friedel symmetry"}
-
-SMALL = (
-    "tunet",
-    "--size",
-    "128",
-    "--frames",
-    "24",
-    "--trials",
-    "4",
-    "--epochs",
-    "8",
-    "--minutes",
-    "0.8",
-    "--name",
-    "x",
-)
 
 
 def wait_for_lines(path: Path, lines: int, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
@@ -73,17 +57,8 @@ def without_time(epochs: list[Epoch]) -> dict[tuple[int, int], tuple[float, ...]
     return {(e.trial, e.epoch): (e.train_loss, e.val_loss, e.val_gap_l1, e.val_gap_cc) for e in epochs}
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Path, str]:
-    """A run that nothing disturbed: its folder and what it printed."""
-    command = Command(tmp_path_factory.mktemp("finished"), cache)
-    code, output = command.run(*SMALL)
-    assert code == 0, output
-    return command.folder / "runs" / "x", output
-
-
-def test_a_run_ends_with_a_leaderboard_of_both_kinds_of_gap(finished: tuple[Path, str]) -> None:
-    folder, output = finished
+def test_a_run_ends_with_a_leaderboard_of_both_kinds_of_gap(finished: FinishedRun) -> None:
+    folder, output = finished.folder, finished.output
     rows = {row.method: row for row in read_table(folder / "leaderboard.csv", MethodScore)}
     assert set(rows) == {"TUNet", *CLASSICAL, "noise floor"}
     for row in rows.values():
@@ -96,8 +71,8 @@ def test_a_run_ends_with_a_leaderboard_of_both_kinds_of_gap(finished: tuple[Path
     assert "ray" not in output.replace("starting Ray", "").lower().split()
 
 
-def test_the_page_stands_alone(finished: tuple[Path, str]) -> None:
-    folder, _ = finished
+def test_the_page_stands_alone(finished: FinishedRun) -> None:
+    folder = finished.folder
     page = (folder / "report" / "index.html").read_text()
     assert "simulated" in page[:4000]
     assert "TUNet" in page
@@ -105,8 +80,8 @@ def test_the_page_stands_alone(finished: tuple[Path, str]) -> None:
     assert not re.findall(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=.?(?:https?:)?//", page)
 
 
-def test_a_run_ends_with_a_model_that_fills_frames_of_its_detector(finished: tuple[Path, str]) -> None:
-    folder, _ = finished
+def test_a_run_ends_with_a_model_that_fills_frames_of_its_detector(finished: FinishedRun) -> None:
+    folder = finished.folder
     model = load(folder, "cpu")
     told = model.description
     (winner,) = read_table(folder / "winners.csv", Trial)
@@ -130,12 +105,12 @@ def test_a_run_ends_with_a_model_that_fills_frames_of_its_detector(finished: tup
     assert error.mean() < 0.5 * np.abs(np.log1p(frame.clean[missing]) - np.log1p(frame.clean.mean())).mean()
 
 
-def test_tables_and_optuna_tell_the_same_story(finished: tuple[Path, str]) -> None:
+def test_tables_and_optuna_tell_the_same_story(finished: FinishedRun) -> None:
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
-    folder, _ = finished
+    folder = finished.folder
     trials = read_table(folder / "trials.csv", Trial)
     assert [t.trial for t in sorted(trials, key=lambda t: t.trial)] == [0, 1, 2, 3]
     storage = JournalStorage(JournalFileBackend(str(folder / "optuna.journal")))
@@ -152,8 +127,8 @@ def test_tables_and_optuna_tell_the_same_story(finished: tuple[Path, str]) -> No
         assert trial.val_gap_l1 == values[trial.epochs]
 
 
-def test_the_run_folder_holds_its_records_and_nothing_else(finished: tuple[Path, str]) -> None:
-    folder, _ = finished
+def test_the_run_folder_holds_its_records_and_nothing_else(finished: FinishedRun) -> None:
+    folder = finished.folder
     assert sorted(path.name for path in folder.iterdir()) == [
         "coverage.csv", "distances.csv", "ensemble.csv", "evaluation.json", "failures.npz", "gallery.npz",
         "importances.csv", "leaderboard.csv", "model.safetensors", "models", "optuna.journal", "progress.jsonl",
@@ -169,7 +144,7 @@ def test_the_run_folder_holds_its_records_and_nothing_else(finished: tuple[Path,
     assert read_json(folder / "evaluation.json", Evaluation).frames == info.data["test_frames"]
 
 
-def test_ctrl_c_stops_within_seconds_and_resume_goes_on(command: Command, finished: tuple[Path, str]) -> None:
+def test_ctrl_c_stops_within_seconds_and_resume_goes_on(command: Command, finished: FinishedRun) -> None:
     progress = command.folder / "runs" / "x" / "progress.jsonl"
     process = command.start(*SMALL)
     wait_for_lines(progress, 3, process)
@@ -197,45 +172,45 @@ def test_ctrl_c_stops_within_seconds_and_resume_goes_on(command: Command, finish
     again = [e.epoch for e in read_retraining(retraining)]
     assert again == list(range(1, len(again) + 1))
     # The trials begun before Ctrl-C end as they would have ended: same seed, same numbers, bit for bit.
-    undisturbed, resumed = without_time(read_lines(finished[0] / "progress.jsonl")), without_time(after)
+    undisturbed, resumed = without_time(read_lines(finished.folder / "progress.jsonl")), without_time(after)
     common = {key for key in resumed if key[0] in {e.trial for e in before}} & undisturbed.keys()
     assert len(common) > len(before)
     assert {key: resumed[key] for key in common} == {key: undisturbed[key] for key in common}
 
 
 def test_a_session_that_ended_before_the_model_file_was_written_is_made_up_for(
-    command: Command, finished: tuple[Path, str]
+    command: Command, finished: FinishedRun
 ) -> None:
     folder = command.folder / "runs" / "x"
     folder.parent.mkdir()
-    subprocess.run(["cp", "-r", str(finished[0]), str(folder)], check=True)
+    subprocess.run(["cp", "-r", str(finished.folder), str(folder)], check=True)
     (folder / "model.safetensors").unlink()
     code, output = command.run("tunet", "--name", "x", "--resume")
     assert code == 0, output
-    assert (folder / "leaderboard.csv").read_bytes() == (finished[0] / "leaderboard.csv").read_bytes()
-    made, before = (load(path, "cpu").description for path in (folder, finished[0]))
+    assert (folder / "leaderboard.csv").read_bytes() == (finished.folder / "leaderboard.csv").read_bytes()
+    made, before = (load(path, "cpu").description for path in (folder, finished.folder))
     assert replace(made, created="") == replace(before, created="")
 
 
-def test_a_finished_run_is_not_run_again(command: Command, finished: tuple[Path, str]) -> None:
+def test_a_finished_run_is_not_run_again(command: Command, finished: FinishedRun) -> None:
     folder = command.folder / "runs"
     folder.mkdir()
     # A copied run is the same run.
-    subprocess.run(["cp", "-r", str(finished[0]), str(folder / "x")], check=True)
+    subprocess.run(["cp", "-r", str(finished.folder), str(folder / "x")], check=True)
     began = time.monotonic()
     code, output = command.run("tunet", "--name", "x", "--resume")
     assert code == 0, output
     assert time.monotonic() - began < 60
-    assert (folder / "x" / "leaderboard.csv").read_bytes() == (finished[0] / "leaderboard.csv").read_bytes()
+    assert (folder / "x" / "leaderboard.csv").read_bytes() == (finished.folder / "leaderboard.csv").read_bytes()
     assert (folder / "x" / "report" / "index.html").read_bytes() == (
-        finished[0] / "report" / "index.html"
+        finished.folder / "report" / "index.html"
     ).read_bytes()
 
 
-def test_resume_refuses_data_that_changed(command: Command, finished: tuple[Path, str]) -> None:
+def test_resume_refuses_data_that_changed(command: Command, finished: FinishedRun) -> None:
     run = command.folder / "runs" / "x" / "run.json"
     run.parent.mkdir(parents=True)
-    info = json.loads((finished[0] / "run.json").read_text())
+    info = json.loads((finished.folder / "run.json").read_text())
     info["data"]["fingerprint"] = "0" * 64
     run.write_text(json.dumps(info))
     code, output = command.run("tunet", "--name", "x", "--resume")
@@ -244,7 +219,7 @@ def test_resume_refuses_data_that_changed(command: Command, finished: tuple[Path
 
 
 def test_all_networks_meet_on_one_leaderboard(command: Command) -> None:
-    arguments = ("all", "--size", "128", "--frames", "24", "--trials", "1", "--epochs", "1", "--minutes", "0.8")
+    arguments = ("all", "--size", "128", "--frames", "24", "--trials", "1", "--epochs", "1", "--minutes", "0.3")
     retraining = command.folder / "runs" / "every" / "retraining.jsonl"
     process = command.start(*arguments, "--name", "every")
     # Ctrl-C while the second of four winners is retrained.

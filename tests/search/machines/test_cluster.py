@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,8 +12,8 @@ from typing import NamedTuple
 import pytest
 
 from search.machines.cluster import LOOPBACK
-from tests.processes import Port, descendants, kill, listening
-from tests.search.conftest import Command
+from tests.processes import descendants, kill
+from tests.search.conftest import FinishedRun
 
 pytestmark = pytest.mark.slow
 
@@ -34,22 +33,11 @@ with cluster():
 """
 
 
-def test_no_port_of_a_local_run_listens_beyond_loopback(command: Command) -> None:
-    """Every port of every process, from the start of Ray through search and retraining to the end."""
-    process = command.start(
-        "tunet", "--size", "128", "--frames", "24", "--trials", "2", "--epochs", "2", "--minutes", "0.4",
-        "--task", "residual", "--name", "x",
-    )  # fmt: skip
-    seen: set[Port] = set()
-    while process.poll() is None:
-        seen |= listening(descendants(process.pid))
-        time.sleep(0.2)
-    assert process.returncode == 0, command.log.read_text()
-    owners = " ".join(port.process for port in seen)
-    assert all(name in owners for name in ("gcs_server", "raylet", "ray::ImplicitFunc", "ray::RayTrainWorker")), (
-        owners
-    )
-    assert {port for port in seen if not port.is_local()} == set()
+def test_no_port_of_a_local_run_listens_beyond_loopback(finished: FinishedRun) -> None:
+    owners = " ".join(port.process for port in finished.ports)
+    for name in ("gcs_server", "raylet", "ray::ImplicitFunc", "ray::RayTrainWorker"):
+        assert name in owners
+    assert {port for port in finished.ports if not port.is_local()} == set()
 
 
 class Local(NamedTuple):
