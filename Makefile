@@ -4,6 +4,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Two workers: the tests that start Ray one after another on one, the others on the other (tests/conftest.py).
+PYTEST := -m pytest -n 2 --dist loadgroup --durations=10
 
 .PHONY: setup search inpaint test test-pymsdtorch quick-test lint clean
 
@@ -38,14 +40,14 @@ lint: setup
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 	@$(MAKE) --no-print-directory test-pymsdtorch
 
 test-pymsdtorch: .venv-pymsdtorch/ready
-	.venv-pymsdtorch/bin/python -m pytest -m dlsia
+	.venv-pymsdtorch/bin/python $(PYTEST) -m dlsia
 
 quick-test: setup
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python $(PYTEST) -m "not slow"
 
 clean:
 	rm -rf .venv .venv-pymsdtorch .mypy_cache .ruff_cache .pytest_cache build *.egg-info

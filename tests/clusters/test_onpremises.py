@@ -18,6 +18,7 @@ import yaml
 
 from records.tables import MethodScore, read_table
 from tests.clusters.conftest import RAY, free_port
+from tests.test_imports import PACKAGES
 
 pytestmark = pytest.mark.slow
 
