@@ -32,11 +32,12 @@ from scattering.sources import simulated
 from scattering.split import PARTS
 from scattering.windows import cut, stitch
 from search.evaluation.latent import NEIGHBOURS, Ranks, correlations, neighbours, overlap
+from trainables import devices
 from trainables.batches import WindowSet
 from trainables.embedding import DIMENSION, Floats, latent_vectors
 from trainables.models import build, load
 from trainables.tasks import Task, fill
-from trainables.training import fit
+from trainables.training import Course, fit
 
 DETECTOR = "Pilatus2M"
 SIZE = 128
@@ -48,7 +49,7 @@ EPOCHS = 1000
 """More than there is time for: the clock ends the training."""
 RESAMPLES = 2000
 SEEDS = 3
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+DEVICE = devices.device()
 
 
 class Model(NamedTuple):
@@ -86,8 +87,7 @@ def trained(seconds: float) -> Model:
     network, task = build("tunet", CONFIG)
     for progress in fit(
         network.to(DEVICE), task, train, validation,
-        epochs=EPOCHS, batch_size=int(CONFIG["batch_size"]), learning_rate=float(CONFIG["learning_rate"]),
-        schedule="cosine", seed=0, seconds=seconds,
+        Course.of(CONFIG, epochs=EPOCHS, schedule="cosine", seed=0, seconds=seconds),
     ):  # fmt: skip
         last = progress.metrics
     name = f"TUNet, residual, {seconds:g} s ({last['epoch']:.0f} epochs) on {len(train.names)} other frames"

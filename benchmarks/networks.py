@@ -26,10 +26,11 @@ from search.evaluation.evaluate import measure
 from search.evaluation.methods import CLASSICAL, Method, network_filler
 from search.settings import PRESETS
 from spaces import DEFAULTS
+from trainables import devices
 from trainables.batches import WindowSet
 from trainables.models import build, count_parameters
 from trainables.tasks import TASKS
-from trainables.training import fit
+from trainables.training import Course, fit
 
 EPOCHS = 1000
 """More than there is time for: the clock ends each training."""
@@ -44,7 +45,7 @@ def main() -> None:
     preset = PRESETS["quick"]
     data = simulated(detector("Pilatus2M"), (preset.size, preset.size), preset.frames, seed=0)
     train, validation, test = map(data.part, PARTS)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = devices.device()
     windows, watched = WindowSet(train, device), WindowSet(validation, device)
     methods: list[Method] = []
     epochs: dict[str, int] = {}
@@ -54,8 +55,7 @@ def main() -> None:
             network, task = build(name, config)
             progress = fit(
                 network.to(device), task, windows, watched,
-                epochs=EPOCHS, batch_size=int(config["batch_size"]), learning_rate=float(config["learning_rate"]),
-                schedule="cosine", seed=0, seconds=options.seconds,
+                Course.of(config, epochs=EPOCHS, schedule="cosine", seed=0, seconds=options.seconds),
             )  # fmt: skip
             label = f"{title}, {posed}"
             epochs[label] = max(step.metrics["epoch"] for step in progress)  # type: ignore[assignment]

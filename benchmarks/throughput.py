@@ -50,7 +50,7 @@ from trainables.msdnet import MSDNet
 from trainables.precision import mixed_precision
 from trainables.pymsdtorch import copy_weights, dlsia_needed, names
 from trainables.tasks import TASKS
-from trainables.training import fit, validate
+from trainables.training import Course, fit, validate
 
 T = TypeVar("T")
 Shape = tuple[int, int, int, int]
@@ -581,8 +581,7 @@ def train_ours(
         copy_weights(network, peer(next(iter(case.peers)), case, data[0], seed).state_dict())
     progress = fit(
         network.to(device), task, windows, validation,
-        epochs=epochs, batch_size=int(case.config["batch_size"]), learning_rate=float(case.config["learning_rate"]),
-        schedule="step", seed=seed,
+        Course.of(case.config, epochs=epochs, schedule="step", seed=seed),
     )  # fmt: skip
     first, *_, last = (step.metrics["seconds"] for step in progress)
     return network, len(windows) * (epochs - 1) / (last - first)

@@ -28,6 +28,7 @@ from scattering.filling.interpolation import linear
 from scattering.preprocessing import resize, to_counts, to_intensity
 from scattering.survey.validity import GapParts, gap_parts, measured
 from scattering.windows import SMALLEST_SIDE
+from trainables import devices
 from trainables.tasks import fill as fill_windows
 from trainables.tasks import texture
 
@@ -280,9 +281,9 @@ def load(path: str | Path, device: str | torch.device | None = None) -> Model:
 
     Raises InputError for what is no model.
     """
-    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        chosen = devices.with_index(torch.device(device)) if device else devices.device()
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device must be one that PyTorch has here, got {chosen!r}: {one_line(error)}") from None
-    return Model(model_file.read(Path(path)), torch.device(chosen))
+        raise InputError(f"device must be one that PyTorch has here, got {device!r}: {one_line(error)}") from None
+    return Model(model_file.read(Path(path)), chosen)

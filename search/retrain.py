@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ from search.tuning.ledger import RETRIES
 from search.tuning.studies import full_length
 from trainables import checkpoints
 from trainables.batches import WindowSet
+from trainables.job import Job
 from trainables.memory import TooLargeError, footprint
 from trainables.models import save
 from trainables.tasks import unwrap
-from trainables.training import DivergenceError
+from trainables.training import DivergenceError, Worker
 from trainables.trial import memory_limit, prepare, train
 
 
@@ -51,19 +53,16 @@ def retrain(
     checkpoint, progress = model.with_suffix(".pt"), folder / "retraining.jsonl"
     epochs = full_length(settings, winner)
     cpus, gpus = int(resources.get("CPU", 1)), resources.get("GPU", 0.0)
-    job: dict[str, Any] = {
-        **settings.job(
-            winner.trial, winner.network, winner.config, epochs, Resources.for_one(cpus, gpus), checkpoint
-        ),
-        "seed": seed,
-        "seconds": seconds,
-        "progress": str(progress.resolve()),
-        "model": str(model.resolve()),
-        "data": data,
-    }
+    job = settings.job(winner.trial, winner.network, winner.config, epochs, Resources.for_one(cpus, gpus), checkpoint)
+    job = replace(job, seed=seed, seconds=seconds)
     trainer = TorchTrainer(
         train_winner,
-        train_loop_config=job,
+        train_loop_config={
+            "job": job,
+            "progress": progress.resolve(),
+            "model": model.resolve(),
+            "data": data,
+        },
         torch_config=TorchConfig() if workers > 1 else Alone(),
         scaling_config=ray_train.ScalingConfig(
             num_workers=workers, use_gpu="GPU" in resources, resources_per_worker=resources
@@ -116,39 +115,37 @@ def _storage_error(error: WorkerGroupError) -> OSError | None:
     return None
 
 
-def train_winner(job: dict[str, Any]) -> None:
+def train_winner(given: dict[str, Any]) -> None:
     """Train on every worker; the first one keeps the records, the checkpoint and, at the end, the model."""
+    job: Job = given["job"]
     context = ray_train.get_context()
-    rank, workers = context.get_world_rank(), context.get_world_size()
+    worker = Worker(context.get_world_rank(), context.get_world_size())
     # Ray Train's answer is a GPU where the machine has one, though none was asked for.
-    device = ray_train.torch.get_device() if job["gpus"] else torch.device("cpu")
+    device = ray_train.torch.get_device() if job.gpus else torch.device("cpu")
     network, task = prepare(job, device)
-    checkpoint, progress = Path(job["checkpoint"]), Path(job["progress"])
-    train_set, validation = (WindowSet(part, device) for part in ray.get(job["data"]))
-    state = checkpoints.load(checkpoint)
-    mine = {"trial": job["trial"], "seed": job["seed"], "devices": workers}
+    train_set, validation = (WindowSet(part, device) for part in ray.get(given["data"]))
+    checkpoint, progress = Path(job.checkpoint), given["progress"]
     recorded = {
-        epoch.epoch for epoch in read_retraining(progress) if (epoch.trial, epoch.seed) == (job["trial"], job["seed"])
+        epoch.epoch for epoch in read_retraining(progress) if (epoch.trial, epoch.seed) == (job.trial, job.seed)
     }
     try:
-        share = -(-job["config"]["batch_size"] // workers)
+        share = -(-int(job.config["batch_size"]) // worker.count)
         micro_batch = footprint(network, task, train_set).micro_batch(share, memory_limit(job, device))
         network = prepare_model(network, move_to_device=device)
-        epochs = train(
-            job, network, task, (train_set, validation), state,
-            seconds=job["seconds"], micro_batch=micro_batch, rank=rank, workers=workers,
-        )  # fmt: skip
-        for metrics, state, _ in epochs:
-            if rank == 0:
+        state = checkpoints.load(checkpoint)
+        epochs = train(job, network, task, (train_set, validation), state, micro_batch=micro_batch, worker=worker)
+        for metrics, reached, _ in epochs:
+            if worker.rank == 0:
                 if metrics["epoch"] not in recorded:
+                    mine = {"trial": job.trial, "seed": job.seed, "devices": worker.count}
                     append_line(progress, RetrainEpoch(**mine, **metrics))  # type: ignore[arg-type]
-                checkpoints.save(checkpoint, state)
+                checkpoints.save(checkpoint, reached)
             ray_train.report(metrics)
     except (DivergenceError, TooLargeError):
         # On every worker at once: all validate the same weights, and are as large.
         return
-    if rank == 0:
-        save(Path(job["model"]), unwrap(network), job["network"], job["config"], job["implementation"])
+    if worker.rank == 0:
+        save(given["model"], unwrap(network), job.network, job.config, job.implementation)
 
 
 def _workers(batch_size: int, share: Resources) -> tuple[int, dict[str, float]]:

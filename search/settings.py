@@ -15,6 +15,7 @@ from search.tuning.halving import SuccessiveHalving
 if TYPE_CHECKING:
     from search.machines.resources import Resources
     from spaces.paper import Point
+    from trainables.job import Job
 
 RUNS = Path("runs")
 
@@ -244,21 +245,23 @@ class Settings:
 
     def job(
         self, trial: int, network: str, config: Config, epochs: int, resources: Resources, checkpoint: Path
-    ) -> dict[str, Any]:
-        """Return what a worker needs to know to train a configuration: see `trainables.trial`."""
-        return {
-            "trial": trial,
-            "network": network,
-            "implementation": self.implementation,
-            "config": config,
-            "epochs": epochs,
-            "schedule": self.schedule,
-            "seed": self.seed,
-            "threads": resources.cpus,
-            "gpus": resources.gpus,
-            "memory": resources.memory,
-            "checkpoint": str(checkpoint.resolve()),
-        }
+    ) -> Job:
+        """Return the job of training a configuration."""
+        from trainables.job import Job  # late, for PyTorch comes with it
+
+        return Job(
+            trial=trial,
+            network=network,
+            implementation=self.implementation,
+            config=config,
+            epochs=epochs,
+            schedule=self.schedule,
+            seed=self.seed,
+            threads=resources.cpus,
+            gpus=resources.gpus,
+            memory=resources.memory,
+            checkpoint=str(checkpoint.resolve()),
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

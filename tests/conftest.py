@@ -31,6 +31,7 @@ STARTS_RAY = (
 """Slow tests in these folders and files start Ray."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests that start Ray on one worker: two cores have room for one cluster at a time."""
     for item in items:

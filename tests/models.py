@@ -14,7 +14,7 @@ from search.evaluation.coverage import calibrate
 from search.evaluation.methods import network_filler
 from trainables.batches import WindowSet
 from trainables.models import build
-from trainables.training import fit
+from trainables.training import Course, fit
 
 CONFIG = {
     "depth": 2,
@@ -36,7 +36,7 @@ def trained(data):
         network, task = build("tunet", CONFIG, seed=seed)
         for _ in fit(
             network, task, windows, windows,
-            epochs=3, batch_size=8, learning_rate=2e-3, schedule="cosine", seed=seed,
+            Course.of(CONFIG, epochs=3, schedule="cosine", seed=seed),
         ):  # fmt: skip
             pass
         members.append((network, task))

@@ -22,6 +22,11 @@ from trainables.tasks import Task
 class TooLargeError(MemoryError):
     """Not even one window fits into the memory."""
 
+    def __init__(self, reason: str, headroom: int = -1) -> None:
+        super().__init__(reason)
+        self.headroom = min(headroom, -1)
+        """Bytes, below 0: the memory that is missing."""
+
 
 class Footprint(NamedTuple):
     """What training a network takes."""
@@ -45,7 +50,8 @@ class Footprint(NamedTuple):
         if self.bytes(1) > limit:
             raise TooLargeError(
                 f"training takes {self.bytes(1) / 1e9:.2f} GB for a single window, "
-                f"a trial has {limit / 1e9:.2f} GB: it cannot fit"
+                f"a trial has {limit / 1e9:.2f} GB: it cannot fit",
+                limit - self.bytes(1),
             )
         return min(batch_size, (limit - self.fixed) // self.window) if self.window else batch_size
 
@@ -132,9 +138,18 @@ class _TensorsAlive(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.now -= size
 
 
+NO_MEMORY = (
+    "can't allocate memory",  # torch on a CPU
+    "could not create a primitive",  # oneDNN
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDA error: out of memory",
+)
+"""Words of libraries that have no error class for a lack of memory."""
+
+
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there is no memory left; on a CPU torch and oneDNN have only words for that."""
-    words = ("can't allocate memory", "could not create a primitive")
+    """Tell whether an error says that there is no memory left."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+        isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
     )

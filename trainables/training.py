@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from trainables.batches import Batch, WindowSet
 from trainables.losses import absolute_error
 from trainables.memory import TooLargeError, out_of_memory
 from trainables.metrics import correlation, mean_absolute_error
+from trainables.models import Config
 from trainables.precision import mixed_precision
 from trainables.tasks import Task, unwrap
 
@@ -48,29 +50,57 @@ CHECK = 50
 """Steps after which a loss is looked at: each look waits for the device."""
 
 
+@dataclass(frozen=True)
+class Course:
+    """Settings of one training."""
+
+    epochs: int
+    batch_size: int
+    """Windows over all workers."""
+    learning_rate: float
+    """At its maximum."""
+    schedule: str
+    """A key of `SCHEDULES`."""
+    seed: int
+    seconds: float | None = None
+    """Time limit. The learning rate follows the time where that is further along than the epochs."""
+
+    @classmethod
+    def of(cls, config: Config, *, epochs: int, schedule: str, seed: int, seconds: float | None = None) -> Course:
+        """Return the settings of training a configuration, which says the batch size and the learning rate."""
+        return cls(epochs, int(config["batch_size"]), float(config["learning_rate"]), schedule, seed, seconds)
+
+    def steps(self, windows: int) -> int:
+        """Return the number of steps in an epoch of so many windows."""
+        return max(windows // self.batch_size, 1)
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One of the processes that share the batches of a training."""
+
+    rank: int = 0
+    count: int = 1
+
+
+ALONE = Worker()
+
+
 def fit(
     network: nn.Module,
     task: Task,
     train: WindowSet,
     validation: WindowSet,
+    course: Course,
     *,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    schedule: str,
-    seed: int,
-    seconds: float | None = None,
     state: dict[str, Any] | None = None,
     micro_batch: int | None = None,
-    rank: int = 0,
-    workers: int = 1,
+    worker: Worker = ALONE,
 ) -> Iterator[Progress]:
     """Train with Adam and L1, yielding after each epoch; equal arguments give equal numbers.
 
-    `batch_size` counts windows over all `workers`, of which this is number `rank` (their gradients are
-    averaged by DistributedDataParallel). `state` is that of an earlier epoch to go on from. With a limit of
-    `seconds` the learning rate follows the time where that is further along than the epochs, and training
-    ends with it.
+    `state` is that of an earlier epoch to go on from. Several workers average their gradients by
+    DistributedDataParallel. Training ends with the epochs of the course or with its time.
 
     Where the memory is short, a worker's share of a batch goes through the network `micro_batch` windows at a time;
     gradients add up to those of the batch (batch normalisation, which the paper's networks have not, sees the parts).
@@ -78,73 +108,114 @@ def fit(
 
     Raises DivergenceError when a loss is not finite, TooLargeError when not even one window fits.
     """
-    share = -(-batch_size // workers)
-    micro_batch = micro_batch or share
-    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
+    optimizer = torch.optim.Adam(network.parameters(), lr=course.learning_rate, fused=True)
     done, spent = 0, 0.0
     if state is not None:
         unwrap(network).load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         done, spent = state["epoch"], state["seconds"]
-    steps = max(len(train) // batch_size, 1)
+    share = -(-course.batch_size // worker.count)
     precision = mixed_precision(network, train.device)
-    started = time.perf_counter() - spent
-    for epoch in range(done, epochs):
-        # Drawn anew from (seed, epoch): a resumed run goes on as the uninterrupted one would.
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-        order = torch.randperm(len(train), generator=generator).to(train.storage)
-        patterns = train.random_patterns(len(train), generator)
-        total = torch.zeros((), device=train.device)
-        network.train()
-        mine = [slice(step * batch_size + rank, (step + 1) * batch_size, workers) for step in range(steps)]
-        for step, batch in enumerate(train.batches([(order[part], patterns[part]) for part in mine])):
-            pixels = task.scored(batch).sum().clamp(min=1)
-            elapsed = time.perf_counter() - started
-            if workers > 1:
-                pixels = average(pixels, workers)
-                if seconds is not None:
-                    elapsed = float(average(pixels.new_tensor(elapsed), workers))
-            progress = (epoch + (step + 0.5) / steps) / epochs
-            if seconds is not None:
-                progress = min(max(progress, elapsed / seconds), 1.0)
-            rate = learning_rate * SCHEDULES[schedule](progress)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            while True:
-                optimizer.zero_grad(set_to_none=True)
-                try:
-                    total += _accumulate(network, task, batch, pixels, micro_batch, precision)
-                    break
-                except (RuntimeError, MemoryError) as problem:
-                    # Other workers would wait for the gradients of a step that is done again.
-                    if not out_of_memory(problem) or workers > 1:
-                        raise
-                    if micro_batch == 1:
-                        raise TooLargeError(f"no memory to train on a single window: {one_line(problem)}") from None
-                # Out of the handler, whose traceback holds what the step had allocated.
-                micro_batch = -(-micro_batch // 2)
-                _release(train.device)
-            optimizer.step()
-            if progress >= 1:
-                break
-            if step % CHECK == CHECK - 1 and not math.isfinite(total.item()):
-                raise DivergenceError(f"the loss is not finite in epoch {epoch + 1}")
-        metrics = {"epoch": epoch + 1, "train_loss": total.item() / (step + 1), "learning_rate": rate}
-        metrics |= _validate(network, task, validation, micro_batch)
+    training = _Training(network, task, train, course, worker, optimizer, precision, micro_batch or share)
+    for epoch in range(done, course.epochs):
+        # The caller's work between two epochs is not training time.
+        training.started = time.perf_counter() - spent
+        metrics = training.epoch(epoch)
+        metrics |= _validate(network, task, validation, training.micro_batch)
         if not all(math.isfinite(value) for value in metrics.values()):
             raise DivergenceError(f"the loss is not finite in epoch {epoch + 1}")
-        spent = time.perf_counter() - started
+        spent = training.elapsed()
         checkpoint = {
             "network": unwrap(network).state_dict(),
             "optimizer": optimizer.state_dict(),
             "epoch": epoch + 1,
             "seconds": spent,
         }
-        yield Progress(metrics | {"seconds": spent}, checkpoint, micro_batch)
-        if progress >= 1:
+        yield Progress(metrics | {"seconds": spent}, checkpoint, training.micro_batch)
+        if training.progress >= 1:
             return
-        # What the caller did between two epochs is not training time.
-        started = time.perf_counter() - spent
+
+
+@dataclass
+class _Training:
+    """A training under way."""
+
+    network: nn.Module
+    task: Task
+    train: WindowSet
+    course: Course
+    worker: Worker
+    optimizer: torch.optim.Optimizer
+    precision: AbstractContextManager[object]
+    micro_batch: int
+    started: float = 0.0
+    """On the clock of `time.perf_counter`."""
+    progress: float = 0.0
+    """Share of the course that is done."""
+
+    def elapsed(self) -> float:
+        """Return the seconds of training and validation so far."""
+        return time.perf_counter() - self.started
+
+    def epoch(self, epoch: int) -> dict[str, float]:
+        """Train for one epoch, or until the time is over."""
+        total = torch.zeros((), device=self.train.device)
+        self.network.train()
+        for step, batch in enumerate(self.train.batches(self._parts(epoch))):
+            pixels = self.task.scored(batch).sum().clamp(min=1)
+            if self.worker.count > 1:
+                pixels = average(pixels, self.worker.count)
+            rate = self._advance(epoch, step, pixels)
+            total += self._step(batch, pixels)
+            if self.progress >= 1:
+                break
+            if step % CHECK == CHECK - 1 and not math.isfinite(total.item()):
+                raise DivergenceError(f"the loss is not finite in epoch {epoch + 1}")
+        return {"epoch": epoch + 1, "train_loss": total.item() / (step + 1), "learning_rate": rate}
+
+    def _parts(self, epoch: int) -> list[tuple[Tensor, Tensor]]:
+        """Draw this worker's windows and gap patterns, batch by batch."""
+        # From (seed, epoch) alone: a resumed run goes on as the uninterrupted one would.
+        generator = torch.Generator().manual_seed(self.course.seed * 1_000_003 + epoch)
+        order = torch.randperm(len(self.train), generator=generator).to(self.train.storage)
+        patterns = self.train.random_patterns(len(self.train), generator)
+        size, rank, count = self.course.batch_size, self.worker.rank, self.worker.count
+        steps = range(self.course.steps(len(self.train)))
+        mine = [slice(step * size + rank, (step + 1) * size, count) for step in steps]
+        return [(order[part], patterns[part]) for part in mine]
+
+    def _advance(self, epoch: int, step: int, like: Tensor) -> float:
+        """Set the learning rate for a step and return it; all workers agree on the time."""
+        course = self.course
+        self.progress = (epoch + (step + 0.5) / course.steps(len(self.train))) / course.epochs
+        if course.seconds is not None:
+            elapsed = self.elapsed()
+            if self.worker.count > 1:
+                elapsed = float(average(like.new_tensor(elapsed), self.worker.count))
+            self.progress = min(max(self.progress, elapsed / course.seconds), 1.0)
+        rate = course.learning_rate * SCHEDULES[course.schedule](self.progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _step(self, batch: Batch, pixels: Tensor) -> Tensor:
+        """Take one step, in smaller parts where the memory is short; returns the loss of the batch."""
+        while True:
+            self.optimizer.zero_grad(set_to_none=True)
+            try:
+                loss = _accumulate(self.network, self.task, batch, pixels, self.micro_batch, self.precision)
+                break
+            except (RuntimeError, MemoryError) as problem:
+                # Other workers would wait for the gradients of a step that is done again.
+                if not out_of_memory(problem) or self.worker.count > 1:
+                    raise
+                if self.micro_batch == 1:
+                    raise TooLargeError(f"no memory to train on a single window: {one_line(problem)}") from None
+            # Out of the handler, whose traceback holds what the step had allocated.
+            self.micro_batch = -(-self.micro_batch // 2)
+            _release(self.train.device)
+        self.optimizer.step()
+        return loss
 
 
 def _accumulate(

@@ -1,9 +1,4 @@
-"""The Ray adapter: a job in, one report an epoch out, and a checkpoint to go on from.
-
-A job is a dict: trial, network, implementation, config, epochs, schedule, seed, threads, gpus, memory (bytes for one
-training; None: the GPU's), checkpoint and log (paths), patience (seconds without a report, at least, before a trial
-counts as hung).
-"""
+"""The Ray Tune adapter: trains a job, sends a message after each epoch, and keeps a checkpoint to go on from."""
 
 from __future__ import annotations
 
@@ -23,142 +18,147 @@ from torch import nn
 
 from scattering.dataset import Dataset
 from scattering.errors import one_line
-from trainables import checkpoints
+from trainables import checkpoints, devices
 from trainables.batches import WindowSet
+from trainables.job import Job
 from trainables.memory import Footprint, TooLargeError, footprint, out_of_memory
+from trainables.messages import Cost, EpochDone, Failed, Infeasible, Message, Started, StorageLost, to_report
 from trainables.models import build, count_parameters
 from trainables.tasks import Task
-from trainables.training import DivergenceError, Progress, fit
+from trainables.training import ALONE, Course, DivergenceError, Progress, Worker, fit
 
 SLOWNESS = 10
 """Times what an epoch should take: a trial silent for longer counts as hung."""
 
 
 def train_trial(job: dict[str, Any], data: tuple[Dataset, Dataset]) -> None:
-    """Train one trial of a search on (train, validation) frames.
+    """Train one trial of a search on (train, validation) frames; `job` has the fields of `Job`.
 
-    Its job has `known_epochs` too, those that an earlier session has already recorded. Every report carries `trial`;
-    the first one says what training will take (`parameters`, `micro_batch`, `memory` and `headroom` in bytes,
-    `patience` in seconds), later ones have the metrics of `fit` beside. Instead the last one may be `failure` (why it
-    cannot go on), `infeasible` (too large for the memory) or `storage` (its checkpoint cannot be written). None of
-    these is raised: what would fail again is not to be tried again. A process that dies is.
+    Every report is a message. What would fail again is said in one and not raised. An error of the accelerator or of
+    the storage is raised: it ends the process, and the trial goes on in another one, perhaps on another machine.
     """
     # Seconds that Tune gives this trial to leave before the next one has its process; a trial that finds it taken is
     # dropped without a word (tune_controller.py: _on_trial_reset), and 2 s are short on a busy machine.
     os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "60")
-    run = Path(job["checkpoint"]).parents[1]
+    given = Job(**job)
+    run = Path(given.checkpoint).parents[1]
     if not (run / "run.json").exists():
         # A machine that joined late: it would train on a disk of its own.
         words = f"{platform.node()} does not share the folder of the runs (clusters/README.md)"
-        tune.report({"trial": job["trial"], "storage": (errno.EACCES, words, str(run))})
+        tune.report(to_report(StorageLost(given.trial, errno.EACCES, words, str(run))))
         return
-    with trial_log(Path(job["log"])) as log:
-        for report in _reports(job, data, log):
-            tune.report({"trial": job["trial"], **report})
+    with trial_log(Path(given.log)) as log:
+        for message in messages(given, data, log):
+            tune.report(to_report(message))
 
 
-def _reports(job: dict[str, Any], data: tuple[Dataset, Dataset], log: logging.Logger) -> Iterator[dict[str, Any]]:
-    headroom = -1
+def messages(job: Job, data: tuple[Dataset, Dataset], log: logging.Logger) -> Iterator[Message]:
+    """Train a job, from its checkpoint if there is one, and yield all that the driver must know.
+
+    Raises an error that is the process's own: see `ends_process`.
+    """
     try:
-        log.info("%s %s: process %d", job["network"], job["config"], os.getpid())
-        faulthandler.dump_traceback_later(job["patience"], file=_file(log))
-        device = device_of(job)
-        network, task = prepare(job, device)
-        train_set, validation = (WindowSet(part, device) for part in data)
-        cost = footprint(network, task, train_set)
-        limit = memory_limit(job, device)
-        headroom = limit - cost.bytes(1)
-        batch_size = job["config"]["batch_size"]
-        micro_batch = cost.micro_batch(batch_size, limit)
-        patience = max(job["patience"], SLOWNESS * cost.seconds * len(train_set))
-        facts = {"parameters": count_parameters(network), "headroom": headroom, "patience": patience}
-        log.info("on %s of %s, %s", device, platform.node(), _sizes(cost, micro_batch, batch_size, limit))
-        checkpoint = Path(job["checkpoint"])
-        state = checkpoints.load(checkpoint)
-        history: list[dict[str, float]] = [] if state is None else state["history"]
-        yield {**facts, "micro_batch": micro_batch, "memory": cost.bytes(micro_batch)}
-        # Epochs that were saved but not recorded before the session ended.
-        for metrics in history[job["known_epochs"] :]:
-            yield {**facts, "micro_batch": micro_batch, "memory": cost.bytes(micro_batch), **metrics}
-        faulthandler.dump_traceback_later(patience, file=_file(log))
-        epochs = train(job, network, task, (train_set, validation), state, micro_batch=micro_batch)
-        for metrics, reached, windows in epochs:
-            history.append(metrics)
-            try:
-                checkpoints.save(checkpoint, {**reached, "history": history})
-            except OSError as error:
-                # Not the configuration's fault: the driver ends the search; this trial goes on once there is room.
-                yield {"storage": (error.errno, error.strerror, str(checkpoint))}
-                return
-            log.info("epoch %d: %s", metrics["epoch"], _values(metrics))
-            yield {**facts, "micro_batch": windows, "memory": cost.bytes(windows), **metrics}
-            faulthandler.dump_traceback_later(patience, file=_file(log))
+        yield from _train_and_save(job, data, log)
         log.info("ended")
-    except (DivergenceError, TooLargeError) as error:
+    except TooLargeError as error:
         log.error("%s", error)
-        key = "infeasible" if isinstance(error, TooLargeError) else "failure"
-        yield {key: one_line(error), "headroom": min(headroom, -1)}
+        yield Infeasible(job.trial, one_line(error), error.headroom)
+    except DivergenceError as error:
+        log.error("%s", error)
+        yield Failed(job.trial, one_line(error))
     except Exception as error:
         log.exception("failed")
         if out_of_memory(error):
-            yield {"infeasible": f"out of memory: {one_line(error)}", "headroom": min(headroom, -1)}
+            yield Infeasible(job.trial, f"out of memory: {one_line(error)}", -1)
+        elif ends_process(error):
+            raise
         else:
-            yield {"failure": f"{type(error).__name__}: {one_line(error)}"}
+            yield Failed(job.trial, f"{type(error).__name__}: {one_line(error)}")
 
 
-def device_of(job: dict[str, Any]) -> torch.device:
-    """Where a job trains: Ray hides no GPU from one that asked for none."""
-    return torch.device("cuda" if job["gpus"] and torch.cuda.is_available() else "cpu")
+def _train_and_save(job: Job, data: tuple[Dataset, Dataset], log: logging.Logger) -> Iterator[Message]:
+    log.info("%s %s: process %d", job.network, job.config, os.getpid())
+    faulthandler.dump_traceback_later(job.patience, file=_file(log))
+    device = devices.device(gpu=bool(job.gpus))
+    network, task = prepare(job, device)
+    windows = WindowSet(data[0], device), WindowSet(data[1], device)
+    needs, limit = footprint(network, task, windows[0]), memory_limit(job, device)
+    batch_size = int(job.config["batch_size"])
+    micro_batch = needs.micro_batch(batch_size, limit)
+    patience = max(job.patience, SLOWNESS * needs.seconds * len(windows[0]))
+    log.info("on %s of %s, %s", device, platform.node(), _sizes(needs, micro_batch, batch_size, limit))
+
+    def cost(micro_batch: int) -> Cost:
+        return Cost(count_parameters(network), micro_batch, needs.bytes(micro_batch), limit - needs.bytes(1))
+
+    yield Started(job.trial, cost(micro_batch), patience)
+    checkpoint = Path(job.checkpoint)
+    state = checkpoints.load(checkpoint)
+    history: list[dict[str, float]] = [] if state is None else state["history"]
+    # Epochs that were saved but not recorded before the session ended.
+    for metrics in history[job.known_epochs :]:
+        yield EpochDone(job.trial, cost(micro_batch), metrics)
+    faulthandler.dump_traceback_later(patience, file=_file(log))
+    for metrics, reached, at_once in train(job, network, task, windows, state, micro_batch=micro_batch):
+        history.append(metrics)
+        try:
+            checkpoints.save(checkpoint, {**reached, "history": history})
+        except OSError as error:
+            # The search ends; this trial goes on once there is room.
+            yield StorageLost(job.trial, error.errno or errno.EIO, error.strerror or str(error), str(checkpoint))
+            return
+        log.info("epoch %d: %s", metrics["epoch"], _values(metrics))
+        yield EpochDone(job.trial, cost(at_once), metrics)
+        faulthandler.dump_traceback_later(patience, file=_file(log))
 
 
-def prepare(job: dict[str, Any], device: torch.device) -> tuple[nn.Module, Task]:
+def ends_process(error: Exception) -> bool:
+    """Tell whether an error is of the accelerator or of the storage.
+
+    After an error of CUDA nothing works any more in its process. A file system may answer another machine, or later.
+    """
+    return isinstance(error, (torch.AcceleratorError, OSError))
+
+
+def prepare(job: Job, device: torch.device) -> tuple[nn.Module, Task]:
     """Make the network of a job on a device, and its task."""
-    torch.set_num_threads(job["threads"])
+    torch.set_num_threads(job.threads)
     if device.type == "cuda":
         # Products in TF32, as cuDNN's convolutions are.
         torch.set_float32_matmul_precision("high")
-    network, task = build(job["network"], job["config"], job["seed"], job["implementation"])
+    network, task = build(job.network, job.config, job.seed, job.implementation)
     return network.to(device), task
 
 
-def memory_limit(job: dict[str, Any], device: torch.device) -> int:
-    """Return the bytes that a training may take beside what is allocated already, its windows say."""
-    given: int | None = job["memory"]
+def memory_limit(job: Job, device: torch.device) -> int:
+    """Return the bytes that a training may take beside those that are allocated already, for its windows."""
     if device.type != "cuda":
-        assert given is not None
-        return given
-    share = min(job["gpus"], 1.0) * SHARE
+        assert job.memory is not None
+        return job.memory
+    share = min(job.gpus, 1.0) * SHARE
     # Trials that share a GPU cannot take each other's memory.
     torch.cuda.set_per_process_memory_fraction(share, device)
     limit = int(share * torch.cuda.mem_get_info(device)[1]) - torch.cuda.memory_allocated(device)
-    return limit if given is None else min(given, limit)
+    return limit if job.memory is None else min(job.memory, limit)
 
 
 SHARE = 0.95
-"""Of a GPU's memory that its trials may allocate; libraries keep the rest."""
+"""Share of a GPU's memory that its trials may allocate; libraries keep the rest."""
 
 
 def train(
-    job: dict[str, Any],
+    job: Job,
     network: nn.Module,
     task: Task,
     windows: tuple[WindowSet, WindowSet],
     state: dict[str, Any] | None,
-    **limits: Any,
+    *,
+    micro_batch: int,
+    worker: Worker = ALONE,
 ) -> Iterator[Progress]:
-    """Train the network of a job as `fit` does; `limits` are its time, its memory and its workers."""
-    return fit(
-        network,
-        task,
-        *windows,
-        epochs=job["epochs"],
-        batch_size=job["config"]["batch_size"],
-        learning_rate=job["config"]["learning_rate"],
-        schedule=job["schedule"],
-        seed=job["seed"],
-        state=state,
-        **limits,
-    )
+    """Train the network of a job on (train, validation) windows, as `fit` does."""
+    course = Course.of(job.config, epochs=job.epochs, schedule=job.schedule, seed=job.seed, seconds=job.seconds)
+    return fit(network, task, *windows, course, state=state, micro_batch=micro_batch, worker=worker)
 
 
 @contextmanager

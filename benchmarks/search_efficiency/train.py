@@ -113,7 +113,7 @@ def _train(entry: Wanted) -> Curve:
 def _epochs(config: Config, seed: int) -> Iterator[tuple[float, float]]:
     """Train as a trial of a search is trained; yield (validation gap L1, processor seconds) of each epoch."""
     from trainables.models import build
-    from trainables.training import DivergenceError, fit
+    from trainables.training import Course, DivergenceError, fit
 
     network, task = build("tunet", config, seed)
     train, validation = _windows
@@ -121,8 +121,7 @@ def _epochs(config: Config, seed: int) -> Iterator[tuple[float, float]]:
     try:
         for progress in fit(
             network, task, train, validation,
-            epochs=EPOCHS, batch_size=int(config["batch_size"]), learning_rate=float(config["learning_rate"]),
-            schedule="cosine", seed=seed,
+            Course.of(config, epochs=EPOCHS, schedule="cosine", seed=seed),
         ):  # fmt: skip
             ended = time.process_time()
             yield progress.metrics["val_gap_l1"], ended - started

@@ -12,6 +12,7 @@ from scipy.spatial.distance import cdist
 from records.tables import Latent
 from scattering.arrays import Bools, Floats, Reals
 from scattering.dataset import Dataset
+from trainables import devices
 from trainables.embedding import DIMENSION, latent_vectors
 
 Ranks = npt.NDArray[np.int64]
@@ -37,7 +38,7 @@ def latent_space(method: str, filled: Floats, test: Dataset, seed: int) -> Laten
     """
     if len(test) < FEWEST:
         return None
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = devices.device()
     # By name: the order in which frames are given decides neither batches nor ties.
     order = np.array(sorted(range(len(test)), key=lambda i: test.names[i]))
     spaces: dict[str, tuple[Callable[[], Floats], int]] = {

@@ -17,6 +17,7 @@ from scattering.filling.polar import inpaint
 from scattering.filling.symmetry import friedel
 from scattering.windows import cut, stitch
 from search.evaluation.images import Images
+from trainables import devices
 from trainables.tasks import Task, fill
 
 BATCH = 16
@@ -89,7 +90,7 @@ FRIEDEL = around_beam("Friedel symmetry", friedel)
 
 def network_filler(network: nn.Module, task: Task) -> Filler:
     """Fill with a trained network: frames window by window, and stitched."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = devices.device()
     network.to(device).eval()
 
     @torch.no_grad()

@@ -14,6 +14,7 @@ from tensorboardX import SummaryWriter
 from tensorboardX.summary import hparams
 
 from records.tables import Epoch
+from trainables.messages import EpochDone, from_report
 
 METRICS = tuple(name for name in Epoch.__dataclass_fields__ if name not in ("trial", "epoch"))
 
@@ -41,11 +42,12 @@ class TensorBoard(LoggerCallback):
 
     def log_trial_result(self, iteration: int, trial: TuneTrial, result: dict[str, Any]) -> None:
         """Write an epoch."""
-        if "epoch" in result:
+        message = from_report(result)
+        if isinstance(message, EpochDone):
             for name in METRICS:
-                self.writers[trial.trial_id].add_scalar(name, result[name], result["epoch"])
+                self.writers[trial.trial_id].add_scalar(name, message.metrics[name], message.metrics["epoch"])
             self.writers[trial.trial_id].flush()
-            self.last[trial.trial_id] = result["val_gap_l1"]
+            self.last[trial.trial_id] = message.metrics["val_gap_l1"]
 
     def log_trial_end(self, trial: TuneTrial, failed: bool = False) -> None:
         """Write the configuration beside what it came to."""
@@ -68,8 +70,9 @@ def _mlflow(folder: Path) -> tune.Callback:
 
     class MLflow(MLflowLoggerCallback):
         def log_trial_result(self, iteration: int, trial: TuneTrial, result: dict[str, Any]) -> None:
-            if "epoch" in result:
-                epoch = {name: result[name] for name in METRICS}
-                super().log_trial_result(iteration, trial, {**epoch, TIMESTEPS_TOTAL: result["epoch"]})
+            message = from_report(result)
+            if isinstance(message, EpochDone):
+                epoch = {name: message.metrics[name] for name in METRICS}
+                super().log_trial_result(iteration, trial, {**epoch, TIMESTEPS_TOTAL: message.metrics["epoch"]})
 
     return MLflow(f"sqlite:///{folder.resolve() / 'mlflow.db'}", experiment_name=folder.name)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from records.tables import Epoch, Trial, append_line, read_lines, write_table
 from search.following.display import SearchDisplay
@@ -13,6 +14,8 @@ from search.machines.resources import Resources
 from search.settings import UNLIMITED, Budget, Settings
 from search.tuning.halving import SuccessiveHalving
 from search.tuning.sampler import Known, Proposal, Sampler
+from trainables.job import Job
+from trainables.messages import Failed, Infeasible, Message, Started, StorageLost
 
 RETRIES = 3
 """Times that a trial whose process died is taken up again: machines come and go."""
@@ -100,13 +103,14 @@ class Ledger:
             for trial in self.last.keys() | self.began.keys() | self.took.keys()
         }
 
-    def job(self, proposal: Proposal) -> dict[str, Any]:
-        """What `train_trial` needs to know of a proposal."""
+    def job(self, proposal: Proposal, patience: float) -> Job:
+        """Return the job of a proposal."""
         number = proposal.trial
         job = self.settings.job(
             number, self.network(number), proposal.config, proposal.epochs, self.resources, self.checkpoint(number)
         )
-        return {**job, "known_epochs": proposal.known_epochs, "log": str(self.log(number).resolve())}
+        log = str(self.log(number).resolve())
+        return replace(job, known_epochs=proposal.known_epochs, log=log, patience=patience)
 
     def checkpoint(self, trial: int) -> Path:
         """Where a trial keeps its training state."""
@@ -127,27 +131,27 @@ class Ledger:
             return False
         return sum(self.seconds().values()) * self.resources.gpus >= budget.gpu_seconds * (1 + grace)
 
-    def record(self, result: dict[str, Any]) -> bool:
-        """Take in one report of a trial; True when it stops there."""
-        trial = result["trial"]
-        if "storage" in result:
-            self.broken = OSError(*result["storage"])
-            return True
+    def record(self, message: Message) -> bool:
+        """Take in a message of a trial; returns True when the trial stops there."""
+        trial = message.trial
         sampler = self.samplers[self.study(trial)]
-        for ends, reasons in (("failure", self.failures), ("infeasible", self.infeasible)):
-            if ends in result:
-                reasons[trial] = result[ends]
-                if ends == "infeasible":
-                    sampler.describe(trial, headroom=result["headroom"])
+        match message:
+            case StorageLost():
+                self.broken = OSError(message.errno, message.strerror, message.path)
+                return True
+            case Failed():
+                self.failures[trial] = message.reason
+                return False
+            case Infeasible():
+                self.infeasible[trial] = message.reason
+                sampler.describe(trial, headroom=message.headroom)
                 return False
         self.crashes.pop(trial, None)
-        sampler.describe(
-            trial, **{name: result[name] for name in ("headroom", "parameters", "micro_batch", "memory")}
-        )
+        sampler.describe(trial, **asdict(message.cost))
         known = self.last.get(trial)
-        if "epoch" not in result or (known is not None and result["epoch"] <= known.epoch):
+        if isinstance(message, Started) or (known is not None and message.metrics["epoch"] <= known.epoch):
             return False
-        epoch = Epoch(**{name: result[name] for name in Epoch.__dataclass_fields__})
+        epoch = Epoch(trial=trial, **message.metrics)  # type: ignore[arg-type]
         self.last[trial] = epoch
         append_line(self.progress, epoch)
         sampler.record(epoch)
@@ -222,7 +226,12 @@ class Ledger:
         known = {number: trial for sampler in self.samplers.values() for number, trial in sampler.known().items()}
         trials = [self._trial(number, trial) for number, trial in known.items()]
         order = ("finished", "stopped", "interrupted", "infeasible", "failed")
-        return sorted(trials, key=lambda trial: (order.index(trial.state), trial.val_gap_l1 or 0.0, trial.trial))
+
+        def place(trial: Trial) -> tuple[int, float, int]:
+            value = math.inf if trial.val_gap_l1 is None else trial.val_gap_l1
+            return order.index(trial.state), value, trial.trial
+
+        return sorted(trials, key=place)
 
     def ended(self) -> list[Trial]:
         """Return the trials that an earlier session ended."""

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import shutil
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from records.networks import TITLES
+from records.tables import Config
 from scattering.dataset import Dataset
 from scattering.errors import InputError
 from search.machines.resources import Resources, nodes
 from search.settings import Settings
 from search.tuning.halving import SuccessiveHalving
-from spaces import DEFAULTS
+from search.tuning.studies import paper_points
+from spaces import DEFAULTS, SPACES
+from trainables import devices
 from trainables.batches import WindowSet
+from trainables.job import Job
 from trainables.memory import Footprint, TooLargeError, footprint
 from trainables.models import build, count_parameters
-from trainables.trial import device_of, memory_limit, prepare
+from trainables.trial import memory_limit, prepare
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -26,16 +31,43 @@ if TYPE_CHECKING:
 CHECKPOINT = 12
 """Bytes of a checkpoint for each parameter: itself and two moments of Adam, in float32."""
 
+WEIGHTS = 4
+"""Bytes of a model for each parameter."""
+
 PAGE = 30_000_000
 """Bytes for tables, pictures and the page of a run, generously."""
 
 
-def check_room(settings: Settings, data: tuple[Dataset, Dataset], resources: Resources) -> str:
-    """Return what a run takes of the disk and of the memory.
+class Planned(NamedTuple):
+    """A configuration that a search is expected to train."""
 
-    Raises InputError where there is too little for networks of the default size.
+    network: str
+    config: Config
+    epochs: float
+    """Of all trainings that are as large as this one together."""
+
+
+def planned(settings: Settings) -> list[Planned]:
+    """Return the paper's points that a run trains to their end, and the defaults in the place of all proposals."""
+    rows = []
+    for study in settings.studies:
+        network, task = study.network, settings.task_of(study)
+        if task != "residual":
+            points = paper_points(settings, network)
+            rows += [Planned(network, dict(point.config), float(point.epochs)) for point in points]
+        if settings.proposes:
+            config = DEFAULTS[network] | ({} if task is None else {"task": task})
+            rows.append(Planned(network, config, settings.trials * expected_epochs(settings)))
+    return rows
+
+
+def check_room(settings: Settings, data: tuple[Dataset, Dataset], resources: Resources) -> str:
+    """Return in words how much of the disk and of the memory a run takes.
+
+    Raises InputError where there is too little for the configurations that are planned.
     """
-    disk = PAGE + (resources.parallel + _models(settings)) * CHECKPOINT * _largest_default(settings)
+    usual = max(_parameters(settings, row.network, row.config) for row in planned(settings))
+    disk, most = (_disk(settings, resources, parameters) for parameters in (usual, _largest(settings, usual)))
     free = shutil.disk_usage(settings.folder).free
     if disk > free:
         raise InputError(
@@ -53,28 +85,25 @@ def check_room(settings: Settings, data: tuple[Dataset, Dataset], resources: Res
         each = f"{resources.gpus:g} of a GPU's memory each"
     return (
         f"{resources.parallel} at a time, {each}, frames {_size(shared)}; "
-        f"disk: about {_size(disk)} of {_size(free)} free"
+        f"disk: about {_size(disk)}, at most {_size(most)} (large networks), of {_size(free)} free"
     )
 
 
 def estimate_time(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]], resources: Resources) -> float:
-    """Measure one training step of each network's defaults where trials will run; returns hours for the search.
+    """Measure a training step of each planned configuration where trials will run; returns hours for the search.
 
-    Raises InputError where the defaults of no network fit the memory.
+    Raises InputError where none of them fits the memory.
     """
     import ray
 
     probe = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0)(_probe)
-    seconds, reasons = 0.0, []
-    for study in settings.studies:
-        network, config = study.network, dict(DEFAULTS[study.network])
-        if (task := settings.task_of(study)) is not None:
-            config["task"] = task
-        job = settings.job(0, network, config, settings.epochs or 1, resources, settings.folder / "probe")
+    seconds, reasons, rows = 0.0, [], planned(settings)
+    for row in rows:
+        job = settings.job(0, row.network, row.config, 1, resources, settings.folder / "probe")
         cost, windows, reason = ray.get(probe.remote(job, data))
-        reasons += [f"{TITLES[network]}: {reason}"] if reason else []
-        seconds += settings.trials * expected_epochs(settings) * cost.seconds * windows
-    if len(reasons) == len(settings.studies):
+        reasons += [f"{TITLES[row.network]}: {reason}"] if reason else []
+        seconds += row.epochs * cost.seconds * windows
+    if len(reasons) == len(rows):
         raise InputError(
             f"a trial must fit the memory, got {'; '.join(reasons)}: take a smaller --size or fewer --parallel"
         )
@@ -91,9 +120,9 @@ def expected_epochs(settings: Settings) -> float:
     return float(sum((after - before) / halving.reduction**passed for passed, (before, after) in steps))
 
 
-def _probe(job: dict[str, Any], data: tuple[Dataset, Dataset]) -> tuple[Footprint, int, str]:
-    """Runs on a node: what a step takes there, windows of the training set, and why it does not fit."""
-    device = device_of(job)
+def _probe(job: Job, data: tuple[Dataset, Dataset]) -> tuple[Footprint, int, str]:
+    """Return, on a node, the cost of a step, the windows of the training set, and why a step does not fit."""
+    device = devices.device(gpu=bool(job.gpus))
     network, task = prepare(job, device)
     windows = WindowSet(data[0], device)
     cost = footprint(network, task, windows)
@@ -104,18 +133,31 @@ def _probe(job: dict[str, Any], data: tuple[Dataset, Dataset]) -> tuple[Footprin
     return cost, len(windows), ""
 
 
-def _largest_default(settings: Settings) -> int:
-    """Parameters of the largest of the networks' defaults."""
-    counts = []
-    for network in settings.networks:
-        with torch.device("meta"):
-            counts.append(count_parameters(build(network, DEFAULTS[network], 0, settings.implementation)[0]))
-    return max(counts)
+def _parameters(settings: Settings, network: str, config: Config) -> int:
+    with torch.device("meta"):
+        return count_parameters(build(network, config, 0, settings.implementation)[0])
 
 
-def _models(settings: Settings) -> int:
-    """How many models a run retrains and keeps."""
-    return settings.seeds * settings.top * len(settings.studies)
+def _largest(settings: Settings, usual: int) -> int:
+    """Return the parameters of the largest network that the search may propose."""
+    if not settings.proposes:
+        return usual
+    corners = {network: _upper_end(SPACES[network](settings.preset)) for network in settings.networks}
+    return max(usual, *(_parameters(settings, network, corner) for network, corner in corners.items()))
+
+
+def _upper_end(space: dict[str, BaseDistribution]) -> Config:
+    """Return the configuration with the largest value of each number."""
+    return {
+        name: distribution.choices[0] if isinstance(distribution, CategoricalDistribution) else distribution.high  # type: ignore[attr-defined, misc]
+        for name, distribution in space.items()
+    }
+
+
+def _disk(settings: Settings, resources: Resources, parameters: int) -> int:
+    """Return the bytes of a run: checkpoints of the trainings at work, and the models that are kept."""
+    kept = settings.seeds * settings.top * len(settings.studies)
+    return PAGE + (resources.parallel * CHECKPOINT + kept * WEIGHTS) * parameters
 
 
 def _size(count: int) -> str:

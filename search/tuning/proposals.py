@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
 from search.tuning.ledger import Ledger
+from trainables.messages import from_report
 
 PATIENCE = 600.0
 """Seconds without a word after which a trial counts as hung; longer where it says that its epochs take long."""
@@ -45,7 +47,7 @@ class Proposals(Hook, Searcher):
         self.numbers[trial_id] = proposal.trial
         if self.ledger.display is not None:
             self.ledger.display.started(proposal, self.ledger.network(proposal.trial))
-        return {**self.ledger.job(proposal), "patience": self.patience}
+        return asdict(self.ledger.job(proposal, self.patience))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Conclude a trial, however it ended; Tune calls this once a trial."""
@@ -104,7 +106,7 @@ class Halving(Hook, FIFOScheduler):
         """Record a report and decide."""
         stops = False
         try:
-            stops = self.ledger.record(result)
+            stops = self.ledger.record(from_report(result))
         except OSError as error:
             self.ledger.broken = error
         return TrialScheduler.STOP if stops or self.ledger.is_over() else TrialScheduler.CONTINUE

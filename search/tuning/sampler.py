@@ -17,14 +17,19 @@ from typing import NamedTuple
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState
 
 from records.tables import Config, Epoch
 from spaces.paper import Point
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+LOCK_SECONDS = 10
+"""Age at which the journal's lock counts as left by a killed session; a living one holds it for milliseconds."""
+# That the lock was taken over is no news for the user.
+warnings.filterwarnings("ignore", message="The existing lock file has not been released")
 
 STARTUP_TRIALS = 6
 """Random trials before TPE has enough to learn from; 3 and 10 did as well (benchmarks/LOG.md)."""
@@ -76,6 +81,8 @@ class Sampler:
     place: int = 0
     studies: int = 1
     unfinished: list[Proposal] = field(default_factory=list)
+    running: dict[int, optuna.Trial] = field(default_factory=dict)
+    """Optuna's handles of the trials that have no end yet, by their numbers in the run."""
 
     def propose(self) -> Proposal | None:
         """Return the next trial; None when all have been proposed."""
@@ -83,7 +90,7 @@ class Sampler:
             return self.unfinished.pop(0)
         while len(self._proposed()) < self.trials:
             self._reseed(len(self._proposed()))
-            proposal = self.proposal(self.study.ask())
+            proposal = self._take(self.study.ask(self.space))
             twin = self._infeasible_twin(proposal.config)
             if twin is None:
                 return proposal
@@ -96,40 +103,42 @@ class Sampler:
         known = self.known()[number]
         self.unfinished.append(Proposal(number, known.config, known.epochs, known_epochs))
 
-    def proposal(self, trial: optuna.Trial) -> Proposal:
-        """What is to be done of a trial of the study; parameters that it lacks are chosen."""
-        for name, distribution in self.space.items():
-            trial._suggest(name, distribution)
+    def _take(self, trial: optuna.Trial) -> Proposal:
+        """Keep the handle of a trial that is to run, and return its proposal."""
         number = self.place + trial.number * self.studies
+        self.running[number] = trial
         return Proposal(number, dict(trial.params), trial.user_attrs.get("epochs", self.epochs))
 
     def resume(self, trial: FrozenTrial) -> Proposal:
-        """What is to be done of a trial that an earlier session began, perhaps without all of its parameters."""
+        """Return the proposal of a trial that an earlier session began, perhaps without all of its parameters."""
         self._reseed(trial.number)
-        return self.proposal(optuna.Trial(self.study, trial._trial_id))
+        # The handle that `ask` gives of a new trial; Optuna has no public way to one of a trial that it knows.
+        begun = optuna.Trial(self.study, trial._trial_id)
+        for name, distribution in self.space.items():
+            begun._suggest(name, distribution)
+        return self._take(begun)
 
     def describe(self, number: int, *, headroom: int, **facts: int) -> None:
-        """Take in what training takes: parameters, micro_batch, memory; and the bytes left beside a single window."""
+        """Take in the cost of a training, or only the bytes left beside a single window."""
         trial = self._trial(number)
         for name, value in {**facts, "headroom": headroom}.items():
             if trial.user_attrs.get(name) != value:
-                self._storage.set_trial_user_attr(trial._trial_id, name, value)
+                self.running[number].set_user_attr(name, value)
 
     def record(self, epoch: Epoch) -> None:
         """Take in one epoch of a running trial; one that is recorded already keeps its value."""
-        trial = self._trial(epoch.trial)
-        if epoch.epoch not in trial.intermediate_values:
-            self._storage.set_trial_intermediate_value(trial._trial_id, epoch.epoch, epoch.val_gap_l1)
+        if epoch.epoch not in self._trial(epoch.trial).intermediate_values:
+            self.running[epoch.trial].report(epoch.val_gap_l1, epoch.epoch)
 
     def conclude(self, number: int, state: str, reason: str = "") -> None:
         """End a trial as finished, stopped, interrupted, infeasible or failed; its last value is its value."""
-        trial = self._trial(number)
-        self._storage.set_trial_user_attr(trial._trial_id, "state", state)
-        self._storage.set_trial_user_attr(trial._trial_id, "error", reason)
+        handle, trial = self.running.pop(number), self._trial(number)
+        handle.set_user_attr("state", state)
+        handle.set_user_attr("error", reason)
         headroom, values = trial.user_attrs.get("headroom"), trial.intermediate_values
         # At the end, for Optuna keeps the first value of a constraint: memory may run out after all.
         if headroom is not None and not trial.constraints:
-            optuna.Trial(self.study, trial._trial_id).set_constraint("memory_gb", -headroom / 1e9)
+            handle.set_constraint("memory_gb", -headroom / 1e9)
         if state == "finished":
             self.study.tell(trial.number, values[max(values)])
         elif state == "infeasible" or (values and state != "failed"):
@@ -165,10 +174,6 @@ class Sampler:
     def _trial(self, number: int) -> FrozenTrial:
         return self.study.get_trials(deepcopy=False)[(number - self.place) // self.studies]
 
-    @property
-    def _storage(self) -> BaseStorage:
-        return self.study._storage
-
     def _reseed(self, number: int) -> None:
         """Draw each trial from a random stream of its own: a resumed study proposes what it would have proposed."""
         with warnings.catch_warnings():
@@ -181,12 +186,11 @@ class Sampler:
             )
 
 
-def open_storage(journal: Path) -> JournalStorage:
-    """Open a run's journal, whatever a killed session left of it."""
+def open_storage(journal: Path, lock_seconds: int = LOCK_SECONDS) -> JournalStorage:
+    """Open a run's journal, in whatever state a killed session left it."""
     _drop_torn_line(journal)
-    # The lock of a session that was killed while it wrote; optuna would wait for it for ever.
-    journal.with_name(journal.name + ".lock").unlink(missing_ok=True)
-    return JournalStorage(JournalFileBackend(str(journal.resolve())))
+    path = str(journal.resolve())
+    return JournalStorage(JournalFileBackend(path, JournalFileSymlinkLock(path, lock_seconds)))
 
 
 def open_study(

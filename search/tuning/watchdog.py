@@ -13,6 +13,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from search.following.display import say
 from search.tuning.ledger import Ledger
 from search.tuning.proposals import Hook, Proposals
+from trainables.messages import Started, from_report
 
 HANGS = 2
 """Times that a trial may hang before it is given up: a file system may have stalled."""
@@ -45,8 +46,10 @@ class Watchdog(Hook, tune.Callback):
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
     ) -> None:
         """Note that a trial lives."""
-        self.heard[result["trial"]] = time.monotonic()
-        self.patience[result["trial"]] = result.get("patience", self.proposals.patience)
+        message = from_report(result)
+        self.heard[message.trial] = time.monotonic()
+        if isinstance(message, Started):
+            self.patience[message.trial] = message.patience
 
     def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
         """End what must be ended; called several times a second."""

@@ -14,11 +14,12 @@ import pytest
 
 from search.machines.resources import Resources
 from tests.processes import Port, descendants, listening
+from trainables.messages import Cost
 
 ONE_CORE = Resources(cpus=1, gpus=0.0, memory=10**9, parallel=2)
 
-FACTS = {"parameters": 1, "headroom": 10**8, "micro_batch": 4, "memory": 10**8, "patience": 600.0}
-"""What every report of a trial says of its training."""
+COST = Cost(parameters=1, micro_batch=4, memory=10**8, headroom=10**8)
+"""Of any training."""
 
 SHARED_FRAMES = Path(__file__).resolve().parents[3] / "shared" / "frames"
 

@@ -33,6 +33,7 @@ from search.tuning.ledger import Ledger
 from search.tuning.sampler import Proposal
 from search.tuning.tuner import search
 from tests.search.conftest import Command
+from trainables.job import Job
 
 pytestmark = pytest.mark.slow
 
@@ -109,13 +110,11 @@ def test_what_goes_wrong_in_a_trial_stays_there(
     monkeypatch.setattr(SuccessiveHalving, "record", lambda *_: False)  # all to their end: comparable
     honest = Ledger.job
 
-    def job(self: Ledger, proposal: Proposal) -> dict[str, Any]:
-        made = honest(self, proposal)
+    def job(self: Ledger, proposal: Proposal, patience: float) -> Job:
+        made = honest(self, proposal, patience)
         if proposal.trial == 1:
-            made["config"] = {**made["config"], "learning_rate": 1e30}
-        if proposal.trial == 2:
-            made["implementation"] = "no such"
-        return made
+            return replace(made, config={**made.config, "learning_rate": 1e30})
+        return replace(made, implementation="no such") if proposal.trial == 2 else made
 
     def signalled(trial: int, number: signal.Signals, times: int) -> None:
         for attempt in range(times):

@@ -30,7 +30,8 @@ from search.following.display import SearchDisplay
 from search.settings import resolve
 from search.tuning.ledger import Ledger
 from search.tuning.studies import open_studies
-from tests.search.conftest import FACTS, ONE_CORE
+from tests.search.conftest import COST, ONE_CORE
+from trainables.messages import EpochDone
 
 NOW = 2e9
 
@@ -103,7 +104,7 @@ def test_it_shows_what_the_live_display_shows() -> None:
     folder = begin("all", trials=2, minutes=None)
     settings = resolve("all", "mine", "quick", {"trials": 2, "epochs": 3, "minutes": None})
     ledger = Ledger(settings, open_studies(settings), ONE_CORE)
-    report = {**FACTS, "train_loss": 0.1, "val_loss": 0.1, "val_gap_cc": 0.9, "learning_rate": 1e-3}
+    report = {"train_loss": 0.1, "val_loss": 0.1, "val_gap_cc": 0.9, "learning_rate": 1e-3}
     with SearchDisplay("mine", ledger.planned(), [], None) as shown:
         ledger.display = shown
         for _ in range(8):
@@ -112,7 +113,7 @@ def test_it_shows_what_the_live_display_shows() -> None:
             shown.started(proposal, ledger.network(proposal.trial))
             for number in range(1, 4):
                 values = {"val_gap_l1": 1e-3 * (9 - proposal.trial) / number, "seconds": 5.0 * number}
-                stops = ledger.record({"trial": proposal.trial, "epoch": number, **report, **values})
+                stops = ledger.record(EpochDone(proposal.trial, COST, {"epoch": number, **report, **values}))
                 if proposal.trial == 3 and number == 2:
                     break  # it goes on to the end of the search
                 seen, live = watch.read(folder, NOW), shown.view

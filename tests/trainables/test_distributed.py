@@ -14,7 +14,7 @@ from scattering.dataset import Dataset
 from trainables.batches import WindowSet
 from trainables.models import build
 from trainables.tasks import unwrap
-from trainables.training import fit
+from trainables.training import Course, Worker, fit
 
 CONFIG = {"task": "residual", "depth": 2, "base_channels": 4, "growth_rate": 2.0}
 
@@ -26,9 +26,9 @@ def train(file: Path, rank: int, workers: int) -> tuple[dict[str, torch.Tensor],
     network, task = build("tunet", CONFIG)
     if workers > 1:
         network = DistributedDataParallel(network)
-    arguments: dict[str, Any] = {"epochs": 2, "batch_size": 6, "learning_rate": 1e-3, "schedule": "cosine", "seed": 0}
     # A limit far away: the workers also agree on the time.
-    *_, last = fit(network, task, windows, windows, **arguments, seconds=1e6, rank=rank, workers=workers)
+    course = Course(epochs=2, batch_size=6, learning_rate=1e-3, schedule="cosine", seed=0, seconds=1e6)
+    *_, last = fit(network, task, windows, windows, course, worker=Worker(rank, workers))
     return unwrap(network).state_dict(), last.metrics
 
 

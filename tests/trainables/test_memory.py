@@ -18,7 +18,7 @@ from trainables.losses import absolute_error
 from trainables.memory import Footprint, TooLargeError, footprint, peak
 from trainables.models import build
 from trainables.tasks import TASKS, Task
-from trainables.training import fit
+from trainables.training import Course, fit
 
 CPU = torch.device("cpu")
 
@@ -65,10 +65,10 @@ def test_an_epoch_takes_what_a_step_was_found_to_take(name: str, task: str, wind
     """Validation, too: it keeps no gradients, but several of a network's layers at once."""
     network, posed = build(name, {**DEFAULTS[name], "task": task})
     cost = footprint(network, posed, window_set)
-    settings = {"epochs": 1, "batch_size": 6, "learning_rate": 1e-3, "schedule": "cosine", "seed": 0}
+    course = Course(epochs=1, batch_size=6, learning_rate=1e-3, schedule="cosine", seed=0)
 
     def epoch() -> None:
-        next(fit(network, posed, window_set, window_set, **settings))  # type: ignore[arg-type]
+        next(fit(network, posed, window_set, window_set, course))
 
     assert peak(epoch, CPU) <= 1.05 * cost.bytes(6)
 
@@ -103,8 +103,8 @@ def test_batches_in_parts_train_as_whole_ones(name: str, task: str, micro_batch:
     losses = []
     for parts in (None, micro_batch):
         network, posed = build(name, config)
-        settings = {"epochs": 1, "batch_size": 6, "learning_rate": 1e-3, "schedule": "cosine", "seed": 0}
-        (progress,) = fit(network, posed, window_set, window_set, micro_batch=parts, **settings)  # type: ignore[arg-type]
+        course = Course(epochs=1, batch_size=6, learning_rate=1e-3, schedule="cosine", seed=0)
+        (progress,) = fit(network, posed, window_set, window_set, course, micro_batch=parts)
         losses.append([progress.metrics[key] for key in ("train_loss", "val_loss", "val_gap_l1", "val_gap_cc")])
         assert progress.micro_batch == (parts or 6)
     assert losses[1] == pytest.approx(losses[0], rel=1e-5, abs=1e-6)
@@ -112,26 +112,27 @@ def test_batches_in_parts_train_as_whole_ones(name: str, task: str, micro_batch:
 
 STARVED = """
     import resource, sys
+    from dataclasses import replace
     import torch
     torch.set_num_threads(1)
     from tests.conftest import SIZE, gapless_frames, striped_detector
     from scattering import dataset
     from trainables.batches import WindowSet
     from trainables.models import build
-    from trainables.training import fit
+    from trainables.training import Course, fit
 
     raw = gapless_frames(24, (560, 600), striped_detector())
     data = dataset.build(raw, striped_detector(), (256, 256), {"title": "test", "size": 256}, 600)
     windows = WindowSet(data, torch.device("cpu"))
     network, task = build("tunet", {"depth": 3, "base_channels": 16, "growth_rate": 2, "task": "blind"})
-    settings = dict(epochs=1, batch_size=48, learning_rate=1e-3, schedule="cosine", seed=0)
+    course = Course(epochs=1, batch_size=48, learning_rate=1e-3, schedule="cosine", seed=0)
     if sys.argv[1] != "plenty":
-        next(fit(network, task, windows, windows, **{**settings, "batch_size": 1}))  # what libraries set up
+        next(fit(network, task, windows, windows, replace(course, batch_size=1)))  # what libraries set up
         network, task = build("tunet", {"depth": 3, "base_channels": 16, "growth_rate": 2, "task": "blind"})
         size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
         limit = size + int(sys.argv[1]) * 1_000_000
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    (progress,) = fit(network, task, windows, windows, **settings)
+    (progress,) = fit(network, task, windows, windows, course)
     print(progress.micro_batch, *(progress.metrics[key] for key in ("train_loss", "val_loss", "val_gap_l1")))
 """
 
@@ -159,9 +160,9 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(
 ) -> None:
     monkeypatch.setattr(training, "_accumulate", lambda *_: torch.ones(2) @ torch.ones(3))
     network, task = build("tunet", {**DEFAULTS["tunet"]})
-    settings = {"epochs": 1, "batch_size": 6, "learning_rate": 1e-3, "schedule": "cosine", "seed": 0}
+    course = Course(epochs=1, batch_size=6, learning_rate=1e-3, schedule="cosine", seed=0)
     with pytest.raises(RuntimeError, match="size"):
-        next(fit(network, task, window_set, window_set, **settings))  # type: ignore[arg-type]
+        next(fit(network, task, window_set, window_set, course))
 
 
 def test_a_step_that_ran_out_of_memory_leaves_no_gradients(
@@ -176,12 +177,12 @@ def test_a_step_that_ran_out_of_memory_leaves_no_gradients(
             torch.empty(2**60, dtype=torch.uint8)  # torch's own error
         return error
 
-    settings = {"epochs": 1, "batch_size": 6, "learning_rate": 1e-3, "schedule": "cosine", "seed": 0}
+    course = Course(epochs=1, batch_size=6, learning_rate=1e-3, schedule="cosine", seed=0)
     weights = []
     for accumulate in (honest, starved):
         monkeypatch.setattr(training, "_accumulate", accumulate)
         network, task = build("tunet", {**DEFAULTS["tunet"]})
-        (progress,) = fit(network, task, window_set, window_set, **settings)  # type: ignore[arg-type]
+        (progress,) = fit(network, task, window_set, window_set, course)
         weights.append(torch.cat([parameter.detach().flatten() for parameter in network.parameters()]))
     assert progress.micro_batch == 3
     assert torch.allclose(weights[1], weights[0], atol=1e-5)
@@ -199,12 +200,12 @@ def test_a_validation_out_of_memory_is_done_again_in_parts(
             torch.empty(2**60, dtype=torch.uint8)  # torch's own error
         return honest(network, task, windows, batch_size)
 
-    settings = {"epochs": 1, "batch_size": 6, "learning_rate": 1e-3, "schedule": "cosine", "seed": 0}
+    course = Course(epochs=1, batch_size=6, learning_rate=1e-3, schedule="cosine", seed=0)
     metrics = []
     for validate in (honest, starved):
         monkeypatch.setattr(training, "validate", validate)
         network, task = build("tunet", {**DEFAULTS["tunet"]})
-        metrics.append(next(fit(network, task, window_set, window_set, **settings)).metrics)  # type: ignore[arg-type]
+        metrics.append(next(fit(network, task, window_set, window_set, course)).metrics)
     assert tried == [6, 3, 2]
     assert metrics[1]["val_gap_l1"] == pytest.approx(metrics[0]["val_gap_l1"], rel=1e-6)
 
@@ -218,6 +219,6 @@ def test_without_memory_for_a_single_window_training_ends(
         torch.empty(2**60, dtype=torch.uint8)  # torch's own error
 
     monkeypatch.setattr("trainables.training._accumulate", starved)
-    settings = {"epochs": 1, "batch_size": 6, "learning_rate": 1e-3, "schedule": "cosine", "seed": 0}
+    course = Course(epochs=1, batch_size=6, learning_rate=1e-3, schedule="cosine", seed=0)
     with pytest.raises(TooLargeError, match="single window"):
-        next(fit(network, task, window_set, window_set, **settings))  # type: ignore[arg-type]
+        next(fit(network, task, window_set, window_set, course))

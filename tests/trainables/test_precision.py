@@ -7,7 +7,7 @@ from torch import nn
 from trainables import NETWORKS, training
 from trainables.models import build
 from trainables.precision import FullPrecisionConv2d, mixed_precision
-from trainables.training import fit
+from trainables.training import Course, fit
 
 
 def bfloat16(network: nn.Module, device: torch.device) -> torch.autocast:
@@ -62,7 +62,7 @@ def test_speed_costs_no_quality(small, name, window_set, monkeypatch):
         network, task = build(name, small(name, "residual"))
         epochs = fit(
             network, task, window_set, window_set,
-            epochs=12, batch_size=4, learning_rate=5e-3, schedule="cosine", seed=0,
+            Course(epochs=12, batch_size=4, learning_rate=5e-3, schedule="cosine", seed=0),
         )  # fmt: skip
         errors = [progress.metrics["val_gap_l1"] for progress in epochs]
         return errors[0], errors[-1]

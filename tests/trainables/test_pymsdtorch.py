@@ -15,7 +15,7 @@ from scattering.errors import InputError
 from trainables import models, pymsdtorch
 from trainables.models import count_parameters
 from trainables.msdnet import MSDNet
-from trainables.training import fit
+from trainables.training import Course, fit
 from trainables.tunet import TUNet
 
 CONFIGURATIONS = range(20)
@@ -203,8 +203,8 @@ def test_networks_of_dlsia_train_and_are_saved(tmp_path, window_set, name, task)
     config = {**SMALL[name], "task": task}
     network, posed = models.build(name, config, implementation="pymsdtorch")
     before = [parameter.clone() for parameter in network.parameters()]
-    settings = {"epochs": 1, "batch_size": 4, "learning_rate": 1e-3, "schedule": "step", "seed": 0}
-    (progress,) = fit(network, posed, window_set, window_set, **settings)
+    course = Course(epochs=1, batch_size=4, learning_rate=1e-3, schedule="step", seed=0)
+    (progress,) = fit(network, posed, window_set, window_set, course)
     assert progress.metrics["epoch"] == 1
     assert not all(torch.equal(one, other) for one, other in zip(before, network.parameters(), strict=True))
     models.save(tmp_path / "a.safetensors", network, name, config, "pymsdtorch")

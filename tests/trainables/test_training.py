@@ -13,7 +13,7 @@ from trainables.losses import absolute_error
 from trainables.metrics import correlation, mean_absolute_error
 from trainables.models import build
 from trainables.tasks import TASKS, unwrap
-from trainables.training import SCHEDULES, DivergenceError, fit, validate
+from trainables.training import SCHEDULES, Course, DivergenceError, fit, validate
 
 SMALL = {"depth": 2, "base_channels": 4, "growth_rate": 2}
 CPU = torch.device("cpu")
@@ -27,16 +27,9 @@ def sides(data):
 def epochs(sides, task="residual", *, seed=0, count=3, state=None, normalization="none", **changes):
     """Train a small network; metrics of each epoch without the clock, the network, and a saved copy of each state."""
     network, posed = build("tunet", {**SMALL, "normalization": normalization, "task": task}, seed=seed)
-    settings = {
-        "epochs": count,
-        "batch_size": 6,
-        "learning_rate": 2e-3,
-        "schedule": "cosine",
-        "seed": seed,
-        **changes,
-    }
+    course = replace(Course(count, batch_size=6, learning_rate=2e-3, schedule="cosine", seed=seed), **changes)
     metrics, states = [], []
-    for progress in fit(network, posed, *sides, **settings, state=state):
+    for progress in fit(network, posed, *sides, course, state=state):
         metrics.append({name: value for name, value in progress.metrics.items() if name != "seconds"})
         states.append(io.BytesIO())
         torch.save(progress.state, states[-1])
@@ -76,10 +69,10 @@ def test_a_finished_run_has_no_epoch_left(sides):
 
 def test_time_goes_on_over_an_interruption(sides):
     network, task = build("tunet", {**SMALL, "task": "blind"})
-    settings = {"epochs": 2, "batch_size": 6, "learning_rate": 1e-3, "schedule": "step", "seed": 0}
-    first = next(fit(network, task, *sides, **settings))
+    course = Course(epochs=2, batch_size=6, learning_rate=1e-3, schedule="step", seed=0)
+    first = next(fit(network, task, *sides, course))
     first.state["seconds"] += 1000
-    second = next(fit(network, task, *sides, **settings, state=first.state))
+    second = next(fit(network, task, *sides, course, state=first.state))
     assert second.metrics["seconds"] > 1000
     assert (first.metrics["epoch"], second.metrics["epoch"]) == (1, 2)
 

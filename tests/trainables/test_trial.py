@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,39 +12,137 @@ import torch
 
 from scattering.dataset import Dataset
 from spaces import DEFAULTS
-from trainables.trial import _reports, device_of, trial_log
+from trainables import devices, trial
+from trainables.job import Job
+from trainables.messages import (
+    Cost,
+    EpochDone,
+    Failed,
+    Infeasible,
+    Message,
+    Started,
+    StorageLost,
+    from_report,
+    to_report,
+)
 
 
-@pytest.mark.parametrize(("gpus", "there", "device"), [(0.0, True, "cpu"), (0.25, True, "cuda"), (1.0, False, "cpu")])
-def test_a_trial_without_a_gpu_does_not_take_one(
-    monkeypatch: pytest.MonkeyPatch, gpus: float, there: bool, device: str
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return Job(
+        trial=0, network="tunet", implementation="gapsearch", config=DEFAULTS["tunet"], epochs=3,
+        schedule="cosine", seed=0, threads=1, gpus=0.0, memory=10**9,
+        checkpoint=str(tmp_path / "0000.pt"), log=str(tmp_path / "0000.log"),
+    )  # fmt: skip
+
+
+def told(job: Job, data: Dataset) -> list[Message]:
+    """All messages of a session of a trial."""
+    with trial.trial_log(Path(job.log)) as log:
+        return list(trial.messages(job, (data, data), log))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "device"), [(False, True, "cpu"), (True, True, "cuda:3"), (True, False, "cpu")]
+)
+def test_a_gpu_is_taken_by_its_index_and_only_where_it_is_wanted(
+    monkeypatch: pytest.MonkeyPatch, wanted: bool, there: bool, device: str
 ) -> None:
-    """Ray hides no GPU from it, and it has no share of its memory: it would be too large, whatever its size."""
+    """Ray hides no GPU from a trial that asked for none."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
-    assert device_of({"gpus": gpus}).type == device
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    assert str(devices.device(gpu=wanted)) == device
 
 
-def test_epochs_that_were_saved_but_not_recorded_are_reported_first(data: Dataset, tmp_path: Path) -> None:
+def test_a_trial_limits_its_memory_on_a_device_with_an_index(monkeypatch: pytest.MonkeyPatch, job: Job) -> None:
+    """The real function raises for a device without one."""
+    limited = []
+
+    def limit(share: float, device: torch.device) -> None:
+        assert device.index is not None, "Invalid device index"
+        limited.append((share, device.index))
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", limit)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, 1000))
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 100)
+    on_gpu = replace(job, gpus=0.5, memory=None)
+    assert trial.memory_limit(on_gpu, devices.device(gpu=bool(on_gpu.gpus))) == 475 - 100
+    assert limited == [(0.475, 1)]
+
+
+def test_epochs_that_were_saved_but_not_recorded_are_reported_first(job: Job, data: Dataset) -> None:
     """The session was killed between the two; nothing is trained again, and nothing is left out."""
-    job = {
-        "network": "tunet", "implementation": "gapsearch", "config": DEFAULTS["tunet"], "epochs": 3, "seed": 0,
-        "schedule": "cosine", "threads": 1, "gpus": 0.0, "memory": 10**9, "patience": 600.0,
-        "checkpoint": str(tmp_path / "0000.pt"),
-    }  # fmt: skip
 
     def reported(known: int, ends: int) -> list[float]:
         """The values that a session of a trial reports until its last epoch."""
         values = []
-        with trial_log(tmp_path / "0000.log") as log:
-            for report in _reports({**job, "known_epochs": known}, (data, data), log):
-                if "epoch" in report:
-                    values.append(report["val_gap_l1"])
-                if report.get("epoch") == ends:
-                    break
+        with trial.trial_log(Path(job.log)) as log:
+            for message in trial.messages(replace(job, known_epochs=known), (data, data), log):
+                if isinstance(message, EpochDone):
+                    values.append(message.metrics["val_gap_l1"])
+                    if message.metrics["epoch"] == ends:
+                        break
         return values
 
     first = reported(known=0, ends=2)
     second = reported(known=1, ends=3)
     assert second[0] == first[1]
-    (tmp_path / "0000.pt").unlink()
+    Path(job.checkpoint).unlink()
     assert reported(known=0, ends=3) == [first[0], *second]
+
+
+def failing(error: Exception) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.AcceleratorError("CUDA error: an illegal memory access was encountered"),
+        OSError(errno.ESTALE, "Stale file handle"),
+        OSError(errno.EIO, "Input/output error"),
+    ],
+)
+def test_an_error_of_the_accelerator_or_the_storage_ends_the_process(
+    monkeypatch: pytest.MonkeyPatch, job: Job, data: Dataset, error: Exception
+) -> None:
+    """The trial is then taken up by another process: it is not the configuration's fault."""
+    monkeypatch.setattr(trial, "train", failing(error))
+    with pytest.raises(type(error)):
+        told(job, data)
+    assert "Traceback" in Path(job.log).read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "ends"),
+    [
+        (ValueError("depth"), Failed(0, "ValueError: depth")),
+        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when"), "out of memory"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "out of memory"),
+    ],
+)
+def test_what_would_fail_again_is_said_and_not_raised(
+    monkeypatch: pytest.MonkeyPatch, job: Job, data: Dataset, error: Exception, ends: Message | str
+) -> None:
+    monkeypatch.setattr(trial, "train", failing(error))
+    last = told(job, data)[-1]
+    assert last == ends or (isinstance(last, Infeasible) and str(ends) in last.reason)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Started(1, Cost(10, 4, 10**6, 10**8), 60.0),
+        EpochDone(1, Cost(10, 4, 10**6, 10**8), {"epoch": 1, "val_gap_l1": 0.1}),
+        Failed(2, "why"),
+        Infeasible(3, "too large", -5),
+        StorageLost(4, errno.ENOSPC, "No space left on device", "/x"),
+    ],
+)
+def test_messages_travel_as_plain_values(message: Message) -> None:
+    assert from_report({**to_report(message), "training_iteration": 1}) == message

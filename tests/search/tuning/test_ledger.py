@@ -18,7 +18,8 @@ from search.tuning.sampler import Proposal
 from search.tuning.studies import full_length, open_studies
 from spaces import SPACES
 from spaces.paper import POINTS
-from tests.search.conftest import FACTS, ONE_CORE
+from tests.search.conftest import COST, ONE_CORE
+from trainables.messages import EpochDone, Failed, Infeasible
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +42,7 @@ def open_ledger(made: Settings) -> Ledger:
 
 def report(ledger: Ledger, proposal: Proposal, epoch: int, value: float, seconds: float) -> bool:
     values = {"train_loss": 0.1, "val_loss": 0.1, "val_gap_l1": value, "val_gap_cc": 0.9, "learning_rate": 1e-3}
-    return ledger.record({"trial": proposal.trial, "epoch": epoch, "seconds": seconds, **FACTS, **values})
+    return ledger.record(EpochDone(proposal.trial, COST, {"epoch": epoch, "seconds": seconds, **values}))
 
 
 def next_trial(ledger: Ledger) -> Proposal:
@@ -265,9 +266,10 @@ def test_a_trial_whose_process_died_is_taken_up_again_three_times() -> None:
 
 def test_what_fails_by_itself_is_not_taken_up_again() -> None:
     ledger = open_ledger(settings("tunet", trials=4))
-    for word, state in (("failure", "failed"), ("infeasible", "infeasible")):
+    for state in ("failed", "infeasible"):
         proposal = next_trial(ledger)
-        ledger.record({"trial": proposal.trial, word: "so it is", "headroom": -1})
+        number = proposal.trial
+        ledger.record(Failed(number, "so it is") if state == "failed" else Infeasible(number, "so it is", -1))
         ledger.conclude(proposal.trial)
         assert next_trial(ledger).trial != proposal.trial
         assert next(t for t in ledger.trials() if t.trial == proposal.trial).state == state

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+import time
 from pathlib import Path
 
 import optuna
@@ -151,10 +153,30 @@ def test_a_trial_interrupted_while_it_was_proposed_is_completed(tmp_path: Path) 
 
 
 def test_the_lock_of_a_killed_session_is_no_hindrance(tmp_path: Path) -> None:
-    """Optuna's lock is a link to the journal; without its owner nobody takes it away."""
+    """Optuna's lock is a link to the journal; nobody touches either once its owner is dead."""
     _open(tmp_path).propose()
     (tmp_path / "optuna.journal.lock").symlink_to("optuna.journal")
-    assert _open(tmp_path).propose() is not None
+    storage = open_storage(tmp_path / "optuna.journal", lock_seconds=3)
+    assert optuna.load_study(study_name="tunet", storage=storage).ask().number > 0
+
+
+def test_the_lock_of_a_living_session_is_respected(tmp_path: Path) -> None:
+    _open(tmp_path).propose()
+    lock = tmp_path / "optuna.journal.lock"
+    lock.symlink_to("optuna.journal")
+    released = []
+
+    def release() -> None:
+        time.sleep(1.0)
+        released.append(time.monotonic())
+        lock.unlink()
+
+    holder = threading.Thread(target=release)
+    holder.start()
+    _open(tmp_path).propose()
+    assert released
+    assert released[0] <= time.monotonic()
+    holder.join()
 
 
 def test_an_epoch_recorded_before_a_kill_reaches_the_study(tmp_path: Path) -> None:

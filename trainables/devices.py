@@ -1,0 +1,16 @@
+"""The device that a network works on."""
+
+from __future__ import annotations
+
+import torch
+
+
+def device(*, gpu: bool = True) -> torch.device:
+    """Return this process's current GPU, by its index, if there is one and it is wanted; else the CPU."""
+    return with_index(torch.device("cuda" if gpu and torch.cuda.is_available() else "cpu"))
+
+
+def with_index(chosen: torch.device) -> torch.device:
+    """Name a GPU by its index: some of CUDA's functions refuse a device without one."""
+    without = chosen == torch.device("cuda")
+    return torch.device("cuda", torch.cuda.current_device()) if without else chosen

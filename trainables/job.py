@@ -1,0 +1,34 @@
+"""The job of a training: all that a worker needs to know, in plain values that travel between machines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trainables.models import Config
+
+
+@dataclass(frozen=True)
+class Job:
+    """One configuration to train."""
+
+    trial: int
+    network: str
+    implementation: str
+    config: Config
+    epochs: int
+    schedule: str
+    seed: int
+    threads: int
+    gpus: float
+    memory: int | None
+    """Bytes for this training; None: those of its share of the GPU."""
+    checkpoint: str
+    """Path of the training state."""
+    log: str = ""
+    """Path of a trial's log."""
+    known_epochs: int = 0
+    """Epochs that an earlier session has recorded."""
+    patience: float = 600.0
+    """Seconds of silence, at least, before a trial counts as hung."""
+    seconds: float | None = None
+    """Time limit; None: no limit."""
