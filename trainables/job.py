@@ -28,7 +28,7 @@ class Job:
     """Path of a trial's log."""
     known_epochs: int = 0
     """Epochs that an earlier session has recorded."""
-    patience: float = 600.0
-    """Seconds of silence, at least, before a trial counts as hung."""
+    patience: float = 0.0
+    """Seconds of silence, at least, before a trial of a search counts as hung."""
     seconds: float | None = None
     """Time limit; None: no limit."""

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 TRIALS, EPOCHS = 4, 8
 SMALL = (
-    "tunet", "--size", "128", "--frames", "24", "--task", "residual", "--trials", str(TRIALS),
+    "tunet", "--size", "128", "--frames", "12", "--task", "residual", "--trials", str(TRIALS),
     "--epochs", str(EPOCHS), "--name", "x",
 )  # fmt: skip
 

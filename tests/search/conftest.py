@@ -73,7 +73,7 @@ def command(tmp_path: Path, cache: Path) -> Command:
     return Command(tmp_path, cache)
 
 
-SMALL = ("tunet", "--size", "128", "--frames", "24", "--trials", "4", "--epochs", "8", "--name", "x")
+SMALL = ("tunet", "--size", "128", "--frames", "12", "--trials", "4", "--epochs", "4", "--name", "x")
 """A run of half a minute. Without --minutes it is the number of epochs that ends the retraining, on any machine."""
 
 

@@ -140,7 +140,7 @@ def test_the_run_folder_holds_its_records_and_nothing_else(finished: FinishedRun
     assert sorted(path.name for path in folder.glob("trials/*")) == [f"{number:04d}.log" for number in range(4)]
     info = read_json(folder / "run.json", RunInfo)
     assert info.command == "python -m search.run " + " ".join(SMALL)
-    assert info.data["train_frames"] + info.data["validation_frames"] + info.data["test_frames"] == 24
+    assert info.data["train_frames"] + info.data["validation_frames"] + info.data["test_frames"] == 12
     assert read_json(folder / "evaluation.json", Evaluation).frames == info.data["test_frames"]
 
 
@@ -219,7 +219,7 @@ def test_resume_refuses_data_that_changed(command: Command, finished: FinishedRu
 
 
 def test_all_networks_meet_on_one_leaderboard(command: Command) -> None:
-    arguments = ("all", "--size", "128", "--frames", "24", "--trials", "1", "--epochs", "1", "--minutes", "0.3")
+    arguments = ("all", "--size", "128", "--frames", "12", "--trials", "1", "--epochs", "1", "--minutes", "0.3")
     retraining = command.folder / "runs" / "every" / "retraining.jsonl"
     process = command.start(*arguments, "--name", "every")
     # Ctrl-C while the second of four winners is retrained.

@@ -196,7 +196,7 @@ def test_time_ends_trials_in_the_middle_of_an_epoch(frames: Dataset, ray_session
     assert_optuna_agrees(run.folder)
 
 
-SMALL = ("tunet", "--size", "128", "--frames", "24", "--name", "x")
+SMALL = ("tunet", "--size", "128", "--frames", "12", "--name", "x")
 SEARCH = (*SMALL, "--trials", "5", "--epochs", "3", "--parallel", "1")
 
 KILLS = 2

@@ -31,7 +31,7 @@ from trainables.messages import (
 def job(tmp_path: Path) -> Job:
     return Job(
         trial=0, network="tunet", implementation="gapsearch", config=DEFAULTS["tunet"], epochs=3,
-        schedule="cosine", seed=0, threads=1, gpus=0.0, memory=10**9,
+        schedule="cosine", seed=0, threads=1, gpus=0.0, memory=10**9, patience=600.0,
         checkpoint=str(tmp_path / "0000.pt"), log=str(tmp_path / "0000.log"),
     )  # fmt: skip
 

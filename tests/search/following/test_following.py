@@ -17,7 +17,7 @@ from tests.search.conftest import Command
 
 pytestmark = pytest.mark.slow
 
-SMALL = ["tunet", "--size", "128", "--frames", "24", "--trials", "2", "--epochs", "2"]
+SMALL = ["tunet", "--size", "128", "--frames", "12", "--trials", "2", "--epochs", "2"]
 
 
 def test_a_run_can_be_followed_from_outside(command: Command) -> None:

@@ -130,8 +130,8 @@ def test_points_of_the_paper_and_no_others(network: str) -> None:
     assert [(p.config, p.epochs) for p in proposals] == [(p.config, p.epochs) for p in POINTS[network]]
     # Nothing is stopped early, however bad.
     assert not any(report(ledger, p, epoch, 0.1 * (1 + p.trial), 1.0) for p in proposals for epoch in (1, 3, 9, 27))
-    jobs = [ledger.job(proposal) for proposal in proposals]
-    assert all(job["schedule"] == "step" for job in jobs)
+    jobs = [ledger.job(proposal, 600.0) for proposal in proposals]
+    assert all(job.schedule == "step" for job in jobs)
 
 
 def test_points_of_the_paper_survive_a_restart() -> None:
@@ -218,7 +218,7 @@ def test_a_reopened_search_knows_each_trials_epochs() -> None:
 
 def test_a_job_says_whose_network_it_is() -> None:
     ledger = open_ledger(settings("tunet", implementation="pymsdtorch"))
-    assert ledger.job(next_trial(ledger))["implementation"] == "pymsdtorch"
+    assert ledger.job(next_trial(ledger), 600.0).implementation == "pymsdtorch"
 
 
 def test_gpu_hours_are_the_hours_of_all_gpus_together(monkeypatch: pytest.MonkeyPatch) -> None:

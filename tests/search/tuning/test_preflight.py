@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from scattering.dataset import Dataset
 from scattering.errors import InputError
@@ -15,6 +18,7 @@ from search.machines.resources import Node, Resources, resources
 from search.settings import Settings, resolve
 from search.tuning import preflight
 from search.tuning.halving import SuccessiveHalving
+from spaces.paper import POINTS
 from trainables.models import build, count_parameters
 
 
@@ -99,8 +103,6 @@ def test_frames_that_no_node_can_share_are_refused(
 def test_the_disk_for_a_checkpoint_is_what_one_takes(run: Settings) -> None:
     import io
 
-    import torch
-
     network, _ = build("tunet", {"task": "residual", "depth": 2, "base_channels": 16, "growth_rate": 2.0})
     optimizer = torch.optim.Adam(network.parameters())
     for parameter in network.parameters():
@@ -108,8 +110,9 @@ def test_the_disk_for_a_checkpoint_is_what_one_takes(run: Settings) -> None:
     optimizer.step()
     file = io.BytesIO()
     torch.save({"network": network.state_dict(), "optimizer": optimizer.state_dict()}, file)
-    estimated = preflight.CHECKPOINT * preflight._largest_default(run)
-    assert preflight._largest_default(run) == count_parameters(network)
+    (planned,) = {row.network: row for row in preflight.planned(replace(run, task="residual"))}.values()
+    assert preflight._parameters(run, planned.network, planned.config) == count_parameters(network)
+    estimated = preflight.CHECKPOINT * count_parameters(network)
     assert len(file.getbuffer()) == pytest.approx(estimated, rel=0.1)
 
 
@@ -122,3 +125,30 @@ def test_epochs_of_a_search_are_those_of_a_search_whose_rungs_let_a_third_pass(r
         if epoch in halving.rungs:
             alive //= halving.reduction
     assert preflight.expected_epochs(run) == pytest.approx(epochs / 81)
+
+
+def test_the_disk_is_checked_for_the_largest_of_the_space_too(
+    run: Settings, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its checkpoint takes gigabytes where the defaults' takes a third of a megabyte."""
+    machine(monkeypatch, LAPTOP)
+    largest = {"depth": 6, "base_channels": 64, "growth_rate": 2.5, "task": "residual"}
+    with torch.device("meta"):
+        parameters = count_parameters(build("tunet", largest)[0])
+    assert preflight._largest(run, 1) == parameters
+    line = preflight.check_room(run, (data, data), resources())
+    at_most = float(re.findall(r"at most ([\d.]+) GB", line)[0])
+    assert at_most * 1e9 >= resources().parallel * preflight.CHECKPOINT * parameters
+
+
+def test_the_papers_points_alone_are_what_they_are_and_no_proposals(run: Settings) -> None:
+    """Each at its own size, for the epochs that the paper gave it."""
+    alone = resolve("msdnet", "y", "paper", {"points": "paper"})
+    assert [(row.config, row.epochs) for row in preflight.planned(alone)] == [
+        (point.config, point.epochs) for point in POINTS["msdnet"]
+    ]
+    both = preflight.planned(
+        resolve("msdnet", "y", "standard", {"points": "paper,search", "trials": 9, "epochs": 27})
+    )
+    assert len(both) == len(POINTS["msdnet"]) + 2
+    assert both[-1].epochs == pytest.approx(9 * preflight.expected_epochs(run))
