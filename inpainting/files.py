@@ -15,9 +15,13 @@ from inpainting.model import Model
 from inpainting.picture import write_picture
 from scattering.arguments import Options
 from scattering.errors import InputError
+from scattering.outputs import check_output
 from scattering.provenance import versions
+from scattering.reading.locations import Location
 from scattering.survey.findings import Findings, measured_frames
 from scattering.writing.filled import Filled
+from scattering.writing.paths import beside, is_hdf5
+from scattering.writing.process import is_filled_from
 from scattering.writing.stacks import write_filled
 
 
@@ -30,6 +34,8 @@ class FileFiller:
     """What is said of the frames."""
     max_uncertainty: float
     force: bool
+    overwrite: bool
+    """Whether files of any origin may be replaced."""
     pictures: list[Path]
     """Pictures that are still to be made: of the next frame that is filled."""
 
@@ -39,10 +45,18 @@ class FileFiller:
         """Fill the frames of one stack, by its number in the findings; returns what was done, in words.
 
         A frame that is unlike those of the training is left as it is, with the reason in its note.
-        Raises InputError where all of them are, and where the file cannot be read or written.
+        Raises InputError where all of them are, where the file cannot be read or written, or where it would replace a
+        file of another origin.
         """
         tally: Counter[str] = Counter()
-        write_filled(findings.stacks[number], output, self._frames(findings, number, tally, progress), self.note)
+        stack = findings.stacks[number]
+        source = _source(stack.location)
+        extra = None if is_hdf5(stack, output) else beside(output)
+        check_output(output, is_filled_from(source, extra), overwrite=self.overwrite)
+        if extra is not None:
+            check_output(extra, is_filled_from(source), overwrite=self.overwrite)
+        frames = self._frames(findings, number, tally, progress)
+        write_filled(stack, output, frames, {**self.note, "source": source})
         return _summary(tally)
 
     @cached_property
@@ -99,6 +113,11 @@ class FileFiller:
                 tally.update({"filled": report.filled, "far": report.far, "unsure": report.unsure})
                 yield Filled(fill.counts, ~np.isnan(fill.uncertainty), fill.uncertainty, asdict(report))
             progress(done)
+
+
+def _source(location: Location) -> str:
+    """Return the name of a stack, by which its filled file is known again."""
+    return str(Location(location.path.resolve(), location.inside))
 
 
 def _summary(tally: Counter[str]) -> str:

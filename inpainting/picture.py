@@ -10,6 +10,7 @@ from inpainting.model import Fill
 from scattering.arrays import Bools, Counts
 from scattering.errors import InputError
 from scattering.files import replacing
+from scattering.outputs import picture_mark
 
 HEIGHT = 5.5
 """Inches; 130 dots each make a gap of 7 pixels three dots wide."""
@@ -51,6 +52,6 @@ def write_picture(path: Path, title: str, counts: Counts, valid: Bools, fill: Fi
     figure.suptitle(title, fontsize="small")
     try:
         with replacing(path) as temporary:
-            figure.savefig(temporary, format="png", metadata={"Software": None})
+            figure.savefig(temporary, format="png", metadata=picture_mark(title))
     except OSError as error:
         raise InputError(f"cannot write the picture {path}: {error.strerror or error}") from None

@@ -142,10 +142,23 @@ def lines(array: npt.NDArray[Any]) -> list[str]:
     return [line.decode("utf-8", "surrogateescape") for line in array.tolist()]
 
 
+def source_paths(path: Path) -> tuple[str, ...] | None:
+    """Return the paths that a data set was prepared from; None for a file that is no data set."""
+    try:
+        with h5py.File(path) as file:
+            if not bytes(file.attrs.get("format", b"")).startswith(b"gapsearch dataset"):
+                return None
+            return tuple(lines(file["sources/path"][()])) if "sources/path" in file else ()
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError):
+        return None
+
+
 def _reserve(path: Path, size: int) -> None:
     """Fail with OSError where `size` bytes do not fit."""
     if hasattr(os, "posix_fallocate"):  # not on macOS
-        with path.open("ab") as file:
+        path.touch()
+        # Not for appending: where a file system cannot reserve, glibc writes at places, and fails with EBADF.
+        with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, max(size, 1))
 
 

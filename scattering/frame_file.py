@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,22 +17,41 @@ import numpy as np
 from scattering.dataset import RawFrame
 from scattering.errors import InputError
 from scattering.files import replacing
+from scattering.outputs import PROGRAM
 
 NO_DATA = -1
 """What PILATUS detectors write into their gaps, and we into every invalid pixel."""
 
 
-def write_frames(path: Path, frames: Iterable[RawFrame], count: int, detector: str) -> None:
+def write_frames(path: Path, frames: Iterable[RawFrame], count: int, detector: str, source: str = "") -> None:
     """Write the truth of `count` frames of one shape and signed type, one at a time, whole or not at all.
 
-    Equal frames give equal bytes. Raises InputError where the file cannot be written.
+    `source` says what they were made from, for `is_made_from`. Equal frames give equal bytes.
+    Raises InputError where the file cannot be written.
     """
     try:
         with replacing(path) as temporary, h5py.File(temporary, "w") as file:
             file.attrs["detector"] = detector
+            # Of fixed length: a damaged variable-length string can crash HDF5.
+            file.attrs["program"] = np.bytes_(PROGRAM)
+            file.attrs["source"] = np.bytes_(source.encode("utf-8", "surrogateescape"))
             _fill(file, frames, count)
     except OSError as error:
         raise InputError(f"cannot write the frames {path}: {error.strerror or error}") from None
+
+
+def is_made_from(source: str) -> Callable[[Path], bool]:
+    """Return a test for files of frames that we have made from the same source."""
+
+    def is_own(path: Path) -> bool:
+        try:
+            with h5py.File(path) as file:
+                mark = (file.attrs.get("program"), file.attrs.get("source"))
+        except OSError:
+            return False
+        return mark == (PROGRAM.encode(), source.encode("utf-8", "surrogateescape"))
+
+    return is_own
 
 
 def _fill(file: h5py.File, frames: Iterable[RawFrame], count: int) -> None:

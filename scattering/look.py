@@ -20,8 +20,9 @@ from scattering.arguments import Parser, add_frame_options, at_least, command, f
 from scattering.arrays import Bools
 from scattering.dataset import RawFrame
 from scattering.errors import InputError
+from scattering.outputs import add_overwrite, check_output, is_picture_of
 from scattering.split import split
-from scattering.survey.contact_sheet import write_contact_sheet
+from scattering.survey.contact_sheet import source_of, write_contact_sheet
 from scattering.survey.findings import Findings, Sensor, identify, raw_frames
 from scattering.survey.validity import full
 
@@ -57,6 +58,7 @@ def parser() -> Parser:
         "-o", "--output", type=output_file, default=Path("contact_sheet.png"), metavar="FILE.png",
         help="contact sheet (default: contact_sheet.png)",
     )  # fmt: skip
+    add_overwrite(p)
     return p
 
 
@@ -64,6 +66,7 @@ def _look(given: argparse.Namespace) -> None:
     findings = identify(given.files, frame_options(given))
     for line in _report(findings, given.seed):
         print(line)
+    check_output(given.output, is_picture_of(source_of(findings)), overwrite=given.overwrite)
     write_contact_sheet(findings, given.output)
     print(f"Contact sheet: {given.output}")
 

@@ -19,7 +19,8 @@ from scattering.arguments import Parser, add_frame_options, command, frame_optio
 from scattering.arrays import Bools
 from scattering.dataset import RawFrame
 from scattering.errors import InputError
-from scattering.frame_file import write_frames
+from scattering.frame_file import is_made_from, write_frames
+from scattering.outputs import add_overwrite, check_output
 from scattering.registration import Exposure, Shift, correlation, find_shift
 from scattering.survey.findings import Findings, read_raw, survey
 
@@ -117,6 +118,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"shift: {shift[0]} rows, {shift[1]} columns, {'given' if arguments.shift else 'found'}")
         if arguments.output.resolve() in (*first.files, *second.files):
             raise InputError(f"-o must not take the place of an exposure, got {arguments.output}: take another name")
+        source = "\n".join(str(path.resolve()) for path in (*first.files, *second.files))
+        check_output(arguments.output, is_made_from(source), overwrite=arguments.overwrite)
         hidden = _hidden(first)
         agreements: list[Agreement] = []
 
@@ -126,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 agreements.append(agreement)
                 yield frame
 
-        write_frames(arguments.output, merged(), len(first), sensor)
+        write_frames(arguments.output, merged(), len(first), sensor, source)
         print("\n".join(_report(agreements)))
         print(arguments.output)
 
@@ -192,6 +195,7 @@ def parser() -> Parser:
     p.add_argument("first", metavar="FIRST", help="frames whose gaps are filled: a file, or HDF5 file::path")
     p.add_argument("second", metavar="SECOND", help="as many frames with the detector moved, in the same order")
     p.add_argument("-o", "--output", type=output_file, required=True, metavar="FILE", help="HDF5 file to write")
+    add_overwrite(p)
     p.add_argument(
         "--shift", type=_shift, metavar="ROWS[,COLUMNS]",
         help="pixels down and to the right that lay SECOND on FIRST, as in --shift=-30 (default: found)",

@@ -20,7 +20,9 @@ from scattering.arguments import (
     output_file,
     working_shape,
 )
-from scattering.errors import InputError
+from scattering.cores import on_cores
+from scattering.dataset_layout import source_paths
+from scattering.outputs import add_overwrite, check_output
 from scattering.preparation import Plan, plan, prepare
 from scattering.progress import shown
 from scattering.split import PARTS, too_few_groups
@@ -52,31 +54,28 @@ def parser() -> Parser:
     )  # fmt: skip
     p.add_argument("files", nargs="+", metavar="FILE", help="files of any detector, folders, globs, file.h5::/path")
     p.add_argument("-o", "--output", type=output_file, required=True, metavar="DATA.h5", help="the file to write")
+    add_overwrite(p)
     p.add_argument(
         "--size", default=SIZE, metavar="PIXELS",
         help=f"frames are resized to PIXELS x PIXELS, to ROWSxCOLUMNS, or kept: {NATIVE} (default: {SIZE})",
     )  # fmt: skip
     p.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="decides the split (default: 0)")
-    p.add_argument("--cores", type=int, metavar="N", help="cores of this machine to use (default: all)")
+    p.add_argument("--cores", type=at_least(1), metavar="N", help="cores of this machine to use (default: all)")
     add_frame_options(p.add_argument_group("frames"))
     return p
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    # Nothing else in this package needs Ray; who does not prepare frames in parallel need not have it.
-    from search.machines.cluster import cluster, elsewhere
-    from search.machines.tasks import on_ray
-
     output: Path = arguments.output
-    if arguments.cores is not None and (arguments.cores < 1 or elsewhere()):
-        raise InputError(f"--cores must be 1 or more, of this machine without RAY_ADDRESS, got {arguments.cores}")
     findings = survey(arguments.files, frame_options(arguments))
     todo = plan(findings, working_shape(arguments.size, findings.native), arguments.seed)
+    sources = todo.skeleton.sources.paths
+    check_output(output, lambda path: source_paths(path) == sources, overwrite=arguments.overwrite)
     for line in _described(todo, output):
         print(line)
     try:
-        with cluster(arguments.cores), shown(len(findings), "preparing") as progress:
-            fingerprint = prepare(todo, output, tasks=on_ray, progress=progress)
+        with on_cores(arguments.cores) as tasks, shown(len(findings), "preparing") as progress:
+            fingerprint = prepare(todo, output, tasks=tasks, progress=progress)
     except KeyboardInterrupt:
         print("\nthe same command goes on where this one was", file=sys.stderr)
         raise

@@ -11,7 +11,8 @@ from scattering.arguments import NATIVE, Parser, at_least, command, output_file,
 from scattering.dataset import RawFrame
 from scattering.detectors import detector
 from scattering.errors import InputError
-from scattering.frame_file import write_frames
+from scattering.frame_file import is_made_from, write_frames
+from scattering.outputs import add_overwrite, check_output
 from scattering.simulation.recording import record
 from scattering.windows import SMALLEST_SIDE
 
@@ -46,11 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         arguments = parser().parse_args(argv)
+        source = f"simulated {arguments.detector}"
+        check_output(arguments.output, is_made_from(source), overwrite=arguments.overwrite)
         name, shape, frames = simulated_frames(
             arguments.detector, arguments.size, arguments.frames, seed=arguments.seed, exposures=arguments.exposures
         )
         print(f"{arguments.frames} frames of {name}, {shape[0]} x {shape[1]} pixels", file=sys.stderr)
-        write_frames(arguments.output, _watched(frames, arguments.frames), arguments.frames, name)
+        write_frames(arguments.output, _watched(frames, arguments.frames), arguments.frames, name, source)
         print(arguments.output)
 
     return command(work)
@@ -66,6 +69,7 @@ def parser() -> Parser:
     p.add_argument("--detector", default="Pilatus2M", metavar="NAME", help="as pyFAI calls it (default: Pilatus2M)")
     p.add_argument("--frames", type=at_least(1), required=True, metavar="N", help="number of frames")
     p.add_argument("-o", "--output", type=output_file, required=True, metavar="FILE", help="HDF5 file to write")
+    add_overwrite(p)
     p.add_argument(
         "--size", default=NATIVE, metavar="PIXELS",
         help=f"PIXELS, ROWSxCOLUMNS or {NATIVE}, the detector's own pixels (default: {NATIVE})",

@@ -22,6 +22,7 @@ from scattering.arguments import Parser, command, output_file
 from scattering.arrays import Bools
 from scattering.errors import InputError
 from scattering.files import replacing
+from scattering.outputs import add_overwrite, check_output, nothing_is_own
 from trainables import checkpoints, pymsdtorch
 
 FORMAT = "gapsearch onnx 1"
@@ -43,6 +44,7 @@ def parser() -> Parser:
         "-o", "--output", type=output_file, required=True, metavar="FILE",
         help="file to write, .onnx or .pt; as .pt every network of an ensemble has its own: model-0.pt, ...",
     )  # fmt: skip
+    add_overwrite(p)
     return p
 
 
@@ -50,6 +52,7 @@ def _run(given: argparse.Namespace) -> None:
     suffix = given.output.suffix.lower()
     if suffix not in (".onnx", ".pt"):
         raise InputError(f"-o must end with .onnx or .pt, got {given.output}")
+    check_output(given.output, nothing_is_own, overwrite=given.overwrite)
     model = model_file.read(given.model)
     if suffix == ".onnx":
         difference = write_onnx(given.output, model)

@@ -20,6 +20,7 @@ from inpainting.files import FileFiller
 from inpainting.model import MAX_UNCERTAINTY, Model, load
 from scattering.arguments import Parser, add_frame_options, command, frame_options, output_file
 from scattering.errors import InputError
+from scattering.outputs import add_overwrite, check_output, is_picture_of
 from scattering.progress import shown
 from scattering.reading.locations import known_files
 from scattering.survey.findings import Findings, identify
@@ -64,6 +65,7 @@ def parser() -> Parser:
     p.add_argument(
         "--picture", type=output_file, metavar="FILE.png", help="write a picture of the first frame, before and after"
     )
+    add_overwrite(p)
     add_frame_options(p, ("mask", "pedestal"))
     return p
 
@@ -74,15 +76,27 @@ def _run(given: argparse.Namespace) -> None:
     if not 0 <= given.max_uncertainty < math.inf:
         raise InputError(f"--max-uncertainty must be a share of the counts, 0 or more, got {given.max_uncertainty}")
     pictures = [given.picture] if given.picture else []
-    filler = FileFiller(load(given.model), frame_options(given), given.max_uncertainty, given.force, pictures)
+    filler = FileFiller(
+        load(given.model), frame_options(given), given.max_uncertainty, given.force, given.overwrite, pictures
+    )
     if given.watch is not None:
+        _check_picture(given, ())
         _watch(filler, given.watch, given.output)
     else:
         findings = identify(given.files, filler.options)
+        _check_picture(given, findings.names)
         with shown(len(findings), "filling") as progress:
             refused = _fill(filler, findings, _paths(findings, given.output), progress)
         if refused:
             raise InputError(f"{refused} of {len(findings.stacks)} files were not filled: see above")
+
+
+def _check_picture(given: argparse.Namespace, names: Sequence[str]) -> None:
+    """Raise InputError where the picture would replace anything but an earlier one of these frames."""
+    if given.picture:
+        check_output(
+            given.picture, lambda path: any(is_picture_of(name)(path) for name in names), overwrite=given.overwrite
+        )
 
 
 def _paths(findings: Findings, output: Path) -> list[Path]:

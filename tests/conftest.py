@@ -22,13 +22,8 @@ os.environ.update(SETTINGS | LOOPBACK)
 
 SIZE = 64
 
-STARTS_RAY = (
-    "tests/clusters",
-    "tests/search",
-    "tests/scattering/test_prepare.py",
-    "tests/reports/test_unfinished.py",
-)
-"""Slow tests in these folders and files start Ray."""
+STARTS_RAY = ("tests/clusters", "tests/search")
+"""Folders whose slow tests start Ray."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups

@@ -24,8 +24,6 @@ def above(package: str) -> set[str]:
 
 NOT_IN_REPORTS = {"trainables", "torch", "ray", "optuna"}
 
-# The command starts Ray tasks; it is imported by nothing.
-COMMAND = "scattering/prepare.py"
 RAY_IS_IMPORTED_IN = ("search/", "spaces/", "benchmarks/", "trainables/trial.py")
 
 WITHOUT = """
@@ -70,16 +68,7 @@ def test_imports_run_one_way(package):
     assert files(package)
     for path in files(package):
         tops = {name.partition(".")[0] for name in imported(path)}
-        allowed = {"search"} if path == ROOT / COMMAND else set()
-        assert not tops & above(package) - allowed, path.relative_to(ROOT)
-
-
-def test_nothing_imports_the_command_that_starts_ray():
-    module = COMMAND.removesuffix(".py").replace("/", ".")
-    for package in PACKAGES:
-        for path in files(package):
-            names = imported(path)
-            assert not any(name == module or name.startswith(f"{module}.") for name in names), path.relative_to(ROOT)
+        assert not tops & above(package), path.relative_to(ROOT)
 
 
 def test_reports_need_neither_torch_nor_ray():

@@ -44,6 +44,12 @@ def beside(output: Path) -> Path:
     return output.with_name(output.name + BESIDE)
 
 
+def is_hdf5(stack: Stack, output: Path) -> bool:
+    """Tell whether the filled frames of a stack are written as HDF5."""
+    own = bool(stack.location.inside) and output.suffix.lower() == stack.location.path.suffix.lower()
+    return own or output.suffix.lower() in SUFFIXES
+
+
 def is_writable(pages: Pages) -> bool:
     """Whether a file can be written in the format of what was read."""
     return pages.plain is not None or pages.format in (".cbf", ".tif")

@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count as numbers
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -35,6 +36,31 @@ def recorded(
         notes.append(_json(frame.note))
         yield frame
     group.create_dataset("notes", data=_texts(notes), track_times=False)
+
+
+def is_filled_from(source: str, beside: Path | None = None) -> Callable[[Path], bool]:
+    """Return a test for files that we have filled from the same source.
+
+    Its note says so: in the file itself or, where its format holds none, in the one `beside` it.
+    """
+
+    def is_own(path: Path) -> bool:
+        try:
+            with h5py.File(beside or path) as file:
+                return any(json.loads(note).get("source") == source for note in _notes(file))
+        except (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError):
+            return False
+
+    return is_own
+
+
+def _notes(file: h5py.File) -> Iterator[str]:
+    """Give the notes of all fills, which stand in the root or in an entry."""
+    groups = [file, *(node for node in file.values() if isinstance(node, h5py.Group))]
+    for group in groups:
+        for name in group:
+            if name == _GROUP or name.startswith(f"{_GROUP}_"):
+                yield bytes(group[name]["note"][()]).decode("utf-8")
 
 
 def create(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> h5py.Dataset:

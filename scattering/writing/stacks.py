@@ -28,7 +28,7 @@ from scattering.writing.cbf import write_cbf
 from scattering.writing.conversion import CONVERTERS
 from scattering.writing.filled import Filled
 from scattering.writing.patching import patch
-from scattering.writing.paths import beside, is_writable
+from scattering.writing.paths import beside, is_hdf5, is_writable
 from scattering.writing.paths import output_paths as output_paths
 from scattering.writing.tiff import write_tiff
 
@@ -51,7 +51,7 @@ def write_filled(stack: Stack, output: Path, frames: Iterable[Filled], note: dic
     checked = _checked(stack, frames, digests)
     try:
         with ExitStack() as files:
-            if _is_hdf5(stack, output):
+            if is_hdf5(stack, output):
                 _keep_sources(stack, written)
                 temporary = files.enter_context(replacing(output))
                 inside = _write_hdf5(stack, temporary, checked, note)
@@ -105,11 +105,6 @@ def _keep_sources(stack: Stack, written: Sequence[Path]) -> None:
     for path in written:
         if path.exists() and any(path.samefile(file) for file in stack.files if file.exists()):
             raise InputError(f"filled frames must not take the place of their source, got {path}: name another file")
-
-
-def _is_hdf5(stack: Stack, output: Path) -> bool:
-    own = bool(stack.location.inside) and output.suffix.lower() == stack.location.path.suffix.lower()
-    return own or output.suffix.lower() in SUFFIXES
 
 
 def _write_hdf5(stack: Stack, temporary: Path, frames: Iterable[Filled], note: dict[str, Any]) -> str:

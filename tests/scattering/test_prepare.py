@@ -100,7 +100,7 @@ def test_ctrl_c_ends_it_soon_and_keeps_what_is_done(files):
         ([*ARGUMENTS], "-o"),
         ([*ARGUMENTS, "-o", "."], "must name a file"),
         ([*ARGUMENTS, "-o", "film.h5", "--size", "12x"], "--size must be"),
-        ([*ARGUMENTS, "-o", "film.h5", "--cores", "0"], "--cores must be"),
+        ([*ARGUMENTS, "-o", "film.h5", "--cores", "0"], "at least 1"),
         ([*ARGUMENTS, "-o", "film.h5", "--seed", "one"], "--seed"),
         (["scan_0.h5", "--detector", "Pilatus2N", "-o", "film.h5"], "Pilatus2N"),
     ],

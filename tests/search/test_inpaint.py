@@ -381,3 +381,48 @@ def frames(raw_frames, tiny_detector) -> np.ndarray:
     """Three frames with -1 in their gaps."""
     raw = raw_frames(14, GAP.shape, tiny_detector)[-3:]
     return np.stack([np.where(GAP, -1, frame.truth).astype(np.int32) for frame in raw])
+
+
+@pytest.mark.parametrize("suffix", ["npy", "h5"])
+def test_a_file_of_another_origin_is_not_replaced(run, frame, tmp_path, suffix):
+    """Raw frames of the user's in the output folder, and what was filled from another file of the same name."""
+    name = f"a.{suffix}"
+    for folder in ("one", "two", "out"):
+        (tmp_path / folder).mkdir()
+        WRITERS[suffix][0](tmp_path / folder / name, frame[0])
+    raw = (tmp_path / "out" / name).read_bytes()
+    assert "not replaced" in refused_files(run, f"one/{name}")
+    assert (tmp_path / "out" / name).read_bytes() == raw
+    assert run(f"one/{name}", "-o", "out", "--overwrite")[0] == 0
+    filled = (tmp_path / "out" / name).read_bytes()
+    assert filled != raw
+    assert run(f"one/{name}", "-o", "out")[0] == 0  # its own, from the same source
+    assert "not replaced" in refused_files(run, f"two/{name}")
+    assert (tmp_path / "out" / name).read_bytes() == filled
+
+
+def refused_files(run: Run, path: str) -> str:
+    code, _, error = run(path, "-o", "out")
+    assert code == 2
+    return error
+
+
+def test_the_file_beside_is_protected_too(run, frame, tmp_path):
+    np.save(tmp_path / "a.npy", frame[0])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.npy.filled.h5").write_bytes(b"mine")
+    assert "not replaced" in refused_files(run, "a.npy")
+    assert (tmp_path / "out" / "a.npy.filled.h5").read_bytes() == b"mine"
+    assert not (tmp_path / "out" / "a.npy").exists()
+
+
+def test_a_picture_of_another_origin_is_not_replaced(run, frame, tmp_path):
+    for name in ("a", "b"):
+        np.save(tmp_path / f"{name}.npy", frame[0])
+    (tmp_path / "x.png").write_bytes(b"holiday")
+    code, _, error = run("a.npy", "-o", "out", "--picture", "x.png")
+    assert (code, (tmp_path / "x.png").read_bytes()) == (2, b"holiday")
+    assert "not replaced" in error
+    assert run("a.npy", "-o", "out", "--picture", "new.png")[0] == 0
+    assert run("a.npy", "-o", "out", "--picture", "new.png")[0] == 0
+    assert run("b.npy", "-o", "out", "--picture", "new.png")[0] == 2
