@@ -327,10 +327,15 @@ def last_change(folder: Path) -> float:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    """Write a text file, whole or not at all.
 
+    A byte of a file name that is not UTF-8 is written as its escape, `\\udcff` for 0xff.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+Checked = TypeVar("Checked")
 
 Record = TypeVar(
     "Record",
@@ -353,8 +358,11 @@ def write_json(path: Path, record: RunInfo | Evaluation | Uncertainty) -> None:
 
 
 def read_json(path: Path, kind: type[Record]) -> Record:
-    """Read what `write_json` wrote."""
-    return kind(**json.loads(path.read_text(encoding="utf-8")))
+    """Read what `write_json` wrote.
+
+    Raises TypeError or ValueError for anything else.
+    """
+    return _typed(kind, json.loads(path.read_text(encoding="utf-8")))
 
 
 def append_line(path: Path, record: Epoch) -> None:
@@ -380,12 +388,12 @@ def drop_trial(path: Path, trial: int) -> None:
 
 def read_lines(path: Path) -> list[Epoch]:
     """Read the epochs of the search that `append_line` wrote; a last line that a crash cut short is left out."""
-    return [Epoch(**line) for line in _lines(path)]
+    return [_typed(Epoch, line) for line in _lines(path)]
 
 
 def read_retraining(path: Path) -> list[RetrainEpoch]:
     """Read the epochs of retrained winners, likewise."""
-    return [RetrainEpoch(**line) for line in _lines(path)]
+    return [_typed(RetrainEpoch, line) for line in _lines(path)]
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -393,6 +401,33 @@ def _lines(path: Path) -> list[dict[str, Any]]:
         return []
     lines = path.read_text(encoding="utf-8").split("\n")
     return [json.loads(line) for line in lines[:-1]]
+
+
+def _typed(kind: type[Checked], values: dict[str, Any]) -> Checked:
+    """Make a record of JSON values; raises TypeError for those of another type than its fields."""
+    hints = typing.get_type_hints(kind)
+    record = kind(**values)
+    for name, value in values.items():
+        if not _fits(value, hints[name]):
+            raise TypeError(f"{name} is {value!r}")
+    return record
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Tell whether a JSON value is of a type; an int stands for a float."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return True
+    if isinstance(hint, UnionType):
+        return any(_fits(value, one) for one in arguments)
+    if hint is type(None):
+        return value is None
+    if origin is dict:
+        return isinstance(value, dict) and all(_fits(item, arguments[1]) for item in value.values())
+    if origin in (list, tuple):
+        return isinstance(value, list) and all(_fits(item, arguments[0]) for item in value)
+    kinds = {float: (int, float), int: (int,), str: (str,), bool: (bool,)}
+    return isinstance(value, kinds.get(hint, object)) and (hint is bool or not isinstance(value, bool))
 
 
 def write_table(path: Path, records: list[Record]) -> None:
@@ -462,11 +497,18 @@ def write_arrays(path: Path, record: Gallery | Latent) -> None:
     """Write a record of arrays and names as a compressed .npz without pickles."""
     values = {name: getattr(record, name) for name in record.__dataclass_fields__}
     arrays = {
-        name: np.array(value, dtype=np.str_) if isinstance(value, (str, list)) else np.asarray(value)
+        name: np.array(_printable(value), dtype=np.str_) if isinstance(value, (str, list)) else np.asarray(value)
         for name, value in values.items()
     }
     with replacing(path) as temporary:
         np.savez_compressed(temporary, allow_pickle=False, **arrays)
+
+
+def _printable(text: str | list[str]) -> str | list[str]:
+    """Escape the bytes of file names that are not UTF-8, as `write_text` does."""
+    if isinstance(text, list):
+        return [str(_printable(one)) for one in text]
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def read_arrays(path: Path, kind: type[Arrays]) -> Arrays:

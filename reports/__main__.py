@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from reports.page import write
-from scattering.errors import InputError
+from scattering.arguments import Parser, command
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Write the page, print its path; 2 when a folder cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m reports", description=__doc__)
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run folder, runs/<name>")
-    parser.add_argument(
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the page and print its path; returns the exit code."""
+    return command(lambda: _write(parser().parse_args(arguments)))
+
+
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    p = Parser(prog="python -m reports", description=__doc__)
+    p.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run folder, runs/<name>")
+    p.add_argument(
         "-o",
         type=Path,
         metavar="FILE",
         help="the page to write (RUN/report/index.html; of several runs report.html beside the first)",
     )
-    options = parser.parse_args(argv)
-    try:
-        print(write(*options.runs, path=options.o))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    return p
+
+
+def _write(given: argparse.Namespace) -> None:
+    print(write(*given.runs, path=given.o))
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -21,6 +21,7 @@ from records.tables import (
     RetrainEpoch,
     RunInfo,
     Trial,
+    last_change,
     read_arrays,
     read_json,
     read_lines,
@@ -89,7 +90,7 @@ def read(folder: Path) -> Run:
             gallery=read_arrays(gallery, Gallery) if gallery.exists() else None,
             failures=read_arrays(failures, Gallery) if failures.exists() else None,
             latent=read_arrays(latent, Latent) if latent.exists() else None,
-            written=datetime.fromtimestamp(max(p.stat().st_mtime for p in folder.iterdir() if p.is_file()), UTC),
+            written=datetime.fromtimestamp(last_change(folder), UTC),
         )
     except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
         raise InputError(

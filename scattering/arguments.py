@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import re
 import sys
@@ -112,6 +113,7 @@ def at_least(least: int) -> Callable[[str], int]:
 
 def command(work: Callable[[], None]) -> int:
     """Do the work of a command; returns its exit code: 2 for bad input, 130 when stopped with Ctrl-C."""
+    print_any_name()
     try:
         work()
     except InputError as error:
@@ -124,3 +126,9 @@ def command(work: Callable[[], None]) -> int:
         # Whoever read the output has seen enough; what is left must not fail at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def print_any_name() -> None:
+    """Let names of files that the console cannot show be printed with escapes."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -10,12 +10,13 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
 
 from records.networks import TITLES
-from scattering.arguments import Options, Parser, add_frame_options
+from scattering.arguments import Options, Parser, add_frame_options, print_any_name
 from scattering.errors import InputError
 from search.following.display import choose, tell, write
 from search.settings import (
@@ -202,6 +203,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     arguments = list(sys.argv[1:] if argv is None else argv)
     options, name = None, ""
+    print_any_name()
     choose()
     try:
         options = parser().parse_args(arguments)
@@ -222,7 +224,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def stop(code: int, reason: str, go_on: str = "") -> int:
     """Say why a run ends early, and how to go on with it; returns the exit code."""
-    print(f"{reason}; go on with: {go_on}" if go_on else reason, file=sys.stderr)
+    with suppress(BrokenPipeError):
+        print(f"{reason}; go on with: {go_on}" if go_on else reason, file=sys.stderr)
     tell("stopped", reason=reason.strip(), code=code, go_on=go_on)
     return code
 

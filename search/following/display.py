@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 from rich.live import Live
@@ -41,10 +41,25 @@ from search.following.view import Training, View, ended_line, picture
 if TYPE_CHECKING:
     from search.tuning.sampler import Proposal
 
+
+class _Console(Console):
+    """A console whose reader may leave: the run goes on in silence, where rich would end it."""
+
+    def on_broken_pipe(self) -> None:
+        """Write to nowhere from now on."""
+        _to_nowhere(sys.stdout)
+        self.quiet = True
+
+
+def _to_nowhere(stream: TextIO) -> None:
+    """Let the rest of what is written to a stream vanish, also what is flushed at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 NOTEBOOK = Console().is_jupyter
 """Whether this process is the kernel of a notebook."""
 # There rich would make an HTML block of every line, and take the kernel's streams for a terminal.
-console = Console(highlight=False, force_jupyter=False, force_terminal=False if NOTEBOOK else None)
+console = _Console(highlight=False, force_jupyter=False, force_terminal=False if NOTEBOOK else None)
 
 NOTEBOOK_WIDTH, NOTEBOOK_PAUSE = 100, 0.5
 
@@ -89,8 +104,7 @@ def tell(event: str, **facts: Any) -> None:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read has left; that must not end the run.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _to_nowhere(sys.stdout)
 
 
 def _finite(value: Any) -> Any:

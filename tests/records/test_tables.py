@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,6 +13,8 @@ import pytest
 
 from records.tables import (
     Epoch,
+    Evaluation,
+    FrameScore,
     Gallery,
     Latent,
     MethodScore,
@@ -20,15 +24,18 @@ from records.tables import (
     drop_trial,
     last_change,
     read_arrays,
+    read_json,
     read_lines,
     read_retraining,
     read_table,
     write_arrays,
+    write_json,
     write_table,
     write_text,
 )
 
 EPOCH = Epoch(3, 1, 0.1, 0.2, 0.3, 0.9, 1e-3, 2.5)
+EVALUATION = Evaluation(48, 48, 1000, 500, 0.25, 0.24, None, 3.9e-3, ["a note"])
 
 
 def test_tables_round_trip_with_missing_values_and_configs(tmp_path: Path) -> None:
@@ -59,13 +66,18 @@ def test_a_line_that_a_crash_cut_short_is_left_out_and_written_over(tmp_path: Pa
     assert read_lines(path) == [EPOCH, replace(EPOCH, epoch=2)]
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_text(path, "new \ud800")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_text(path, "new")
     assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_arrays_round_trip(tmp_path: Path) -> None:
@@ -128,3 +140,52 @@ def test_what_is_written_is_on_the_disk_before_it_counts(tmp_path: Path, monkeyp
     write_text(tmp_path / "a.txt", "whole")
     append_line(tmp_path / "progress.jsonl", EPOCH)
     assert there == [b"whole", (tmp_path / "progress.jsonl").read_bytes()]
+
+
+ODD = os.fsdecode(b"film \xff.cbf")
+"""The name of a file that is not UTF-8."""
+
+
+def test_names_that_are_not_utf8_are_written_with_an_escape(tmp_path: Path) -> None:
+    """Else nothing could be written after all the training, nor after any --resume."""
+    score = FrameScore("TUNet", ODD, "film", "saxs", 0.1, 0.9, None, None)
+    write_table(tmp_path / "scores.csv", [score])
+    (back,) = read_table(tmp_path / "scores.csv", FrameScore)
+    assert back.frame == r"film \udcff.cbf"
+    nothing = np.zeros((1, 1, 1), np.float32)
+    gallery = Gallery(
+        [ODD], ["saxs"], ["best"], ["TUNet"], np.zeros((1, 4), np.int64), nothing, nothing, nothing[None]
+    )
+    write_arrays(tmp_path / "gallery.npz", gallery)
+    assert read_arrays(tmp_path / "gallery.npz", Gallery).names == [back.frame]
+    write_json(tmp_path / "evaluation.json", replace(EVALUATION, notes=[ODD]))
+    assert read_json(tmp_path / "evaluation.json", Evaluation).notes == [ODD]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("frames", "<b>"),
+        ("frames", 1.5),
+        ("frames", True),
+        ("horizontal_mean", "<b>"),
+        ("notes", [1]),
+        ("notes", "x"),
+    ],
+)
+def test_a_field_of_another_type_is_refused(tmp_path: Path, field: str, value: object) -> None:
+    """What is taken for a number reaches the page as it is."""
+    write_json(tmp_path / "evaluation.json", EVALUATION)
+    assert read_json(tmp_path / "evaluation.json", Evaluation) == EVALUATION
+    values = json.loads((tmp_path / "evaluation.json").read_text())
+    (tmp_path / "evaluation.json").write_text(json.dumps(values | {field: value}))
+    with pytest.raises(TypeError, match=field):
+        read_json(tmp_path / "evaluation.json", Evaluation)
+
+
+def test_an_epoch_of_another_type_is_refused(tmp_path: Path) -> None:
+    append_line(tmp_path / "progress.jsonl", EPOCH)
+    line = json.loads((tmp_path / "progress.jsonl").read_text())
+    (tmp_path / "progress.jsonl").write_text(json.dumps(line | {"trial": "<img src=x onerror=alert(1)>"}) + "\n")
+    with pytest.raises(TypeError, match="trial"):
+        read_lines(tmp_path / "progress.jsonl")

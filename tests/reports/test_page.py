@@ -4,6 +4,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -190,3 +191,32 @@ def test_a_damaged_file_is_an_error_of_the_input(run, name):
 def test_reports_need_neither_torch_nor_ray():
     code = "import sys, reports.__main__; sys.exit(bool({'torch', 'ray'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_file_that_vanishes_while_the_folder_is_read_is_no_error(run, monkeypatch):
+    """Temporary files of a live run do so: here between being found and being asked for their time."""
+    (run / ".scores.7.csv").touch()
+    is_file = Path.is_file
+
+    def vanishes(path, **options):
+        found = is_file(path, **options)
+        if path.name.startswith("."):
+            path.unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(Path, "is_file", vanishes)
+    assert page.read(run).scores
+
+
+def test_errors_and_ctrl_c_end_it_as_they_end_every_command(run, tmp_path, capsys, monkeypatch):
+    assert main([str(tmp_path / "nothing")]) == 2
+    assert re.fullmatch(r"error: a run folder holds run\.json, .*\n", capsys.readouterr().err)
+    assert main([]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+    def pressed(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("reports.__main__.write", pressed)
+    assert main([str(run)]) == 130
+    assert capsys.readouterr().err == "\nstopped\n"

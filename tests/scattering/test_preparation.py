@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from scattering import preparation
 from scattering.arguments import Options
 from scattering.dataset import ARRAYS, build
 from scattering.dataset_file import read
+from scattering.dataset_layout import _reserve
 from scattering.detectors import detector
 from scattering.errors import InputError
 from scattering.preparation import plan, prepare
@@ -285,6 +287,15 @@ def test_a_journal_that_ended_while_it_was_opened_is_no_lock(folder, monkeypatch
     monkeypatch.setattr(fcntl, "flock", gone)
     with pytest.raises(InputError, match="one command at a time"):
         prepare(planned(), Path("data.h5"))
+
+
+def test_room_is_reserved_in_a_file_that_is_not_opened_for_appending(tmp_path, monkeypatch):
+    """Where the file system cannot reserve, as NFS, glibc writes at places instead, and fails there with EBADF."""
+    flags = []
+    monkeypatch.setattr(os, "posix_fallocate", lambda file, *_: flags.append(fcntl.fcntl(file, fcntl.F_GETFL)))
+    _reserve(tmp_path / "new", 100)
+    assert not any(one & os.O_APPEND for one in flags)
+    assert flags
 
 
 def test_a_full_disk_is_noticed_before_any_frame_is_read(folder, monkeypatch):

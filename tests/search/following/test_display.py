@@ -220,10 +220,12 @@ def test_an_error_is_said_to_people_and_to_scripts(capsys: pytest.CaptureFixture
     assert "not allowed with" in capsys.readouterr().err
 
 
-def test_a_reader_that_leaves_does_not_end_the_run() -> None:
-    code = """
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_reader_that_leaves_does_not_end_the_run(as_json: bool) -> None:
+    """As in `... | head`."""
+    code = f"""
 from search.following import display
-display.choose(as_json=True)
+display.choose(as_json={as_json})
 for number in range(20000):
     display.say("x" * 100)
 import sys
