@@ -76,6 +76,8 @@ class Dataset:
     """(N, H, W), noise-free; simulated frames only."""
     calibration: npt.NDArray[np.float64] | None = None
     """(N, fields of `Calibration`), at the working size, NaN for a frame of unknown geometry; None where all are."""
+    checked: str = field(default="", compare=False)
+    """The fingerprint, where it was checked when the data set was read: hashing it again takes as long as reading."""
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -101,7 +103,7 @@ class Dataset:
     def select(self, frames: Sequence[int]) -> Dataset:
         """Keep these frames, in this order."""
         chosen = list(frames)
-        changes: dict[str, Any] = {name: getattr(self, name)[chosen] for name in ARRAYS}
+        changes: dict[str, Any] = {"checked": ""} | {name: getattr(self, name)[chosen] for name in ARRAYS}
         changes |= {name: tuple(getattr(self, name)[i] for i in chosen) for name in LABELS}
         changes |= {name: array[chosen] for name in EXTRAS if (array := getattr(self, name)) is not None}
         return replace(self, **changes)
@@ -220,7 +222,7 @@ def build(
     if not rows:
         raise InputError("a data set needs frames, got none")
     names, groups, categories = zip(*labels, strict=True)
-    arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    arrays: dict[str, Any] = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     calibration = arrays.pop("calibration")
     return Dataset(
         settings={"full_scale": FULL_SCALE, **settings},

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,16 +129,15 @@ def read(path: Path) -> Dataset:
         arrays = _mapped(path)
         data, digests = _dataset(arrays), arrays["digests"]
         said = [row.tobytes() for row in digests]
-        intact = data.digests() == said and arrays["fingerprint"].tolist() == [
-            fingerprint(data.full_scale, data.strip_starts, data.gap, said).encode()
-        ]
+        found = fingerprint(data.full_scale, data.strip_starts, data.gap, said)
+        intact = data.digests() == said and arrays["fingerprint"].tolist() == [found.encode()]
     except InputError:
         raise
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError, RecursionError) as error:
         raise InputError(f"cannot read the data set {path}: {one_line(error)}") from None
     if not intact:
         raise InputError(f"{path} does not match its own fingerprint, it was damaged or edited: prepare it again")
-    return data
+    return replace(data, checked=found)
 
 
 def _mapped(path: Path) -> dict[str, npt.NDArray[Any]]:

@@ -6,6 +6,7 @@ digest fits what was written of them are not prepared again.
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import hashlib
 import json
@@ -15,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir, contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property, lru_cache, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
 
@@ -141,13 +143,37 @@ def plan(findings: Findings, shape: tuple[int, int], seed: int) -> Plan:
     return Plan(findings, shape, seed, assign(findings.groups, seed), common, clean, Path.cwd())
 
 
+APART = (
+    "arguments.py", "cores.py", "errors.py", "files.py", "look.py", "merge.py", "outputs.py", "prepare.py",
+    "progress.py", "provenance.py", "simulate.py", "filling", "writing", "contact_sheet.py",
+)  # fmt: skip
+"""Files and folders of this package that have no part in the making of a data set."""
+
+LIBRARIES = ("fabio", "h5py", "hdf5plugin", "numpy", "pyFAI", "scipy", "tifffile", "torch")
+"""Libraries that have one: readers, detectors, resizing, random streams."""
+
+
 @lru_cache(maxsize=1)
 def code_version() -> str:
-    """SHA-256 of the code that makes frames, and of NumPy's version, whose random streams may change."""
-    digest = hashlib.sha256(np.__version__.encode())
-    for source in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(source.read_bytes())
+    """Return the SHA-256 of the code that makes data sets, docstrings and comments aside, and of its libraries."""
+    digest = hashlib.sha256(json.dumps([version(name) for name in LIBRARIES]).encode())
+    package = Path(__file__).parent
+    for source in sorted(package.rglob("*.py")):
+        if not set(source.relative_to(package).parts) & set(APART):
+            digest.update(_code(source.read_text(encoding="utf-8")).encode())
     return digest.hexdigest()
+
+
+def _code(source: str) -> str:
+    """Return code without all that says nothing to the computer."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [  # type: ignore[attr-defined]
+                one for one in body if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
+            ]
+    return ast.dump(tree)
 
 
 def prepare(

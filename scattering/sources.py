@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -47,6 +48,7 @@ def from_files(
         found = _cached(path)
         if found is None:
             prepare(todo, path, tasks=tasks, progress=progress)
+            _make_room(folder, path)
             found = dataset_file.read(path)
         return found
 
@@ -71,7 +73,15 @@ def simulated(detector: Detector, shape: tuple[int, int], frames: int, seed: int
             # A full disk costs time at the next start, not this run.
             with suppress(InputError):
                 dataset_file.write(path, found)
+                _make_room(folder, path)
         return found
+
+
+LARGEST_CACHE = 20e9
+"""Bytes that the cache may take."""
+
+UNFINISHED = 7 * 86_400
+"""Seconds for which an unfinished data set is kept for the command that would go on with it."""
 
 
 @contextmanager
@@ -95,10 +105,32 @@ def _cached(path: Path) -> Dataset | None:
     if not path.exists():
         return None
     try:
-        return dataset_file.read(path)
+        found = dataset_file.read(path)
+        with suppress(OSError):
+            os.utime(path)  # the least recently used go first
+        return found
     except InputError:
         path.unlink(missing_ok=True)
         return None
+
+
+def _make_room(folder: Path, kept: Path, limit: float = LARGEST_CACHE) -> None:
+    """Remove the data sets of the cache that were not used for longest, until the others fit the limit.
+
+    One that another run reads goes on to be read: a file lives as long as somebody maps it.
+    """
+    files = []
+    for path in (*folder.glob("*.h5"), *folder.glob(".*.part")):
+        with suppress(OSError):
+            files.append((path.stat().st_mtime, path.stat().st_size, path))
+    total = sum(size for _, size, _ in files)
+    for used, size, path in sorted(files):
+        if total <= limit:
+            return
+        if path != kept and not (path.suffix == ".part" and time.time() - used < UNFINISHED):
+            with suppress(OSError):
+                path.unlink()
+                total -= size
 
 
 def _simulate(

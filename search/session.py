@@ -74,7 +74,7 @@ def resume(name: str, network: str, more: dict[str, Any]) -> tuple[Settings, Dat
         raise InputError(f"run {name!r} is a search of {settings.network}, got {network}: resume it as that")
     check_installed(settings)
     data = load(settings)
-    if data.fingerprint() != info.data.get("fingerprint"):
+    if (data.checked or data.fingerprint()) != info.data.get("fingerprint"):
         raise InputError(f"the data of run {name!r} have changed since it began: start a new run")
     return extended(settings, more), data
 
@@ -205,7 +205,7 @@ def _describe(settings: Settings, data: Dataset, command: str) -> RunInfo:
             "frames": len(data),
             "groups": len(set(data.groups)),
             **{f"{name}_frames": data.parts.count(name) for name in PARTS},
-            "fingerprint": data.fingerprint(),
+            "fingerprint": data.checked or data.fingerprint(),
         },
         versions=versions(),
         machine=machine(),

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from scattering.reading.pages import Pages, count_type, enough, frame_shape
 _BINARY_STARTS = b"\x0c\x1a\x04\xd5"
 _USUAL_HEADER = 2**14
 _LONGEST_HEADER = 2**18
-_FIELD = re.compile(r"^[ \t]*([\w-]+)[ \t]*[:=][ \t]*\"?([^\"\r\n]*?)\"?;?[ \t]*\r?$", re.MULTILINE)
+_NAME = re.compile(r"[\w-]+")
 _DETECTOR = re.compile(r"^#\s*Detector:\s*([^\r\n]+)", re.MULTILINE)
 _PADDING = bytes(16)
 """fabio's decoder reads up to 14 bytes beyond a damaged end."""
@@ -70,7 +71,7 @@ def find_section(path: Path) -> Section:
     if start < 0:
         raise ValueError("no binary section follows the header")
     text = head[:start].decode("latin-1")
-    fields = dict(_FIELD.findall(text[text.find("--CIF-BINARY-FORMAT-SECTION--") :]))
+    fields = dict(_fields(text[text.find("--CIF-BINARY-FORMAT-SECTION--") :]))
     if fields["conversions"] != "x-CBF_BYTE_OFFSET" or fields.get("X-Binary-Size-Third-Dimension", "1") not in "01":
         raise ValueError("only single frames compressed by x-CBF_BYTE_OFFSET can be read")
     shape = frame_shape([int(fields[f"X-Binary-Size-{axis}-Dimension"]) for axis in ("Second", "Fastest")])
@@ -78,6 +79,15 @@ def find_section(path: Path) -> Section:
     begin, size = start + len(_BINARY_STARTS), int(fields["X-Binary-Size"])
     enough(path.stat().st_size - begin, size)
     return Section(text, fields, begin, size, shape, dtype)
+
+
+def _fields(text: str) -> Iterator[tuple[str, str]]:
+    """Give the names and values of a header's lines, in time that grows with its length alone."""
+    for line in text.split("\n"):
+        name, value = min((line.partition(sign)[::2] for sign in ":="), key=lambda parts: len(parts[0]))
+        value = value.strip(" \t\r").removesuffix(";").removeprefix('"').removesuffix('"')
+        if _NAME.fullmatch(name := name.strip(" \t")) and '"' not in value and len(name) < len(line):
+            yield name, value
 
 
 def md5(packed: bytes) -> str:

@@ -1,6 +1,8 @@
 import os
 import tempfile
+import time
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import h5py
@@ -13,8 +15,9 @@ from scattering import sources
 from scattering.dataset import ARRAYS
 from scattering.dataset_file import read, write
 from scattering.errors import InputError
+from scattering.preparation import _code, code_version
 from scattering.simulation import simulator
-from scattering.sources import from_files, simulated
+from scattering.sources import _make_room, from_files, simulated
 from scattering.survey.findings import Options
 
 
@@ -222,3 +225,37 @@ def test_simulated_frames_know_the_truth_in_horizontal_gaps_alone(cache, tiny_de
 def test_every_simulated_frame_is_a_sample_of_its_own(cache, tiny_detector):
     data = simulated(tiny_detector, (64, 64), frames=3, seed=5)
     assert len(set(data.groups)) == 3
+
+
+def test_the_cache_keeps_what_was_used_last_within_its_limit(tmp_path):
+    for number, name in enumerate(("old.h5", "used.h5", ".begun.h5.part", "new.h5")):
+        (tmp_path / name).write_bytes(bytes(100))
+        os.utime(tmp_path / name, (time.time() - 1000 + number,) * 2)
+    (tmp_path / "notes.txt").write_bytes(bytes(1000))
+    os.utime(tmp_path / "old.h5")  # read again just now
+    _make_room(tmp_path, tmp_path / "new.h5", limit=300)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".begun.h5.part", "new.h5", "notes.txt", "old.h5"]
+    _make_room(tmp_path, tmp_path / "new.h5", limit=0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".begun.h5.part", "new.h5", "notes.txt"]
+
+
+def test_a_data_set_of_the_cache_that_is_in_use_stays_readable(tmp_path, prepare, raw_frames, tiny_detector):
+    write(tmp_path / "a.h5", prepare(raw_frames(4, (140, 150), tiny_detector)))
+    found = read(tmp_path / "a.h5")
+    _make_room(tmp_path, tmp_path / "b.h5", limit=0)
+    assert not (tmp_path / "a.h5").exists()
+    assert found.fingerprint() == found.checked
+
+
+def test_the_key_of_the_cache_knows_the_code_and_not_its_words():
+    plain = '"""Doc."""\nLIMIT = 1\n"""Words."""\n\ndef f():\n    """Words."""\n    return 1  # words\n'
+    assert _code(plain) == _code("LIMIT = 1\ndef f():\n    return 1\n")
+    assert _code(plain) != _code(plain.replace("return 1", "return 2"))
+
+
+def test_the_key_of_the_cache_knows_the_libraries(monkeypatch):
+    before = code_version.__wrapped__()
+    monkeypatch.setattr(
+        "scattering.preparation.version", lambda name: "another" if name == "torch" else version(name)
+    )
+    assert code_version.__wrapped__() != before

@@ -3,6 +3,7 @@
 import importlib
 import re
 import struct
+import time
 import tracemalloc
 
 import numpy as np
@@ -243,3 +244,17 @@ def test_single_frames_are_decoded_once(writer, reader, tmp_path, monkeypatch):
     decode, times = image_class.read, []
     monkeypatch.setattr(image_class, "read", lambda *given: times.append(1) or decode(*given))
     assert len(list(read(stack, [0]))) == len(times) == 1
+
+
+def test_the_time_to_read_a_header_grows_with_its_length_alone(tmp_path):
+    """A name that goes on for ever: with a regular expression the time grew with the third power."""
+    spaces = " " * 200_000
+    (tmp_path / "a.cbf").write_bytes(
+        b"###CBF: VERSION 1.5\n--CIF-BINARY-FORMAT-SECTION--\n"
+        + f"conversions{spaces}={spaces}x{spaces}\n".encode()
+        + b"\x0c\x1a\x04\xd5"
+    )
+    began = time.process_time()
+    with pytest.raises(InputError):
+        open_stacks([str(tmp_path / "a.cbf")])
+    assert time.process_time() - began < 2.0
