@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reports.page import write
-from scattering.arguments import Parser, command
+from scattering.arguments import Parser, command, program
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> Parser:
     """Return the parser of the command line."""
-    p = Parser(prog="python -m reports", description=__doc__)
+    p = Parser(prog=program("report", "reports"), description=__doc__)
     p.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run folder, runs/<name>")
     p.add_argument(
         "-o",

@@ -39,6 +39,11 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see {self.prog} --help")
 
 
+def program(name: str, module: str) -> str:
+    """Return a command as it was called: `gapsearch look`, or `python -m scattering.look`."""
+    return f"gapsearch {name}" if Path(sys.argv[0]).name == "gapsearch" else f"python -m {module}"
+
+
 FRAME_OPTIONS = {
     "detector": (
         "NAME",

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from scattering.arguments import Parser, add_frame_options, at_least, command, frame_options, output_file
+from scattering.arguments import Parser, add_frame_options, at_least, command, frame_options, output_file, program
 from scattering.arrays import Bools
 from scattering.dataset import RawFrame
 from scattering.errors import InputError
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> Parser:
     """Return the parser of the command line."""
-    p = Parser(prog="python -m scattering.look", description=__doc__)
+    p = Parser(prog=program("look", "scattering.look"), description=__doc__)
     p.add_argument(
         "files", nargs="+", metavar="FILE", help="files, folders, globs, or paths in HDF5: scan.h5::/entry/data/data"
     )

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from scattering.arguments import Parser, add_frame_options, command, frame_options, output_file
+from scattering.arguments import Parser, add_frame_options, command, frame_options, output_file, program
 from scattering.arrays import Bools
 from scattering.dataset import RawFrame
 from scattering.errors import InputError
@@ -189,7 +189,7 @@ def _report(agreements: Sequence[Agreement]) -> Iterator[str]:
 def parser() -> Parser:
     """Return the parser of the command line."""
     p = Parser(
-        prog="python -m scattering.merge",
+        prog=program("merge", "scattering.merge"),
         description="Merge exposures with the detector moved between them: the second fills the gaps of the first.",
     )
     p.add_argument("first", metavar="FIRST", help="frames whose gaps are filled: a file, or HDF5 file::path")

@@ -18,6 +18,7 @@ from scattering.arguments import (
     command,
     frame_options,
     output_file,
+    program,
     working_shape,
 )
 from scattering.cores import on_cores
@@ -49,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
 def parser() -> Parser:
     """Return the parser of the command line."""
     p = Parser(
-        prog="python -m scattering.prepare", description=DESCRIPTION, epilog=EPILOG,
+        prog=program("prepare", "scattering.prepare"), description=DESCRIPTION, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     p.add_argument("files", nargs="+", metavar="FILE", help="files of any detector, folders, globs, file.h5::/path")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from scattering.arguments import NATIVE, Parser, at_least, command, output_file, working_shape
+from scattering.arguments import NATIVE, Parser, at_least, command, output_file, program, working_shape
 from scattering.dataset import RawFrame
 from scattering.detectors import detector
 from scattering.errors import InputError
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parser() -> Parser:
     """Return the parser of the command line."""
     p = Parser(
-        prog="python -m scattering.simulate",
+        prog=program("simulate", "scattering.simulate"),
         description="Simulate frames of a detector into an HDF5 file: powders, solutions, films, with beamstop, "
         "photon noise, gaps, the truth in the gaps, and the noise-free counts.",
     )

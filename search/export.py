@@ -18,7 +18,7 @@ import torch
 
 from inpainting import model_file, onnx
 from inpainting.model_file import ModelFile
-from scattering.arguments import Parser, command, output_file
+from scattering.arguments import Parser, command, output_file, program
 from scattering.arrays import Bools
 from scattering.errors import InputError
 from scattering.files import replacing
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> Parser:
     """Return the parser of the command line."""
-    p = Parser(prog="python -m search.export", description=__doc__)
+    p = Parser(prog=program("export", "search.export"), description=__doc__)
     p.add_argument("model", type=Path, metavar="RUN_OR_MODEL", help="folder of a run, as runs/NAME, or a model file")
     p.add_argument(
         "-o", "--output", type=output_file, required=True, metavar="FILE",

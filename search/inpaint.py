@@ -18,7 +18,7 @@ from pathlib import Path
 
 from inpainting.files import FileFiller
 from inpainting.model import MAX_UNCERTAINTY, Model, load
-from scattering.arguments import Parser, add_frame_options, command, frame_options, output_file
+from scattering.arguments import Parser, add_frame_options, command, frame_options, output_file, program
 from scattering.errors import InputError
 from scattering.outputs import add_overwrite, check_output, is_picture_of
 from scattering.progress import shown
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> Parser:
     """Return the parser of the command line."""
-    p = Parser(prog="python -m search.inpaint", description=__doc__)
+    p = Parser(prog=program("fill", "search.inpaint"), description=__doc__)
     p.add_argument("model", metavar="RUN_OR_MODEL", help="folder of a run, as runs/NAME, or a model file")
     p.add_argument(
         "files", nargs="*", metavar="FILE", help="files, folders, globs, or paths in HDF5: scan.h5::/entry/data/data"

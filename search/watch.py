@@ -22,6 +22,7 @@ from records.tables import (
     read_table,
     trials_so_far,
 )
+from scattering.arguments import Parser, command, program
 from scattering.errors import InputError, one_line
 from search.following.display import console, shown, write
 from search.following.view import Training, View, duration, ended_line, picture
@@ -32,31 +33,27 @@ QUIET = 60.0
 """Seconds without a new line after which a run is said to be quiet; or three epochs, where they take longer."""
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Return the parser of the command line."""
-    p = argparse.ArgumentParser(prog="python -m search.watch", description=__doc__)
+    p = Parser(prog=program("watch", "search.watch"), description=__doc__)
     p.add_argument("run", metavar="RUN", help="a name under runs/, or a run folder")
     p.add_argument("--once", action="store_true", help="say how it stands now, and leave")
     return p
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Follow a run; 0 when it has its leaderboard, 2 when there is no such run, 130 when left with Ctrl-C."""
-    options = parser().parse_args(argv)
-    try:
-        folder = find(options.run)
-        if not options.once:
-            follow(folder)
-        if is_finished(folder):
-            show_leaderboard(folder)
-        else:
-            console.print(picture(read(folder, time.time()), time.time(), console.width))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Follow a run until it has its leaderboard; returns the exit code."""
+    return command(lambda: _watch(parser().parse_args(arguments)))
+
+
+def _watch(given: argparse.Namespace) -> None:
+    folder = find(given.run)
+    if not given.once:
+        follow(folder)
+    if is_finished(folder):
+        show_leaderboard(folder)
+    else:
+        console.print(picture(read(folder, time.time()), time.time(), console.width))
 
 
 def find(name: str) -> Path:

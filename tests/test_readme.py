@@ -16,9 +16,8 @@ from trainables import pymsdtorch
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCS = "".join(
-    (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("your_frames.md", "filling.md", "model_file.md")
-)
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+DOCS = "".join(page.read_text(encoding="utf-8") for page in PAGES)
 COMMANDS = [
     line.strip()
     for block in re.findall(r"```sh\n(.*?)```", README + DOCS, re.DOTALL)
@@ -75,34 +74,26 @@ def known(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_python_is_understood() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "networks.md").read_text(), re.DOTALL)
     for name in re.findall(r"pymsdtorch\.(\w+)", code):
         assert callable(getattr(pymsdtorch, name))
-    compile(code, "README.md", "exec")
+    compile(code, "networks.md", "exec")
 
 
-def test_links_lead_to_files() -> None:
-    targets = re.findall(r"\]\(((?!http)[^)#]+)\)", README)
-    assert targets
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *PAGES, *sorted(ROOT.glob("*/README.md"))], ids=lambda p: p.name
+)
+def test_links_lead_to_files(page: Path) -> None:
+    targets = re.findall(r"\]\(((?!http)[^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
-def test_the_tree_names_every_file() -> None:
-    tree = re.search(r"```\nscattering/.*?```", README, re.DOTALL)
-    assert tree
-    named, folders = set(), dict[int, str]()
-    for line in tree.group().splitlines()[1:-1]:
-        depth = len(line) - len(line.lstrip())
-        first = line.split()[0]
-        above = "".join(folders[place] for place in sorted(folders) if place < depth)
-        if first.endswith("/"):
-            folders = {place: name for place, name in folders.items() if place < depth} | {depth: first}
-            above += first
-        named |= {above + name for name in re.findall(r"\b[a-z0-9_]+\.py\b", line)}
-    packages = ("scattering", "trainables", "spaces", "search", "reports", "benchmarks")
-    there = {str(path.relative_to(ROOT)) for package in packages for path in (ROOT / package).rglob("*.py")}
-    silent = {"errors.py", "markup.py", "__init__.py", "__main__.py"}
-    assert {name for name in named if not (ROOT / name).exists()} == set()
-    # One line for all of their files.
-    alike = ("scattering/simulation/patterns/", "benchmarks/search_efficiency/", "benchmarks/filling/")
-    assert {n for n in there - named if Path(n).name not in silent and not n.startswith(alike)} == set()
+def test_the_map_names_every_folder() -> None:
+    (named,) = re.findall(r"```\n(scattering/.*?)```", README, re.DOTALL)
+    there = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))}
+    made = {"runs", "filled", "build", *(path.name for path in ROOT.glob("*.egg-info"))}
+    assert set(re.findall(r"\b(\w+)/", named)) == there - made
+
+
+def test_the_readme_can_be_read_at_once() -> None:
+    assert len(README.splitlines()) <= 120

@@ -227,4 +227,4 @@ def test_ctrl_c_leaves() -> None:
         process.send_signal(signal.SIGINT)
         out, error = process.communicate(timeout=30)
     # Not 0: what waits for the end of the run must not take this for it.
-    assert (process.returncode, out, error) == (130, "", "")
+    assert (process.returncode, out, error) == (130, "", "\nstopped\n")
