@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Two workers: the tests that start Ray one after another on one, the others on the other (tests/conftest.py).
-PYTEST := -m pytest -n 2 --dist loadgroup --durations=10
+PYTEST := -m pytest -n 2 --dist loadscope --durations=10
 
 .PHONY: setup search inpaint test test-pymsdtorch quick-test lint clean
 

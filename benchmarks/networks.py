@@ -59,7 +59,7 @@ def main() -> None:
             )  # fmt: skip
             label = f"{title}, {posed}"
             epochs[label] = max(step.metrics["epoch"] for step in progress)  # type: ignore[assignment]
-            filler = network_filler(network, task)
+            filler = network_filler([(network, task)])
             methods.append(
                 Method(
                     label,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import ndimage
-from torch import Tensor
 
 from inpainting import model_file
 from inpainting.familiarity import traits, unlike
+from inpainting.filler import FrameFiller, WindowFiller, spans
 from inpainting.model_file import Description, ModelFile
 from inpainting.native import enlarge, nearest, whole_counts
-from inpainting.uncertainty import LEVELS, counting_noise, spread
+from inpainting.uncertainty import LEVELS, counting_noise
 from scattering.arrays import Bools, Counts, Floats, Reals
 from scattering.detectors import detector
 from scattering.errors import InputError, one_line
@@ -29,7 +28,6 @@ from scattering.preprocessing import resize, to_counts, to_intensity
 from scattering.survey.validity import GapParts, gap_parts, measured
 from scattering.windows import SMALLEST_SIDE
 from trainables import devices
-from trainables.tasks import fill as fill_windows
 from trainables.tasks import texture
 
 MAX_UNCERTAINTY = 1.0
@@ -87,8 +85,8 @@ class Model:
         self.description: Description = file.description
         self.gap = file.gap
         self.device = device
-        self._members = [(network.to(device), task) for network, task in file.members]
-        self._width, self._step = file.layout.width, file.layout.step
+        self._members = [WindowFiller(network, task).to(device) for network, task in file.members]
+        self._layout = file.layout
 
     def fill(
         self,
@@ -196,35 +194,13 @@ class Model:
 
     @torch.no_grad()
     def _predict(self, frame: _Working) -> _Prediction:
-        """Fill a frame by every member: window by window as in the evaluation, averaged where windows overlap."""
-        measured, observed = (torch.from_numpy(array).to(self.device) for array in frame)
-        fills = torch.stack([
-            self._stitched([
-                fill_windows(task, network, measured[None, None, :, part], observed[None, None, :, part])[0, 0]
-                for part in self._windows(measured.shape[1])
-            ], measured.shape)
-            for network, task in self._members
-        ])  # fmt: skip
-        start = linear(measured[None, None], observed[None, None])
+        """Fill a frame by all members together."""
+        measured, observed = (torch.from_numpy(array).to(self.device)[None, None] for array in frame)
+        filler = FrameFiller(self._members, spans(self._layout, measured.shape[-1])).to(self.device)
+        contrast = texture(linear(measured, observed))[1]
+        mean, apart, around = (image[0, 0].cpu().numpy() for image in (*filler(measured, observed), contrast))
         distance = np.rint(ndimage.distance_transform_edt(~frame.observed)).astype(np.int64)
-        contrast = texture(start)[1][0, 0].cpu().numpy()
-        found = fills.cpu().numpy()
-        mean = np.where(frame.observed, frame.measured, found.mean(0))
-        return _Prediction(mean, spread(found).astype(np.float32), contrast, distance)
-
-    def _windows(self, columns: int) -> Iterator[slice]:
-        """Columns of each window, the last one flush with the frame's end."""
-        width = min(self._width, columns)
-        last = columns - width
-        for start in (*range(0, last, self._step), last):
-            yield slice(start, start + width)
-
-    def _stitched(self, pieces: list[Tensor], shape: torch.Size) -> Tensor:
-        total, times = torch.zeros(shape, device=self.device), torch.zeros(shape[1], device=self.device)
-        for part, piece in zip(self._windows(shape[1]), pieces, strict=True):
-            total[:, part] += piece
-            times[part] += 1
-        return total / times
+        return _Prediction(mean, apart, around, distance)
 
     def _filled(
         self,

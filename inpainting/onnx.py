@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from inpainting.filler import FrameFiller
 from scattering.errors import InputError, one_line
 from scattering.filling.interpolation import PASSES, linear_pass
 from trainables.msdnet import MSDNet
@@ -43,56 +44,21 @@ def require() -> None:
         ) from None
 
 
-class FrameFiller(nn.Module):
-    """Networks that fill frames together: window by window, averaged where windows overlap.
+class OnnxWindowFiller(nn.Module):
+    """`inpainting.filler.WindowFiller` of operators that ONNX has."""
 
-    Takes intensity and True where it was measured, (N, 1, H, W). Gives the members' mean with what was measured put
-    back, and their standard deviation, 0 of one; (N, 1, H, W). Where nothing was measured the intensity may be NaN.
-    """
-
-    times: Tensor
-    """(W,), windows that each column is in."""
-
-    def __init__(self, members: Sequence[tuple[nn.Module, Task]], starts: Sequence[int], width: int) -> None:
-        """Take networks, ready to predict, with their tasks; the first column of each window, and their width."""
+    def __init__(self, network: nn.Module, task: Task) -> None:
         super().__init__()
-        self.networks = nn.ModuleList(plain(network) for network, _ in members)
-        self.residual = [task is TASKS["residual"] for _, task in members]
-        self.windows = [(start, start + width) for start in starts]
-        times = torch.zeros(max(starts) + width)
-        for start, stop in self.windows:
-            times[start:stop] += 1
-        self.register_buffer("times", times)
+        self.network, self.residual = plain(network), task is TASKS["residual"]
 
-    def forward(self, measured: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
-        """Fill frames; see the class."""
-        measured = torch.where(observed, measured, 0.0)
-        values, known = self._cut(measured), self._cut(observed)  # (windows * N, 1, H, width)
-        if any(self.residual):
-            start = linear(values, known)
-            slants = slanted(start, known, SLOPES)
-        fills = []
-        for network, residual in zip(self.networks, self.residual, strict=True):
-            if residual:
-                predicted = correct(network, values, known, start, slants)
-            else:
-                predicted = predict_blind(network, values, known)
-            pieces = torch.where(known, values, predicted.clamp(min=0))
-            fills.append(self._stitched(pieces))  # (N, 1, H, W)
-        together = torch.stack(fills)
-        mean = together.mean(0)
-        apart = ((together - mean).square().sum(0) / max(len(fills) - 1, 1)).sqrt()
-        return torch.where(observed, measured, mean), torch.where(observed, 0.0, apart)
-
-    def _cut(self, frames: Tensor) -> Tensor:
-        return torch.cat([frames[..., start:stop] for start, stop in self.windows])
-
-    def _stitched(self, pieces: Tensor) -> Tensor:
-        columns, windows = len(self.times), pieces.reshape(len(self.windows), -1, *pieces.shape[1:])
-        padded = [
-            F.pad(piece, (start, columns - stop)) for (start, stop), piece in zip(self.windows, windows, strict=True)
-        ]
-        return sum(padded[1:], padded[0]) / self.times
+    def forward(self, measured: Tensor, observed: Tensor) -> Tensor:
+        """Return windows (N, 1, H, W) filled."""
+        if self.residual:
+            start = linear(measured, observed)
+            predicted = correct(self.network, measured, observed, start, slanted(start, observed, SLOPES))
+        else:
+            predicted = predict_blind(self.network, measured, observed)
+        return torch.where(observed, measured, predicted.clamp(min=0))
 
 
 def plain(network: nn.Module) -> nn.Module:

@@ -121,6 +121,7 @@ def command(work: Callable[[], None]) -> int:
     print_any_name()
     try:
         work()
+        sys.stdout.flush()  # here, where a closed pipe is no error
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -28,8 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one of the commands; returns its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help"):
-        print(usage())
-        return 0
+        return command(lambda: print(usage()))
     name, *rest = given
     if name not in COMMANDS:
         return command(lambda: refuse(name))

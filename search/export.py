@@ -10,13 +10,15 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from inpainting import model_file, onnx
+from inpainting.filler import FrameFiller, WindowFiller, spans
 from inpainting.model_file import ModelFile
 from scattering.arguments import Parser, command, output_file, program
 from scattering.arrays import Bools
@@ -24,6 +26,7 @@ from scattering.errors import InputError
 from scattering.files import replacing
 from scattering.outputs import add_overwrite, check_output, nothing_is_own
 from trainables import checkpoints, pymsdtorch
+from trainables.tasks import Task
 
 FORMAT = "gapsearch onnx 1"
 
@@ -67,9 +70,10 @@ def _frames(model: ModelFile) -> str:
     return f"frames of {rows} x {columns} pixels"
 
 
-def frame_filler(model: ModelFile) -> onnx.FrameFiller:
-    """Return the prediction of whole frames on the working grid, windows and all."""
-    return onnx.FrameFiller(model.members, model.layout.starts, model.layout.width)
+def frame_filler(model: ModelFile, member: Callable[[nn.Module, Task], nn.Module] = WindowFiller) -> FrameFiller:
+    """Return the filler of whole frames on the working grid, its members made by `member`."""
+    members = [member(network, task) for network, task in model.members]
+    return FrameFiller(members, spans(model.layout, model.gap.shape[1]))
 
 
 def write_onnx(path: Path, model: ModelFile) -> float:
@@ -77,10 +81,9 @@ def write_onnx(path: Path, model: ModelFile) -> float:
 
     Raises InputError where packages are missing, or the model is too large.
     """
-    filler = frame_filler(model)
     metadata = {"format": FORMAT, "description": json.dumps(dataclasses.asdict(model.description))}
-    contents = onnx.graph(filler, model.description.working, metadata)
-    difference = _difference(contents, filler, model.gap)
+    contents = onnx.graph(frame_filler(model, onnx.OnnxWindowFiller), model.description.working, metadata)
+    difference = _difference(contents, frame_filler(model), model.gap)
     if not difference <= TOLERANCE:
         raise RuntimeError(f"the ONNX graph differs from the model by {difference:.1g}")
     with replacing(path) as temporary:
@@ -88,7 +91,7 @@ def write_onnx(path: Path, model: ModelFile) -> float:
     return difference
 
 
-def _difference(contents: bytes, filler: onnx.FrameFiller, gap: Bools) -> float:
+def _difference(contents: bytes, filler: FrameFiller, gap: Bools) -> float:
     """Run both on a frame of noise, with the detector's gaps and a hole."""
     import onnxruntime
 

@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from xdist.scheduler import LoadScopeScheduling
 
 from scattering import dataset
 from scattering.dataset import Dataset, RawFrame
@@ -22,16 +24,27 @@ os.environ.update(SETTINGS | LOOPBACK)
 
 SIZE = 64
 
-STARTS_RAY = ("tests/clusters", "tests/search")
-"""Folders whose slow tests start Ray."""
+STARTS_RAY = (
+    "tests/benchmarks",
+    "tests/clusters",
+    "tests/search/following",
+    "tests/search/machines",
+    "tests/search/test_command.py",
+    "tests/search/test_faults.py",
+    "tests/search/tuning/test_tuner.py",
+)
+"""Tests that start Ray, or time other programs."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that start Ray on one worker: two cores have room for one cluster at a time."""
-    for item in items:
-        if item.get_closest_marker("slow") and item.nodeid.startswith(STARTS_RAY):
-            item.add_marker(pytest.mark.xdist_group("ray"))
+class RayOnOneWorker(LoadScopeScheduling):
+    """Gives the tests that start Ray to one worker, in a row: two cores have room for one cluster at a time."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "ray" if nodeid.startswith(STARTS_RAY) else nodeid.partition("[")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> RayOnOneWorker:
+    return RayOnOneWorker(config, log)
 
 
 def striped_detector() -> Detector:

@@ -45,7 +45,7 @@ def trained(data):
 
 @pytest.fixture(scope="session")
 def description(data, trained, tiny_detector) -> Description:
-    uncertainty = calibrate([network_filler(*member) for member in trained], data)
+    uncertainty = calibrate([network_filler([member]) for member in trained], data)
     return Description(
         run="tiny",
         created="2026-01-01T00:00:00+00:00",

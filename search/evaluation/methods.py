@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,17 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from inpainting.filler import FrameFiller, WindowFiller, spans
 from scattering.arrays import Bools, Floats
 from scattering.calibration import Calibration
 from scattering.filling.interpolation import biharmonic, linear
 from scattering.filling.polar import inpaint
 from scattering.filling.symmetry import friedel
-from scattering.windows import cut, stitch
 from search.evaluation.images import Images
 from trainables import devices
-from trainables.tasks import Task, fill
+from trainables.tasks import Task
 
-BATCH = 16
 BIHARMONIC = "biharmonic"
 NOISE_FLOOR = "noise floor"
 
@@ -88,46 +87,36 @@ PYFAI = around_beam("pyFAI, default bins", inpaint)
 FRIEDEL = around_beam("Friedel symmetry", friedel)
 
 
-def network_filler(network: nn.Module, task: Task) -> Filler:
-    """Fill with a trained network: frames window by window, and stitched."""
+def network_filler(members: Sequence[tuple[nn.Module, Task]]) -> Filler:
+    """Fill with trained networks; with the mean of several, a deep ensemble (Lakshminarayanan et al. 2017).
+
+    Frames are filled by the code that fills users' frames.
+    """
     device = devices.device()
-    network.to(device).eval()
+    fillers = [WindowFiller(network, task).to(device).eval() for network, task in members]
+
+    def tensors(images: Images) -> Iterator[tuple[Tensor, Tensor]]:
+        for pair in zip(images.measured, images.observed, strict=True):
+            measured, observed = (torch.from_numpy(array)[None, None].to(device) for array in pair)
+            yield measured, observed
 
     @torch.no_grad()
-    def each(measured: Floats, observed: Bools) -> Floats:
-        if not len(measured):
-            return measured
-        parts = []
-        for start in range(0, len(measured), BATCH):
-            values, seen = (
-                torch.from_numpy(a[start : start + BATCH])[:, None].to(device) for a in (measured, observed)
-            )
-            parts.append(fill(task, network, values, seen)[:, 0].cpu())
-        return torch.cat(parts).numpy()
-
     def frames(images: Images) -> Floats:
+        if not len(images):
+            return images.measured
         layout = images.data.windows
-        pieces = [cut(torch.from_numpy(array), layout) for array in (images.measured, images.observed)]
-        flat = [np.ascontiguousarray(piece.reshape(-1, *piece.shape[2:]).numpy()) for piece in pieces]
-        filled: Tensor = torch.from_numpy(each(flat[0], flat[1])).reshape(pieces[0].shape)
-        return np.where(images.observed, images.measured, stitch(filled, layout).numpy())
+        filler = FrameFiller(fillers, spans(layout, layout.frame_shape[1])).to(device)
+        return torch.cat([filler(*frame)[0][:, 0].cpu() for frame in tensors(images)]).numpy()
 
-    return Filler(frames, lambda images: each(images.measured, images.observed))
+    @torch.no_grad()
+    def windows(images: Images) -> Floats:
+        if not len(images):
+            return images.measured
+        measured, observed = (torch.cat(parts) for parts in zip(*tensors(images), strict=True))
+        fills = torch.stack([filler(measured, observed) for filler in fillers])
+        return fills.mean(0)[:, 0].cpu().numpy()
 
-
-def averaged(fillers: Sequence[Filler]) -> Filler:
-    """Fill with the mean of what several fillers give: a deep ensemble (Lakshminarayanan et al. 2017)."""
-
-    def mean(fills: Sequence[Callable[[Images], Floats]], images: Images) -> Floats:
-        total = np.zeros(images.measured.shape, np.float64)
-        for each in fills:
-            total += each(images)
-        return (total / len(fills)).astype(np.float32)
-
-    return Filler(
-        lambda images: mean([filler.frames for filler in fillers], images),
-        lambda images: mean([filler.windows for filler in fillers], images),
-    )
+    return Filler(frames, windows)
 
 
 def _noise_free(images: Images) -> Floats:

@@ -12,7 +12,7 @@ from torch import nn
 
 from records.networks import TITLES
 from records.tables import Member, RetrainEpoch, Trial, model_path, read_retraining, read_table
-from search.evaluation.methods import Filler, Method, averaged, network_filler
+from search.evaluation.methods import Filler, Method, network_filler
 from trainables.models import count_parameters, load
 from trainables.tasks import Task
 
@@ -102,7 +102,7 @@ class Model:
     @cached_property
     def filler(self) -> Filler:
         """Fills gaps with the network, which goes to the device."""
-        return network_filler(*self.loaded)
+        return network_filler([self.loaded])
 
     @property
     def parameters(self) -> int:
@@ -146,7 +146,7 @@ def _ensemble(members: list[Model]) -> Method:
     return Method(
         name=ENSEMBLE,
         kind="ensemble",
-        fillers=(averaged([model.filler for model in members]),),
+        fillers=(network_filler([model.loaded for model in members]),),
         parameters=sum(model.parameters for model in members),
         train_seconds=sum(model.device_seconds for model in members),
         seeds=len(members),

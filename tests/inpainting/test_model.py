@@ -2,12 +2,15 @@ import numpy as np
 import pytest
 import torch
 
+from inpainting.filler import FrameFiller, WindowFiller, spans
 from inpainting.model import load
 from scattering.dataset import Dataset
 from scattering.errors import InputError
 from scattering.preprocessing import resize, to_intensity
+from scattering.windows import cut, stitch
 from search.evaluation.images import whole_frames
-from search.evaluation.methods import averaged, network_filler
+from search.evaluation.methods import network_filler
+from trainables.tasks import fill
 
 DTYPES = ["int32", "int64", "float32", "float64", "int16"]
 
@@ -39,19 +42,53 @@ def test_fills_are_near_the_truth(model, frame):
 def test_on_the_working_grid_a_frame_is_filled_as_in_the_evaluation(model, trained, raw_frames, tiny_detector, data):
     raw = raw_frames(12, tiny_detector.gap.shape, tiny_detector)[3]
     few: Dataset = data.select([3])
-    filler = averaged([network_filler(*member) for member in trained])
+    filler = network_filler(trained)
     expected = filler.frames(whole_frames(few))[0]
     working = model._resized(raw.truth, raw.observed, 0.0)
     np.testing.assert_array_equal(working.measured, few.measured[0])
     np.testing.assert_allclose(model._predict(working).mean, expected, atol=2e-6)
 
 
-def test_windows_cover_frames_of_any_width(model):
+def test_windows_cover_frames_of_any_width_and_are_the_layouts_at_its_own(data):
+    layout = data.windows
+    assert spans(layout, layout.frame_shape[1]) == [(start, start + layout.width) for start in layout.starts]
     for columns in (64, 65, 100, 17, 200):
         covered = np.zeros(columns, int)
-        for part in model._windows(columns):
-            covered[part] += 1
+        for start, stop in spans(layout, columns):
+            covered[start:stop] += 1
         assert covered.min() >= 1
+
+
+def test_frames_are_stitched_as_qlty_does(data, trained):
+    """The reference: windows cut from frames, each filled on its own, and put together by qlty."""
+    measured, observed = (torch.from_numpy(array[:3]) for array in (data.measured, data.observed))
+    layout, (network, task) = data.windows, trained[0]
+    pieces = [
+        cut(frames, layout).reshape(-1, 1, layout.frame_shape[0], layout.width) for frames in (measured, observed)
+    ]
+    with torch.no_grad():
+        filled = fill(task, network, *pieces)
+        found, apart = FrameFiller([WindowFiller(network, task)], spans(layout, layout.frame_shape[1]))(
+            measured[:, None], observed[:, None]
+        )
+    stitched = stitch(filled.reshape(3, len(layout.starts), layout.frame_shape[0], layout.width), layout)
+    torch.testing.assert_close(found[:, 0], torch.where(observed, measured, stitched), rtol=0, atol=1e-6)
+    assert not apart.any()
+
+
+def test_windows_go_through_a_network_few_at_a_time(data, trained, monkeypatch):
+    """The memory that a large frame takes does not grow with the number of its windows."""
+    network, task = trained[0]
+    sizes = []
+    handle = network.register_forward_hook(lambda module, inputs, output: sizes.append(len(inputs[0])))
+    measured, observed = (torch.from_numpy(array[:5])[:, None] for array in (data.measured, data.observed))
+    with torch.no_grad():
+        together = WindowFiller(network, task)(measured, observed)
+        monkeypatch.setattr("inpainting.filler.AT_ONCE", 2 * measured[0].numel())
+        apart = WindowFiller(network, task)(measured, observed)
+    handle.remove()
+    assert sizes == [5, 2, 2, 1]
+    torch.testing.assert_close(together, apart, rtol=0, atol=1e-6)
 
 
 def test_what_is_missing_changes_nothing(model, frame):
@@ -98,7 +135,7 @@ def test_numbers_that_are_none_are_missing(model, frame):
 
 def test_a_network_that_fails_fills_nothing(model_path, frame):
     broken = load(model_path, "cpu")
-    for network, _ in broken._members:
+    for network in (member.network for member in broken._members):
         for weight in network.parameters():
             weight.mul_(1e8)
     fill, report = broken.fill_frame(frame[0])

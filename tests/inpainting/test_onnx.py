@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from inpainting import onnx
+from inpainting.filler import FrameFiller
 from scattering.errors import InputError
 from scattering.filling import interpolation
 from trainables import NETWORKS
@@ -103,6 +104,12 @@ def test_neighbours_are_the_nearest_known_pixels(size):
         assert (left[row] == right[row]).all()
 
 
+def filler_of(members: list[tuple[nn.Module, Task]]) -> FrameFiller:
+    """The filler that is exported."""
+    windows = [(start, start + WIDTH) for start in STARTS]
+    return FrameFiller([onnx.OnnxWindowFiller(*member) for member in members], windows)
+
+
 def test_plain_msdnet_is_msdnet():
     torch.manual_seed(0)
     network = MSDNet(num_layers=20, max_dilation=7, in_channels=3)
@@ -116,7 +123,7 @@ def test_whole_frames_are_filled_as_window_by_window(name, task):
     members = [made(name, task, seed=1)]
     measured, observed = frames(0)
     measured = torch.where(observed, measured, 0.0)
-    filled, spread = onnx.FrameFiller(members, STARTS, WIDTH)(measured, observed)
+    filled, spread = filler_of(members)(measured, observed)
     np.testing.assert_allclose(filled, expected(members, measured, observed)[0], rtol=1e-5, atol=1e-5)
     assert torch.equal(filled[observed], measured[observed])
     assert (filled >= 0).all()
@@ -125,7 +132,7 @@ def test_whole_frames_are_filled_as_window_by_window(name, task):
 
 def test_what_is_not_observed_may_be_anything():
     members = [made(name, task, 0) for name, task in (("tunet", "residual"), ("msdnet", "blind"))]
-    filler = onnx.FrameFiller(members, STARTS, WIDTH)
+    filler = filler_of(members)
     measured, observed = frames(1)
     one, other = (filler(torch.where(observed, measured, value), observed) for value in (torch.nan, 0.5))
     assert torch.equal(one[0], other[0])
@@ -137,7 +144,7 @@ def test_what_is_not_observed_may_be_anything():
 def test_graphs_give_the_same_results(name):
     """Two members, one a task: where their mean and spread are right, both are."""
     members = [made(name, task, seed) for seed, task in enumerate(TASKS)]
-    contents = onnx.graph(onnx.FrameFiller(members, STARTS, WIDTH), SHAPE, {"name": name})
+    contents = onnx.graph(filler_of(members), SHAPE, {"name": name})
     measured, observed = frames(2)
     measured = torch.where(observed, measured, 0.0)
     for count in (1, 7):
@@ -153,7 +160,7 @@ def test_graphs_give_the_same_results(name):
 def test_graphs_of_one_network_hold_metadata_and_nothing_of_this_machine():
     import onnx as library
 
-    contents = onnx.graph(onnx.FrameFiller([made("tunet", "blind", 0)], STARTS, WIDTH), SHAPE, {"a": "1", "b": "2"})
+    contents = onnx.graph(filler_of([made("tunet", "blind", 0)]), SHAPE, {"a": "1", "b": "2"})
     model = library.load_from_string(contents)
     assert {entry.key: entry.value for entry in model.metadata_props} == {"a": "1", "b": "2"}
     assert {entry.domain: entry.version for entry in model.opset_import} == {"": onnx.OPSET}
@@ -174,4 +181,4 @@ def test_without_its_packages_it_says_how_to_get_them(monkeypatch, name):
 def test_networks_larger_than_a_file_can_be_are_refused(monkeypatch):
     monkeypatch.setattr(onnx, "LARGEST", 1000)
     with pytest.raises(InputError, match="2 GB of weights at most"):
-        onnx.graph(onnx.FrameFiller([made("tunet", "blind", 0)], STARTS, WIDTH), SHAPE, {})
+        onnx.graph(filler_of([made("tunet", "blind", 0)]), SHAPE, {})

@@ -32,7 +32,7 @@ from search.tuning.halving import SuccessiveHalving
 from search.tuning.ledger import Ledger
 from search.tuning.sampler import Proposal
 from search.tuning.tuner import search
-from tests.search.conftest import Command
+from tests.search.conftest import Command, FinishedRun
 from trainables.job import Job
 
 pytestmark = pytest.mark.slow
@@ -255,26 +255,24 @@ def test_a_search_killed_again_and_again_is_the_search_that_was_not(command: Com
     assert not list(disturbed.glob("trials/*.pt"))
 
 
-def test_a_finished_run_can_be_moved_and_extended(command: Command) -> None:
-    code, output = command.run(*SMALL, "--epochs", "2", "--trials", "2")
-    assert code == 0, output
+def test_a_finished_run_can_be_copied_and_extended(command: Command, finished: FinishedRun) -> None:
+    """Also a run that was moved: each copy lies in another folder, under another name."""
     runs = command.folder / "runs"
-    before = read_lines(runs / "x" / "progress.jsonl")
-    trained = (runs / "x" / "retraining.jsonl").read_bytes()
-    shutil.copytree(runs / "x", runs / "copy")
-    (runs / "x").rename(runs / "moved")
+    before = read_lines(finished.folder / "progress.jsonl")
+    trained = (finished.folder / "retraining.jsonl").read_bytes()
+    for name in ("moved", "copy"):
+        shutil.copytree(finished.folder, runs / name)
 
     moved = runs / "moved"
-    code, output = command.run("tunet", "--resume", "--trials", "5", "--name", "moved")
+    code, output = command.run("tunet", "--resume", "--trials", "6", "--name", "moved")
     assert code == 0, output
     trials = read_table(moved / "trials.csv", Trial)
-    assert sorted(t.trial for t in trials) == list(range(5))
+    assert sorted(t.trial for t in trials) == list(range(6))
     assert read_lines(moved / "progress.jsonl")[: len(before)] == before
     assert_optuna_agrees(moved)
     (winner,) = read_table(moved / "winners.csv", Trial)
     assert {epoch.trial for epoch in read_retraining(moved / "retraining.jsonl")} == {winner.trial}
     assert math.isclose(winner.val_gap_l1 or 0, min(trial.val_gap_l1 or 9 for trial in trials))
-    assert not (runs / "x").exists()
 
     copy = runs / "copy"
     code, output = command.run("tunet", "--resume", "--top", "2", "--seeds", "2", "--name", "copy")
@@ -286,7 +284,7 @@ def test_a_finished_run_can_be_moved_and_extended(command: Command) -> None:
         assert (rows[name].seeds, bool(rows[name].horizontal_l1_sd)) == (2, True)
     assert len(list((copy / "models").iterdir())) == 4
     code, output = command.run("tunet", "--resume", "--trials", "3", "--name", "moved")
-    assert (code, output) == (2, "error: a run can only be extended: it has 5 trials, got --trials 3\n")
+    assert (code, output) == (2, "error: a run can only be extended: it has 6 trials, got --trials 3\n")
 
 
 def test_two_sessions_do_not_work_on_one_run(command: Command) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from scattering.detectors import Detector
 from scattering.preprocessing import to_counts, to_intensity
 from search.evaluation.evaluate import classical_methods, measure
 from search.evaluation.images import gapped_windows, whole_frames
-from search.evaluation.methods import CLASSICAL, LINEAR, Filler, Method, averaged, network_filler
+from search.evaluation.methods import CLASSICAL, LINEAR, Filler, Method, network_filler
 from trainables import NETWORKS
 from trainables.metrics import correlation
 from trainables.tasks import TASKS
@@ -97,7 +98,7 @@ def test_nothing_outside_held_out_pixels_is_scored(data: Dataset) -> None:
 def test_a_network_keeps_measured_pixels_and_sees_no_truth(data: Dataset, task: str) -> None:
     torch.manual_seed(0)
     network = NETWORKS["tunet"](depth=2, base_channels=2, growth_rate=2.0, in_channels=TASKS[task].in_channels)
-    filler = network_filler(network, TASKS[task])
+    filler = network_filler([(network, TASKS[task])])
     filled = filler.frames(whole_frames(data))
     np.testing.assert_array_equal(filled[data.observed], data.measured[data.observed])
     assert filled.min() >= 0
@@ -118,20 +119,21 @@ def test_a_row_is_the_mean_over_its_seeds_with_their_spread(data: Dataset) -> No
     assert result.distances[0].l1 == pytest.approx(0.02, rel=1e-4)
 
 
-def test_an_ensemble_of_equal_members_is_the_member(data: Dataset) -> None:
-    member = LINEAR.fillers[0]
-    both = Method("ensemble", "ensemble", (averaged([member] * 3),))
-    alone, together = measure([LINEAR, both], data).leaderboard
-    assert together.horizontal_l1 == pytest.approx(alone.horizontal_l1, rel=1e-7)
-    assert together.vertical_cc == pytest.approx(alone.vertical_cc, rel=1e-9)
+def test_an_ensemble_of_equal_members_is_the_member(data: Dataset, trained: list[Any]) -> None:
+    alone, together = (
+        Method(name, "network", (network_filler(members),))
+        for name, members in (("alone", trained[:1]), ("together", [trained[0]] * 3))
+    )
+    one, other = measure([alone, together], data).leaderboard
+    assert other.horizontal_l1 == pytest.approx(one.horizontal_l1, rel=1e-6)
+    assert other.vertical_cc == pytest.approx(one.vertical_cc, rel=1e-6)
 
 
-def test_an_ensemble_averages_fills(data: Dataset) -> None:
-    """Members that err to either side: their mean does not err, while the mean of their errors does."""
-    members = [_off_by(amount).fillers[0] for amount in (0.02, -0.02)]
-    row, separate = measure([Method("e", "ensemble", (averaged(members),)), _off_by(0.02, -0.02)], data).leaderboard
-    assert row.horizontal_l1 == pytest.approx(0, abs=1e-6)
-    assert separate.horizontal_l1 == pytest.approx(0.02, rel=1e-4)
+def test_an_ensemble_averages_fills(data: Dataset, trained: list[Any]) -> None:
+    both, *single = (network_filler(members) for members in (trained, trained[:1], trained[1:]))
+    for images, kind in ((whole_frames(data), "frames"), (gapped_windows(data), "windows")):
+        fills = [getattr(filler, kind)(images) for filler in single]
+        np.testing.assert_allclose(getattr(both, kind)(images), np.mean(fills, axis=0), rtol=0, atol=1e-6)
 
 
 def test_errors_by_distance_sum_to_the_pooled_error(data: Dataset) -> None:
@@ -204,7 +206,7 @@ def test_one_kind_of_gap_is_enough(
         rows = Detector("rows", gap, (172e-6, 172e-6))
         data = replace(build(raw_frames(3, (140, 150), rows), rows, (64, 64), {}, 150), calibration=few.calibration)
     network = NETWORKS["tunet"](depth=1, base_channels=2, growth_rate=2.0, in_channels=1)
-    ours = Method("TUNet", "network", (network_filler(network, TASKS["blind"]),))
+    ours = Method("TUNet", "network", (network_filler([(network, TASKS["blind"])]),))
     result = measure([*classical[0], ours], data)
     for row in result.leaderboard:
         for name in ("horizontal", "vertical"):

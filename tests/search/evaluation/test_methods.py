@@ -72,7 +72,7 @@ def test_networks_learn_from_and_fill_frames_of_odd_sides(kind: str, name: str, 
         )
     ]
     assert np.isfinite(losses).all()
-    filler, frames = network_filler(network, posed), whole_frames(data)
+    filler, frames = network_filler([(network, posed)]), whole_frames(data)
     filled = filler.frames(frames)
     assert filled.shape == data.measured.shape
     assert np.isfinite(filled).all()
@@ -89,4 +89,4 @@ def test_without_any_gap_there_is_nothing_to_fill() -> None:
     network, posed = build_network(
         "tunet", {**SMALL["tunet"], "task": "blind", "batch_size": 4, "learning_rate": 1e-3}
     )
-    np.testing.assert_array_equal(network_filler(network, posed).frames(frames), data.measured)
+    np.testing.assert_array_equal(network_filler([(network, posed)]).frames(frames), data.measured)
