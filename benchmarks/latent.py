@@ -21,7 +21,8 @@ import torch
 from scipy.stats import wilcoxon
 from torch import nn
 
-from records.tables import RunInfo, Trial, read_json, read_table
+from records.files import read_json, read_table
+from records.tables import RunInfo, Trial
 from scattering import provenance
 from scattering.arrays import Reals
 from scattering.dataset import Dataset

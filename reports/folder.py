@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zipfile import BadZipFile
 
+from records.folder import RunFolder
 from records.tables import (
     Coverage,
     DistanceScore,
@@ -21,13 +22,6 @@ from records.tables import (
     RetrainEpoch,
     RunInfo,
     Trial,
-    last_change,
-    read_arrays,
-    read_json,
-    read_lines,
-    read_retraining,
-    read_table,
-    trials_so_far,
 )
 from scattering.errors import InputError, one_line
 
@@ -66,31 +60,29 @@ def read(folder: Path) -> Run:
     Raises:
         InputError: If it is no run folder, or a file in it cannot be read.
     """
-    if not (folder / "run.json").is_file():
+    files = RunFolder(folder)
+    if not files.info.exists():
         raise InputError(
             f"a run folder holds run.json, {folder} does not; give a folder that a search made, runs/<name>"
         )
-    test, gallery, failures, latent = (
-        folder / name for name in ("evaluation.json", "gallery.npz", "failures.npz", "latent.npz")
-    )
     try:
         return Run(
-            info=read_json(folder / "run.json", RunInfo),
-            progress=read_lines(folder / "progress.jsonl"),
-            trials=trials_so_far(folder),
-            importances=read_table(folder / "importances.csv", Importance),
-            winners=read_table(folder / "winners.csv", Trial),
-            retraining=read_retraining(folder / "retraining.jsonl"),
-            test=read_json(test, Evaluation) if test.exists() else None,
-            members=read_table(folder / "ensemble.csv", Member),
-            frame_scores=read_table(folder / "scores.csv", FrameScore),
-            distances=read_table(folder / "distances.csv", DistanceScore),
-            coverage=read_table(folder / "coverage.csv", Coverage),
-            scores=read_table(folder / "leaderboard.csv", MethodScore),
-            gallery=read_arrays(gallery, Gallery) if gallery.exists() else None,
-            failures=read_arrays(failures, Gallery) if failures.exists() else None,
-            latent=read_arrays(latent, Latent) if latent.exists() else None,
-            written=datetime.fromtimestamp(last_change(folder), UTC),
+            info=files.info.read(),
+            progress=files.progress.read(),
+            trials=files.trials_so_far(),
+            importances=files.importances.read(),
+            winners=files.winners.read(),
+            retraining=files.retraining.read(),
+            test=files.evaluation.read_if_there(),
+            members=files.ensemble.read(),
+            frame_scores=files.scores.read(),
+            distances=files.distances.read(),
+            coverage=files.coverage.read(),
+            scores=files.leaderboard.read(),
+            gallery=files.gallery.read_if_there(),
+            failures=files.failures.read_if_there(),
+            latent=files.latent.read_if_there(),
+            written=datetime.fromtimestamp(files.last_change(), UTC),
         )
     except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
         raise InputError(

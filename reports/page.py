@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from plotly.offline import get_plotlyjs
 
-from records.tables import MethodScore, write_text
+from records.files import write_text
+from records.folder import RunFolder
+from records.tables import MethodScore
 from reports import categories, comparisons, frames, leaderboard, method, overview, summary, sweep
 from reports.figures import (
     bars,
@@ -54,7 +56,7 @@ def write(*folders: Path, path: Path | None = None) -> Path:
     """
     text = html(*map(read, folders))
     if path is None:
-        path = folders[0] / "report" / "index.html" if len(folders) == 1 else folders[0].parent / "report.html"
+        path = RunFolder(folders[0]).page if len(folders) == 1 else folders[0].parent / "report.html"
     try:
         write_text(path, text)
     except OSError as error:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from inpainting import MODEL
+from records.folder import Stage
 from records.networks import TITLES
-from records.tables import MethodScore, Trial, drop_trial, model_path, read_retraining, read_table, write_table
+from records.tables import MethodScore, Trial
 from scattering.dataset import Dataset
 from scattering.errors import InputError
 from scattering.split import PARTS
 from search.following.display import say, status
 from search.following.preview import preview
 from search.session import alone, reopen
-from search.settings import SEARCH_SHARE, Settings
+from search.settings import SEARCH_SHARE, Budget, Settings
 from search.winners import choose, summary
 
 if TYPE_CHECKING:
@@ -34,27 +35,25 @@ def run(
     works on the run.
     """
     train, validation, test = (data.part(name) for name in PARTS)
-    folder = settings.folder
+    files = settings.files
     say(
         f"{settings.name}: {len(train)} train, {len(validation)} validation, {len(test)} test frames "
         f"({data.settings['title']}), gaps of {data.settings['detector']}"
     )
-    with alone(folder):
-        winners = read_table(folder / "winners.csv", Trial)
-        trained = winners and not _untrained(settings, winners)
-        if more or not trained:
-            with preview(folder):
+    with alone(files):
+        if more or files.stage(settings.retrain_seeds) in (Stage.SEARCHING, Stage.RETRAINING):
+            with preview(settings.folder):
                 _train(settings, (train, validation), asked, more)
-        if not (folder / "leaderboard.csv").exists():
+        if files.stage(settings.retrain_seeds) is Stage.MEASURING:
             from search.evaluation.evaluate import evaluate
 
             evaluate(settings, validation, test)
         # A stage of its own: a session may end between the two.
-        if not (folder / MODEL).exists():
+        if not files.model_file.exists():
             from search.release import write_model
 
             write_model(settings, train)
-    return read_table(folder / "leaderboard.csv", MethodScore)
+    return files.leaderboard.read()
 
 
 def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, Any], more: frozenset[str]) -> None:
@@ -62,14 +61,15 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, A
     from search.machines.cluster import cluster
     from search.machines.storage import check_shared
 
-    folder = settings.folder
+    files = settings.files
     with ExitStack() as stack:
         with status("starting Ray"):
             stack.enter_context(cluster())
-            check_shared(folder)
+            check_shared(settings.folder)
             import ray
 
             from search.machines.resources import resources
+            from search.retrain import retrain
             from search.tuning import preflight
             from search.tuning.importance import importances
             from search.tuning.tuner import search
@@ -81,24 +81,24 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, A
             reopen(settings, search="trials" in more or not more & {"top", "seeds"})
         # One copy for all trainings, which have no use for the noise-free intensity.
         train, validation = (replace(part, clean=None) for part in data)
-        if not (folder / "winners.csv").exists():
+        if not files.winners.exists():
             say(preflight.check_room(settings, (train, validation), share))
         shared = ray.put((train, validation))
-        if not (folder / "winners.csv").exists():
+        if not files.winners.exists():
             say(_time(settings, shared, share))
             trials = search(settings, shared, share, settings.budget(SEARCH_SHARE))
-            winners = choose(settings, trials, read_table(folder / "given_up.csv", Trial))
+            winners = choose(settings, trials, files.given_up.read())
             if not winners:
                 raise InputError(_nothing(trials))
             for study in settings.studies:
                 say(summary(trials, study))
-            write_table(folder / "importances.csv", importances(settings))
+            files.importances.write(importances(settings))
             _drop_models(settings, winners)
-            write_table(folder / "winners.csv", winners)
+            files.winners.write(winners)
             # Machines may have joined.
-            check_shared(folder)
-        _retrain(settings, shared, share)
-    for left in (folder / "models").glob("*.pt"):
+            check_shared(settings.folder)
+        retrain_winners(settings, lambda winner, seed, budget: retrain(settings, winner, seed, shared, share, budget))
+    for left in files.models.glob("*.pt"):
         # Of a model that was written just before a session was killed.
         left.unlink()
 
@@ -117,52 +117,43 @@ def _time(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]], resource
     return f"time: about {took} for the search at the speed of its first configuration; --minutes would limit it"
 
 
-def _untrained(settings: Settings, winners: list[Trial]) -> list[tuple[Trial, int]]:
-    """The winners, each with each of its seeds, that have no model yet."""
-    return [
-        (winner, seed)
-        for winner in winners
-        for seed in settings.retrain_seeds
-        if not model_path(settings.folder, winner, seed).exists()
-    ]
-
-
 def _drop_models(settings: Settings, winners: list[Trial]) -> None:
     """Delete what retraining has made of earlier winners of a run that was extended: models, checkpoints, records."""
-    folder, kept = settings.folder, {winner.trial for winner in winners}
-    trained = {epoch.trial for epoch in read_retraining(folder / "retraining.jsonl")}
-    for trial in read_table(folder / "trials.csv", Trial):
+    kept = {winner.trial for winner in winners}
+    trained = {epoch.trial for epoch in settings.files.retraining.read()}
+    for trial in settings.files.trials.read():
         if trial.trial in trained - kept:
             _drop(settings, trial)
 
 
 def _drop(settings: Settings, trial: Trial) -> None:
     for seed in settings.retrain_seeds:
-        model = model_path(settings.folder, trial, seed)
+        model = settings.files.model(trial, seed)
         for left in (model, model.with_suffix(".pt")):
             left.unlink(missing_ok=True)
-    drop_trial(settings.folder / "retraining.jsonl", trial.trial)
+    settings.files.retraining.drop(trial.trial)
 
 
-def _retrain(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]], share: Resources) -> None:
-    """Retrain every winner with each seed for an equal time; a trial that diverges gives way to the next best."""
-    from search.retrain import retrain
+def retrain_winners(settings: Settings, retrain: Callable[[Trial, int, Budget], bool]) -> None:
+    """Retrain every winner with each seed for an equal time; a trial that diverges gives way to the next best.
 
-    folder = settings.folder
-    trials, given_up = (read_table(folder / name, Trial) for name in ("trials.csv", "given_up.csv"))
-    winners = read_table(folder / "winners.csv", Trial)
-    while left := _untrained(settings, winners):
+    `retrain` trains a winner with a seed within a budget, and tells whether it came to its end.
+    Raises InputError where none of them does.
+    """
+    files = settings.files
+    trials, given_up, winners = files.trials.read(), files.given_up.read(), files.winners.read()
+    while left := files.untrained(settings.retrain_seeds):
         winner, seed = left[0]
         budget = settings.budget((1 - SEARCH_SHARE) / (len(winners) * settings.seeds))
-        if retrain(settings, winner, seed, data, share, budget):
+        if retrain(winner, seed, budget):
             continue
         given_up.append(winner)
-        write_table(folder / "given_up.csv", given_up)
+        files.given_up.write(given_up)
         _drop(settings, winner)
         known, winners = winners, choose(settings, trials, given_up)
         after = "taking the next best" if len(winners) == len(known) else "and there is no other to take its place"
         say(f"{TITLES[winner.network]} trial {winner.trial} could not be trained at full length; {after}")
-        write_table(folder / "winners.csv", winners)
+        files.winners.write(winners)
     if not winners:
         raise InputError("a winner must train to its end, none could be trained at full length: start a new run")
 

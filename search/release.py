@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from inpainting import MODEL, model_file
+from inpainting import model_file
 from inpainting.familiarity import ranges, traits
 from inpainting.model_file import Description, MemberInfo
-from inpainting.uncertainty import Uncertainty
-from records.tables import MethodScore, RunInfo, read_json, read_table
+from records.folder import RunFolder
 from scattering.dataset import Dataset
 from scattering.provenance import versions
 from search.evaluation.methods import BIHARMONIC
@@ -23,12 +21,12 @@ SCORES = ("horizontal_l1", "horizontal_cc", "vertical_l1", "vertical_cc")
 
 def write_model(settings: Settings, train: Dataset) -> None:
     """Write `model.safetensors` of a run that was evaluated; none where its errors could not be calibrated."""
-    folder = settings.folder
-    known = folder / "uncertainty.json"
-    if not known.exists():
+    run = settings.files
+    uncertainty = run.uncertainty.read_if_there()
+    if uncertainty is None:
         return
-    models = chosen(trained(folder))
-    info = read_json(folder / "run.json", RunInfo)
+    models = chosen(trained(run))
+    info = run.info.read()
     description = Description(
         run=info.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -51,18 +49,18 @@ def write_model(settings: Settings, train: Dataset) -> None:
             traits(measured, observed, train.gap)
             for measured, observed in zip(train.measured, train.observed, strict=True)
         ),
-        uncertainty=read_json(known, Uncertainty),
+        uncertainty=uncertainty,
         data=info.data,
-        scores=_scores(folder, models),
+        scores=_scores(run, models),
         versions=versions(),
     )
-    model_file.write(folder / MODEL, description, train.gap, [model.loaded[0] for model in models])
+    model_file.write(run.model_file.path, description, train.gap, [model.loaded[0] for model in models])
 
 
-def _scores(folder: Path, models: Sequence[Model]) -> dict[str, Any]:
+def _scores(run: RunFolder, models: Sequence[Model]) -> dict[str, Any]:
     """Return the errors on test frames of what fills, and biharmonic's."""
     name = ENSEMBLE if len(models) > 1 else None
-    rows = read_table(folder / "leaderboard.csv", MethodScore)
+    rows = run.leaderboard.read()
     own = next(row for row in rows if row.method == name or (name is None and row.trial == models[0].winner.trial))
     return {
         row.method: {score: getattr(row, score) for score in SCORES}

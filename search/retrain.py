@@ -16,7 +16,8 @@ from ray.train.backend import Backend
 from ray.train.torch import TorchConfig, TorchTrainer, prepare_model
 from ray.train.v2.api.exceptions import WorkerGroupError
 
-from records.tables import RetrainEpoch, Trial, append_line, model_path, read_retraining
+from records.files import append_line, read_retraining
+from records.tables import RetrainEpoch, Trial
 from scattering.dataset import Dataset
 from search.following.display import RetrainDisplay
 from search.machines.resources import Resources, node_size, total_gpus
@@ -49,8 +50,8 @@ def retrain(
     workers, resources = _workers(int(winner.config["batch_size"]), share)
     limits = [budget.seconds, None if budget.gpu_seconds is None else budget.gpu_seconds / workers]
     seconds = min((limit for limit in limits if limit is not None), default=None)
-    folder, model = settings.folder, model_path(settings.folder, winner, seed)
-    checkpoint, progress = model.with_suffix(".pt"), folder / "retraining.jsonl"
+    folder, model = settings.folder, settings.files.model(winner, seed)
+    checkpoint, progress = model.with_suffix(".pt"), settings.files.retraining.path
     epochs = full_length(settings, winner)
     cpus, gpus = int(resources.get("CPU", 1)), resources.get("GPU", 0.0)
     job = settings.job(winner.trial, winner.network, winner.config, epochs, Resources.for_one(cpus, gpus), checkpoint)

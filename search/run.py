@@ -15,6 +15,7 @@ from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
 
+from records.folder import RunFolder
 from records.networks import TITLES
 from scattering.arguments import Options, Parser, add_frame_options, print_any_name
 from scattering.errors import InputError
@@ -232,7 +233,7 @@ def stop(code: int, reason: str, go_on: str = "") -> int:
 
 def go_on(options: argparse.Namespace | None, name: str) -> str:
     """Return the command that resumes a run, where there is one."""
-    if options is None or not (RUNS / name / "run.json").exists():
+    if options is None or not RunFolder(RUNS / name).info.exists():
         return ""
     return f"{PROGRAM} {options.network} --name {name} --resume"
 

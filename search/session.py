@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from records.tables import RunInfo, Trial, read_json, read_table, write_json, write_table
+from records.folder import RunFolder
+from records.tables import RunInfo
 from scattering.arguments import Options, working_shape
 from scattering.dataset import Dataset, check_gaps
 from scattering.dataset_file import is_dataset
@@ -47,7 +48,7 @@ def begin(settings: Settings, command: str) -> tuple[Settings, Dataset]:
     check_scored(data)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
-        write_json(temporary / "run.json", _describe(settings, data, command))
+        RunFolder(temporary).info.write(_describe(settings, data, command))
         temporary.replace(folder)
     except OSError as error:
         raise InputError(f"runs are kept in {RUNS.resolve()}, which cannot be written: {error.strerror}") from None
@@ -62,7 +63,7 @@ def resume(name: str, network: str, more: dict[str, Any]) -> tuple[Settings, Dat
     Raises InputError when there is no such run, its data have changed, or less is asked for.
     """
     try:
-        info = read_json(RUNS / name / "run.json", RunInfo)
+        info = RunFolder(RUNS / name).info.read()
     except FileNotFoundError:
         known = ", ".join(sorted(path.parent.name for path in RUNS.glob("*/run.json"))) or "none yet"
         raise InputError(f"--resume needs the --name of a run, got {name!r}; runs: {known}") from None
@@ -161,30 +162,29 @@ def check_alone(given: dict[str, Any]) -> None:
 
 def reopen(settings: Settings, *, search: bool) -> None:
     """Let a run go on: with its `search`, or else with more winners and seeds of the search that it had."""
-    folder = settings.folder
-    info = read_json(folder / "run.json", RunInfo)
-    (folder / "leaderboard.csv").unlink(missing_ok=True)
+    run = settings.files
+    info = run.info.read()
+    run.leaderboard.remove()
     if search:
-        (folder / "winners.csv").unlink(missing_ok=True)
-    elif (folder / "winners.csv").exists():
-        trials, given_up = (read_table(folder / name, Trial) for name in ("trials.csv", "given_up.csv"))
-        write_table(folder / "winners.csv", choose(settings, trials, given_up))
-    write_json(settings.folder / "run.json", replace(info, name=settings.name, settings=settings.as_dict()))
+        run.winners.remove()
+    elif run.winners.exists():
+        run.winners.write(choose(settings, run.trials.read(), run.given_up.read()))
+    run.info.write(replace(info, name=settings.name, settings=settings.as_dict()))
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(run: RunFolder) -> Iterator[None]:
     """Keep other sessions from a run for the length of a block; the lock goes with the process that holds it."""
-    with (folder / "optuna.journal").open("ab") as journal:
+    with run.journal.open("ab") as journal:
         try:
             fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
-                f"one session at a time may work on a run, got {folder.name!r}, which another one works on: "
+                f"one session at a time may work on a run, got {run.path.name!r}, which another one works on: "
                 "wait for it, or end it"
             ) from None
         except OSError:
-            say(f"the file system of {folder} has no locks: see that no other session works on this run")
+            say(f"the file system of {run.path} has no locks: see that no other session works on this run")
         yield
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from records.folder import RunFolder
 from records.networks import TITLES
 from records.tables import Config
 from scattering.arguments import Options, working_shape
@@ -235,6 +236,11 @@ class Settings:
     def folder(self) -> Path:
         """The run's folder."""
         return RUNS / self.name
+
+    @property
+    def files(self) -> RunFolder:
+        """The files of the run."""
+        return RunFolder(self.folder)
 
     def budget(self, share: float) -> Budget:
         """Return a share of what the run may spend."""

@@ -10,18 +10,8 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from records.tables import (
-    MethodScore,
-    RunInfo,
-    Trial,
-    last_change,
-    model_path,
-    read_json,
-    read_lines,
-    read_retraining,
-    read_table,
-    trials_so_far,
-)
+from records.folder import RunFolder, Stage
+from records.tables import RunInfo, Trial
 from scattering.arguments import Parser, command, program
 from scattering.errors import InputError, one_line
 from search.following.display import console, shown, write
@@ -29,6 +19,15 @@ from search.following.view import Training, View, duration, ended_line, picture
 from search.settings import ALL, RUNS, SEARCH_SHARE, Study, from_dict
 
 PAUSE = 1.0
+
+STAGES = {
+    Stage.SEARCHING: "searching",
+    Stage.RETRAINING: "retraining",
+    Stage.MEASURING: "measuring on test frames",
+    Stage.DONE: "finished",
+}
+"""As people read them."""
+
 QUIET = 60.0
 """Seconds without a new line after which a run is said to be quiet; or three epochs, where they take longer."""
 
@@ -62,7 +61,7 @@ def find(name: str) -> Path:
     Raises InputError when there is none.
     """
     for folder in (RUNS / name, Path(name)):
-        if (folder / "run.json").is_file():
+        if RunFolder(folder).info.exists():
             return folder
     known = ", ".join(sorted(path.parent.name for path in RUNS.glob("*/run.json"))) or "none yet"
     raise InputError(f"a run is a name under {RUNS}/ or a run folder, got {name!r}; runs: {known}")
@@ -82,15 +81,16 @@ def follow(folder: Path) -> None:
 
 def is_finished(folder: Path) -> bool:
     """Whether a run has its leaderboard."""
-    return (folder / "leaderboard.csv").exists()
+    return RunFolder(folder).leaderboard.exists()
 
 
 def show_leaderboard(folder: Path) -> None:
     """Print the leaderboard of a run."""
     from reports import leaderboard
 
-    write(leaderboard.text(leaderboard.rows(read_table(folder / "leaderboard.csv", MethodScore))))
-    write(f"\nleaderboard: {folder / 'report' / 'index.html'}")
+    run = RunFolder(folder)
+    write(leaderboard.text(leaderboard.rows(run.leaderboard.read())))
+    write(f"\nleaderboard: {run.page}")
 
 
 def _log(before: View, view: View) -> None:
@@ -111,25 +111,25 @@ def read(folder: Path, now: float) -> View:
     Raises InputError when one of them cannot be read.
     """
     try:
-        info = read_json(folder / "run.json", RunInfo)
-        winners = read_table(folder / "winners.csv", Trial)
-        view = _retraining(folder, info, winners) if winners else _searching(folder, info, now)
+        run = RunFolder(folder)
+        info, winners = run.info.read(), run.winners.read()
+        view = _retraining(run, info, winners) if winners else _searching(run, info, now)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"a run folder holds only what a search wrote, {folder} does not ({one_line(error)})"
         ) from None
-    return view if is_finished(folder) else replace(view, quiet=_quiet(folder, info, now))
+    return view if is_finished(folder) else replace(view, quiet=_quiet(run, info, now))
 
 
-def _searching(folder: Path, info: RunInfo, now: float) -> View:
+def _searching(run: RunFolder, info: RunInfo, now: float) -> View:
     """The trials of a search, the ended ones in the order of their last epochs."""
     settings = info.settings
     studies = _studies(info)
-    order = {epoch.trial: place for place, epoch in enumerate(read_lines(folder / "progress.jsonl"))}
-    trials = sorted(trials_so_far(folder), key=lambda trial: order.get(trial.trial, -1))
+    order = {epoch.trial: place for place, epoch in enumerate(run.progress.read())}
+    trials = sorted(run.trials_so_far(), key=lambda trial: order.get(trial.trial, -1))
     rows = [Training.of(trial, settings["epochs"]) for trial in trials]
     # A trial that has not come to its first epoch has but its log.
-    logs = {int(path.stem) for path in folder.glob("trials/*.log")} - {row.trial for row in rows}
+    logs = {int(path.stem) for path in run.path.glob("trials/*.log")} - {row.trial for row in rows}
     rows += [Training(number, "", settings["epochs"]) for number in logs]
     if studies:
         # They take turns in the numbers of the trials.
@@ -156,19 +156,19 @@ def _studies(info: RunInfo) -> tuple[Study, ...]:
     return from_dict(info.settings).studies
 
 
-def _retraining(folder: Path, info: RunInfo, winners: list[Trial]) -> View:
+def _retraining(run: RunFolder, info: RunInfo, winners: list[Trial]) -> View:
     """The winners with each of their seeds, retrained one after the other."""
-    settings, records = from_dict(info.settings), folder / "retraining.jsonl"
-    last = {(epoch.trial, epoch.seed): epoch for epoch in read_retraining(records)}
+    settings, records = from_dict(info.settings), run.retraining.path
+    last = {(epoch.trial, epoch.seed): epoch for epoch in run.retraining.read()}
     epochs = settings.retrain_epochs if settings.proposes else None
     rows = []
     for winner in winners:
         for seed in settings.retrain_seeds:
             row = Training(winner.trial, winner.network, epochs)
             row = row.after(last[winner.trial, seed]) if (winner.trial, seed) in last else row
-            rows.append(replace(row, state="retrained") if model_path(folder, winner, seed).exists() else row)
+            rows.append(replace(row, state="retrained") if run.model(winner, seed).exists() else row)
     waiting = [row for row in rows if row.state == "running"]
-    stage = "retraining" if waiting else "finished" if is_finished(folder) else "measuring on test frames"
+    stage = STAGES[run.stage(settings.retrain_seeds)]
     deadline = None
     if waiting and settings.minutes is not None and records.exists():
         share = settings.minutes * 60 * (1 - SEARCH_SHARE) / len(rows)
@@ -182,11 +182,11 @@ def _retraining(folder: Path, info: RunInfo, winners: list[Trial]) -> View:
     )
 
 
-def _quiet(folder: Path, info: RunInfo, now: float) -> str:
+def _quiet(run: RunFolder, info: RunInfo, now: float) -> str:
     """Say since when nothing has been written; nothing as long as that is usual."""
-    epochs = [*read_lines(folder / "progress.jsonl"), *read_retraining(folder / "retraining.jsonl")]
+    epochs = [*run.progress.read(), *run.retraining.read()]
     usual = max((epoch.seconds / epoch.epoch for epoch in epochs), default=0.0)
-    last = last_change(folder)
+    last = run.last_change()
     if now - last < max(QUIET, 3 * usual):
         return ""
     return (

@@ -4,24 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from inpainting import MODEL
 from inpainting.uncertainty import ENOUGH
-from records.tables import (
-    DistanceScore,
-    Evaluation,
-    FrameScore,
-    Gallery,
-    Latent,
-    MethodScore,
-    write_arrays,
-    write_json,
-    write_table,
-)
+from records.folder import RunFolder
+from records.tables import DistanceScore, Evaluation, FrameScore, Gallery, Latent, MethodScore
 from scattering.arrays import Floats
 from scattering.dataset import Dataset
 from search.evaluation.coverage import calibrate, coverage
@@ -58,9 +47,9 @@ class Result(NamedTuple):
 
 def evaluate(settings: Settings, validation: Dataset, test: Dataset) -> None:
     """Measure the retrained winners of a run, their ensemble and the classical methods; write what comes out."""
-    folder = settings.folder
-    own = trained(folder)
-    models, members = retrained(folder, own)
+    run = settings.files
+    own = trained(run)
+    models, members = retrained(run, own)
     with status(f"tuning pyFAI on {len(validation)} validation frames"):
         classical, notes = classical_methods(validation, test)
     if members:
@@ -75,18 +64,18 @@ def evaluate(settings: Settings, validation: Dataset, test: Dataset) -> None:
     if found is None:
         few = f"The latent-space analysis needs {FEWEST} test frames, there are {len(test)}: it was not done."
         result.test_set.notes.append(few)
-        (folder / "latent.npz").unlink(missing_ok=True)
+        run.latent.remove()
     else:
-        write_arrays(folder / "latent.npz", found)
-    _uncertainty(folder, chosen(own), validation, test, result.test_set.notes)
-    write_json(folder / "evaluation.json", result.test_set)
-    write_table(folder / "ensemble.csv", members)
-    write_table(folder / "scores.csv", result.frames)
-    write_table(folder / "distances.csv", result.distances)
-    write_arrays(folder / "gallery.npz", result.gallery)
-    write_arrays(folder / "failures.npz", result.failures)
+        run.latent.write(found)
+    _uncertainty(run, chosen(own), validation, test, result.test_set.notes)
+    run.evaluation.write(result.test_set)
+    run.ensemble.write(members)
+    run.scores.write(result.frames)
+    run.distances.write(result.distances)
+    run.gallery.write(result.gallery)
+    run.failures.write(result.failures)
     # Last: its presence says that the evaluation is complete.
-    write_table(folder / "leaderboard.csv", result.leaderboard)
+    run.leaderboard.write(result.leaderboard)
 
 
 def _moved(test: Dataset) -> list[str]:
@@ -109,13 +98,15 @@ def _latent(settings: Settings, methods: Sequence[Method], result: Result, test:
         return latent_space(name, filler.frames(whole_frames(test)), test, settings.seed)
 
 
-def _uncertainty(folder: Path, models: Sequence[Model], validation: Dataset, test: Dataset, notes: list[str]) -> None:
+def _uncertainty(
+    run: RunFolder, models: Sequence[Model], validation: Dataset, test: Dataset, notes: list[str]
+) -> None:
     """Calibrate the uncertainty of what fills users' frames on validation frames, and count how often it holds.
 
     The model file of an earlier evaluation goes with what it says.
     """
-    for name in ("uncertainty.json", "coverage.csv", MODEL):
-        (folder / name).unlink(missing_ok=True)
+    for earlier in (run.uncertainty, run.coverage, run.model_file):
+        earlier.remove()
     fillers = [model.filler for model in models]
     if not fillers:
         return
@@ -127,8 +118,8 @@ def _uncertainty(folder: Path, models: Sequence[Model], validation: Dataset, tes
                 "one distance from measured pixels."
             )
             return
-        write_table(folder / "coverage.csv", coverage(fillers, found, test))
-        write_json(folder / "uncertainty.json", found)
+        run.coverage.write(coverage(fillers, found, test))
+        run.uncertainty.write(found)
 
 
 def classical_methods(validation: Dataset, test: Dataset) -> tuple[list[Method], list[str]]:

@@ -10,8 +10,9 @@ from statistics import fmean
 
 from torch import nn
 
+from records.folder import RunFolder
 from records.networks import TITLES
-from records.tables import Member, RetrainEpoch, Trial, model_path, read_retraining, read_table
+from records.tables import Member, RetrainEpoch, Trial
 from search.evaluation.methods import Filler, Method, network_filler
 from trainables.models import count_parameters, load
 from trainables.tasks import Task
@@ -46,12 +47,12 @@ def titles(winners: Sequence[Trial]) -> dict[int, str]:
     return names
 
 
-def retrained(folder: Path, models: list[Model]) -> tuple[list[Method], list[Member]]:
+def retrained(run: RunFolder, models: list[Model]) -> tuple[list[Method], list[Member]]:
     """Return the methods of a run's `trained` models: a row for each winner, in their order, and last the ensemble.
 
     And the members of the ensemble; none where it would have fewer than two, which make no row.
     """
-    winners = read_table(folder / "winners.csv", Trial)
+    winners = run.winners.read()
     rows = [(winner, [model for model in models if model.winner == winner]) for winner in winners]
     names = titles(winners)
     methods = [_row(names[winner.trial], own) for winner, own in rows if own]
@@ -69,15 +70,15 @@ def chosen(models: list[Model]) -> list[Model]:
     return choose(models) or sorted(models, key=_error)[:1]
 
 
-def trained(folder: Path) -> list[Model]:
+def trained(run: RunFolder) -> list[Model]:
     """Return all models of a run, in the order of its winners and of their seeds."""
     # Of each training the last epoch.
-    ends = {(epoch.trial, epoch.seed): epoch for epoch in read_retraining(folder / "retraining.jsonl")}
+    ends = {(epoch.trial, epoch.seed): epoch for epoch in run.retraining.read()}
     return [
         Model(winner, end, path)
-        for winner in read_table(folder / "winners.csv", Trial)
+        for winner in run.winners.read()
         for (trial, seed), end in sorted(ends.items())
-        if trial == winner.trial and (path := model_path(folder, winner, seed)).exists()
+        if trial == winner.trial and (path := run.model(winner, seed)).exists()
     ]
 
 

@@ -35,7 +35,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from rich.console import Console
 from rich.live import Live
 
-from records.tables import Epoch, RetrainEpoch, Trial, read_retraining
+from records.files import read_retraining
+from records.tables import Epoch, RetrainEpoch, Trial
 from search.following.view import Training, View, ended_line, picture
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from records.tables import last_change
+from records.folder import RunFolder
 from scattering.errors import one_line
 from search.following.display import say
 
@@ -35,7 +35,7 @@ def _rewrite(folder: Path, pause: float, over: threading.Event) -> None:
 
     wait, written, said = pause, 0.0, False
     while not over.wait(wait):
-        changed = last_change(folder)
+        changed = RunFolder(folder).last_change()
         if changed == written:
             continue
         written, began = changed, time.monotonic()
@@ -43,6 +43,6 @@ def _rewrite(folder: Path, pause: float, over: threading.Event) -> None:
             page.write(folder)
         except Exception as error:
             if not said:
-                say(f"the page {folder / 'report' / 'index.html'} cannot be kept up to date: {one_line(error)}")
+                say(f"the page {RunFolder(folder).page} cannot be kept up to date: {one_line(error)}")
             said = True
         wait = max(pause, (time.monotonic() - began) / SHARE)

@@ -6,9 +6,8 @@ import math
 import time
 from collections import Counter
 from dataclasses import asdict, replace
-from pathlib import Path
 
-from records.tables import Epoch, Trial, append_line, read_lines, write_table
+from records.tables import Epoch, Trial
 from search.following.display import SearchDisplay
 from search.machines.resources import Resources
 from search.settings import UNLIMITED, Budget, Settings
@@ -36,7 +35,7 @@ class Ledger:
         self.resources = resources
         self.budget = budget
         self.started = time.monotonic()
-        self.progress = settings.folder / "progress.jsonl"
+        self.run = settings.files
         # Studies differ in what an epoch brings. The paper's points alone have no rungs: nothing is stopped early.
         epochs = settings.epochs if settings.proposes else None
         self.halving = {name: SuccessiveHalving(epochs or 0, compare_at=settings.compare_at) for name in samplers}
@@ -53,7 +52,7 @@ class Ledger:
         """Whether the time is over and no trial runs; those that wait for room wait in vain."""
         self.broken: OSError | None = None
         """Why nothing can be written any more; the search ends with it."""
-        for epoch in read_lines(self.progress):
+        for epoch in self.run.progress.read():
             self.last[epoch.trial] = epoch
             self._halve(epoch)
         # Ended, but the session ended before that was written down.
@@ -107,18 +106,15 @@ class Ledger:
         """Return the job of a proposal."""
         number = proposal.trial
         job = self.settings.job(
-            number, self.network(number), proposal.config, proposal.epochs, self.resources, self.checkpoint(number)
+            number,
+            self.network(number),
+            proposal.config,
+            proposal.epochs,
+            self.resources,
+            self.run.checkpoint(number),
         )
-        log = str(self.log(number).resolve())
+        log = str(self.run.log(number).resolve())
         return replace(job, known_epochs=proposal.known_epochs, log=log, patience=patience)
-
-    def checkpoint(self, trial: int) -> Path:
-        """Where a trial keeps its training state."""
-        return self.settings.folder / "trials" / f"{trial:04d}.pt"
-
-    def log(self, trial: int) -> Path:
-        """Where a trial tells people what it did."""
-        return self.checkpoint(trial).with_suffix(".log")
 
     def is_over(self, grace: float = 0.0) -> bool:
         """Whether the search has had its budget, and a share `grace` of it beyond, or cannot write any more."""
@@ -153,7 +149,7 @@ class Ledger:
             return False
         epoch = Epoch(trial=trial, **message.metrics)  # type: ignore[arg-type]
         self.last[trial] = epoch
-        append_line(self.progress, epoch)
+        self.run.progress.append(epoch)
         sampler.record(epoch)
         if self.display is not None:
             self.display.epoch(epoch)
@@ -166,8 +162,8 @@ class Ledger:
     def crashed(self, trial: int, story: str) -> None:
         """Take in what is known of a process that died."""
         self.crashes[trial] = story
-        self.log(trial).parent.mkdir(exist_ok=True)
-        with self.log(trial).open("a", encoding="utf-8") as log:
+        self.run.log(trial).parent.mkdir(exist_ok=True)
+        with self.run.log(trial).open("a", encoding="utf-8") as log:
             log.write(story + "\n")
 
     def conclude(self, trial: int) -> None:
@@ -184,7 +180,7 @@ class Ledger:
             return
         state, reason = self._end(trial, last, sampler)
         sampler.conclude(trial, state, reason)
-        self.checkpoint(trial).unlink(missing_ok=True)
+        self.run.checkpoint(trial).unlink(missing_ok=True)
         self.write_trials()
         if self.display is not None:
             self.display.ended(trial, state, reason)
@@ -218,7 +214,7 @@ class Ledger:
     def write_trials(self) -> list[Trial]:
         """Write trials.csv and return its rows."""
         trials = self.trials()
-        write_table(self.settings.folder / "trials.csv", trials)
+        self.run.trials.write(trials)
         return trials
 
     def trials(self) -> list[Trial]:

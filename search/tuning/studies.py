@@ -7,7 +7,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from records.tables import Config, Trial, read_lines
+from records.tables import Config, Trial
 from search.settings import Settings
 from search.tuning.sampler import STARTUP_TRIALS, Sampler, open_storage, open_study
 from spaces import DEFAULTS, SPACES
@@ -16,8 +16,8 @@ from spaces.paper import POINTS, Point
 
 def open_studies(settings: Settings) -> dict[str, Sampler]:
     """Open the studies of a run, new or begun earlier, by name, in one journal."""
-    storage = open_storage(settings.folder / "optuna.journal")
-    progress = read_lines(settings.folder / "progress.jsonl")
+    storage = open_storage(settings.files.journal)
+    progress = settings.files.progress.read()
     studies = {}
     for place, study in enumerate(settings.studies):
         network, task = study.network, settings.task_of(study)

@@ -94,6 +94,6 @@ class Watchdog(Hook, tune.Callback):
         del self.heard[trial]
         self.hangs[trial] += 1
         if self.hangs[trial] == HANGS:
-            log = self.ledger.log(trial)
+            log = self.ledger.run.log(trial)
             self.ledger.failures[trial] = f"reported nothing for {patience:.0f} s, {HANGS} times: see {log}"
         return True

@@ -12,7 +12,8 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from records.tables import MethodScore, Trial, read_lines, read_table
+from records.files import read_lines, read_table
+from records.tables import MethodScore, Trial
 from tests.clusters.conftest import Cluster
 from tests.processes import descendants, kill
 from tests.search.conftest import Command

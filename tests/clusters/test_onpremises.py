@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from records.tables import MethodScore, read_table
+from records.files import read_table
+from records.tables import MethodScore
 from tests.clusters.conftest import RAY, free_port
 from tests.test_imports import PACKAGES
 

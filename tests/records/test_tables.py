@@ -11,18 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from records.tables import (
-    Epoch,
-    Evaluation,
-    FrameScore,
-    Gallery,
-    Latent,
-    MethodScore,
-    RetrainEpoch,
-    Trial,
+from records.files import (
     append_line,
     drop_trial,
-    last_change,
     read_arrays,
     read_json,
     read_lines,
@@ -33,6 +24,8 @@ from records.tables import (
     write_table,
     write_text,
 )
+from records.folder import RunFolder
+from records.tables import Epoch, Evaluation, FrameScore, Gallery, Latent, MethodScore, RetrainEpoch, Trial
 
 EPOCH = Epoch(3, 1, 0.1, 0.2, 0.3, 0.9, 1e-3, 2.5)
 EVALUATION = Evaluation(48, 48, 1000, 500, 0.25, 0.24, None, 3.9e-3, ["a note"])
@@ -126,7 +119,7 @@ def test_files_that_vanish_while_they_are_looked_at_are_no_change(
         return found
 
     monkeypatch.setattr(Path, "is_file", vanishes)
-    assert last_change(tmp_path) == 1000.0
+    assert RunFolder(tmp_path).last_change() == 1000.0
 
 
 def test_what_is_written_is_on_the_disk_before_it_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from records.files import append_line, write_arrays, write_json, write_table
 from records.tables import (
     Coverage,
     DistanceScore,
@@ -21,10 +22,6 @@ from records.tables import (
     RetrainEpoch,
     RunInfo,
     Trial,
-    append_line,
-    write_arrays,
-    write_json,
-    write_table,
 )
 
 NETWORKS = ("tunet", "msdnet", "autoencoder", "pconv")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from records.tables import RetrainEpoch, Trial, append_line, read_table
+from records.files import append_line, read_table
+from records.tables import RetrainEpoch, Trial
 from reports import page
 
 PROBE = r"""<script>

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from records import files
 from records import tables as records
 from reports import page
 from reports.__main__ import main
@@ -36,7 +37,7 @@ class Outline(HTMLParser):
 
 def rewrite(path, kind, **changes):
     """Change columns of all rows of a table."""
-    records.write_table(path, [dataclasses.replace(row, **changes) for row in records.read_table(path, kind)])
+    files.write_table(path, [dataclasses.replace(row, **changes) for row in files.read_table(path, kind)])
 
 
 def test_the_same_run_gives_the_same_bytes(run):
@@ -57,10 +58,10 @@ def test_the_page_loads_nothing_from_a_network(run):
 
 
 def test_names_from_the_run_folder_stay_text(run):
-    info = records.read_json(run / "run.json", records.RunInfo)
+    info = files.read_json(run / "run.json", records.RunInfo)
     changed = {"name": HOSTILE, "command": HOSTILE, "settings": {HOSTILE: HOSTILE}, "data": {"title": HOSTILE}}
     plain = Outline(page.html(page.read(run)))
-    records.write_json(
+    files.write_json(
         run / "run.json", dataclasses.replace(info, **changed, network=HOSTILE, versions={HOSTILE: HOSTILE})
     )
     rewrite(run / "leaderboard.csv", records.MethodScore, method=HOSTILE)
@@ -69,12 +70,12 @@ def test_names_from_the_run_folder_stay_text(run):
     )
     rewrite(run / "scores.csv", records.FrameScore, method=HOSTILE, category=HOSTILE, frame=HOSTILE, group=HOSTILE)
     rewrite(run / "ensemble.csv", records.Member, network=HOSTILE)
-    test = records.read_json(run / "evaluation.json", records.Evaluation)
-    records.write_json(run / "evaluation.json", dataclasses.replace(test, notes=[HOSTILE]))
-    pictures = records.read_arrays(run / "gallery.npz", records.Gallery)
+    test = files.read_json(run / "evaluation.json", records.Evaluation)
+    files.write_json(run / "evaluation.json", dataclasses.replace(test, notes=[HOSTILE]))
+    pictures = files.read_arrays(run / "gallery.npz", records.Gallery)
     frames, methods = len(pictures.names), len(pictures.methods)
     names = {name: [HOSTILE] * frames for name in ("names", "categories", "reasons")}
-    records.write_arrays(run / "gallery.npz", dataclasses.replace(pictures, **names, methods=[HOSTILE] * methods))
+    files.write_arrays(run / "gallery.npz", dataclasses.replace(pictures, **names, methods=[HOSTILE] * methods))
     for text, runs in ((page.html(page.read(run)), 1), (page.html(page.read(run), page.read(run)), 2)):
         outline = Outline(text)
         assert not outline.handlers
@@ -94,8 +95,8 @@ def test_ids_are_unique_and_sections_come_in_order(run):
 
 def test_simulated_frames_are_named_in_the_title_and_only_then(run):
     assert "<title>demo (simulated frames)" in page.html(page.read(run))
-    info = records.read_json(run / "run.json", records.RunInfo)
-    records.write_json(run / "run.json", dataclasses.replace(info, data={"title": "beamline frames"}))
+    info = files.read_json(run / "run.json", records.RunInfo)
+    files.write_json(run / "run.json", dataclasses.replace(info, data={"title": "beamline frames"}))
     assert "simulated frames</span>" not in page.html(page.read(run))
 
 

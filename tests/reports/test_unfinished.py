@@ -6,7 +6,9 @@ import time
 
 import pytest
 
+from records import files
 from records import tables as records
+from records.folder import RunFolder
 from reports import page
 from search.following.preview import preview
 from tests.reports.test_page import Outline
@@ -36,9 +38,9 @@ def searching(run):
     ended = records.Trial(0, "tunet", "stopped", 1, 8e-3, 0.9, 0.1, 0.1, 99, 10.0, {"depth": 2})
     waits = records.Trial(1, "tunet", "interrupted", 0, None, None, None, None, None, 0.0, {"depth": 3})
     finished = records.Trial(3, "tunet", "finished", 3, 9e-3, 0.9, 0.1, 0.1, 99, 30.0, {"depth": 4})
-    records.write_table(run / "trials.csv", [finished, ended, waits])
+    files.write_table(run / "trials.csv", [finished, ended, waits])
     for line in (epoch(0, 1, 8e-3), epoch(1, 1, 7e-3), epoch(1, 2, 4.25e-3), epoch(2, 1, 9e-3)):
-        records.append_line(run / "progress.jsonl", line)
+        files.append_line(run / "progress.jsonl", line)
 
 
 def text_of(run):
@@ -86,17 +88,17 @@ def test_what_was_not_run_is_a_dash_and_no_zero(begun):
 
 def test_after_the_search_the_winner_is_named(begun):
     searching(begun)
-    trials = [dataclasses.replace(t, state="finished") for t in records.trials_so_far(begun)]
-    records.write_table(begun / "trials.csv", trials)
-    records.write_table(begun / "winners.csv", [t for t in trials if t.trial == 1])
+    trials = [dataclasses.replace(t, state="finished") for t in RunFolder(begun).trials_so_far()]
+    files.write_table(begun / "trials.csv", trials)
+    files.write_table(begun / "winners.csv", [t for t in trials if t.trial == 1])
     assert "its winner is trained at full length: tunet (trial 1, not begun)" in text_of(begun)
     for number in (1, 2):
-        records.append_line(begun / "retraining.jsonl", again(number, seed=0))
+        files.append_line(begun / "retraining.jsonl", again(number, seed=0))
     assert "tunet (trial 1, 2 epochs done)" in text_of(begun)
     assert "retraining" in Outline(page.html(page.read(begun))).ids
-    records.append_line(begun / "retraining.jsonl", again(1, seed=1))
+    files.append_line(begun / "retraining.jsonl", again(1, seed=1))
     assert "tunet (trial 1, training 2, 1 epoch done)" in text_of(begun)
-    records.write_table(begun / "winners.csv", [dataclasses.replace(trials[0], trial=k) for k in range(5)])
+    files.write_table(begun / "winners.csv", [dataclasses.replace(trials[0], trial=k) for k in range(5)])
     assert "its 5 winners are trained at full length, 1 of them so far" in text_of(begun)
 
 
@@ -124,10 +126,10 @@ def test_a_finished_run_is_not_called_unfinished(run):
 def test_a_hostile_state_stays_text(begun):
     searching(begun)
     hostile = "<img src=x onerror=alert(1)>"
-    trials = [dataclasses.replace(t, network=hostile, state=hostile) for t in records.trials_so_far(begun)]
-    records.write_table(begun / "trials.csv", trials)
+    trials = [dataclasses.replace(t, network=hostile, state=hostile) for t in RunFolder(begun).trials_so_far()]
+    files.write_table(begun / "trials.csv", trials)
     assert not Outline(page.html(page.read(begun))).handlers
-    records.write_table(begun / "winners.csv", trials[:1])
+    files.write_table(begun / "winners.csv", trials[:1])
     assert not Outline(page.html(page.read(begun))).handlers
 
 

@@ -14,18 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from records.files import read_json, read_lines, read_retraining, read_table
 from records.networks import TITLES
-from records.tables import (
-    Epoch,
-    Evaluation,
-    MethodScore,
-    RunInfo,
-    Trial,
-    read_json,
-    read_lines,
-    read_retraining,
-    read_table,
-)
+from records.tables import Epoch, Evaluation, MethodScore, RunInfo, Trial
 from scattering.detectors import detector
 from scattering.simulation.recording import record
 from search.inpaint import load

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from records.tables import (
-    RetrainEpoch,
-    RunInfo,
-    Trial,
-    append_line,
-    model_path,
-    read_retraining,
-    read_table,
-    write_json,
-    write_table,
-)
+from records.files import append_line, read_retraining, read_table, write_json, write_table
+from records.folder import RunFolder
+from records.tables import RetrainEpoch, RunInfo, Trial
 from scattering.dataset import Dataset
 from scattering.errors import InputError
 from search import experiment, session
@@ -50,84 +42,80 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return settings
 
 
-def retrained(
-    monkeypatch: pytest.MonkeyPatch, diverging: set[tuple[int, int]], killed: int | None = None
-) -> tuple[list[tuple[int, int]], list[float | None]]:
-    """Stand in for Ray's part of retraining: (trial, seed) that it is asked for, and for how long."""
-    asked: list[tuple[int, int]] = []
-    times: list[float | None] = []
+class Trainer:
+    """Stands in for Ray's part of retraining, and keeps what it is asked for."""
 
-    def retrain(settings: Settings, winner: Trial, seed: int, data: object, share: object, budget: Budget) -> bool:
-        asked.append((winner.trial, seed))
-        times.append(budget.seconds)
-        if winner.trial == killed:
+    def __init__(self, files: RunFolder, diverging: set[tuple[int, int]], killed: int | None = None) -> None:
+        self.files, self.diverging, self.killed = files, diverging, killed
+        self.asked: list[tuple[int, int]] = []
+        self.times: list[float | None] = []
+
+    def __call__(self, winner: Trial, seed: int, budget: Budget) -> bool:
+        self.asked.append((winner.trial, seed))
+        self.times.append(budget.seconds)
+        if winner.trial == self.killed:
             raise KeyboardInterrupt
-        epoch = RetrainEpoch(winner.trial, 1, 0.1, 0.1, 0.1, 0.9, 1e-3, 1.0, seed, 1)
-        append_line(settings.folder / "retraining.jsonl", epoch)
-        if asked[-1] in diverging:
+        self.files.retraining.append(RetrainEpoch(winner.trial, 1, 0.1, 0.1, 0.1, 0.9, 1e-3, 1.0, seed, 1))
+        if self.asked[-1] in self.diverging:
             return False
-        model_path(settings.folder, winner, seed).parent.mkdir(exist_ok=True)
-        model_path(settings.folder, winner, seed).touch()
+        model = self.files.model(winner, seed)
+        model.parent.mkdir(exist_ok=True)
+        model.touch()
         return True
 
-    monkeypatch.setattr("search.retrain.retrain", retrain)
-    return asked, times
+
+def retrained(
+    settings: Settings, diverging: set[tuple[int, int]], killed: int | None = None
+) -> tuple[list[tuple[int, int]], list[float | None]]:
+    """Retrain the winners of a run; returns (trial, seed) of each training, and the time that it was given."""
+    trainer = Trainer(settings.files, diverging, killed)
+    with suppress(KeyboardInterrupt):
+        experiment.retrain_winners(settings, trainer)
+    return trainer.asked, trainer.times
 
 
 def seedless(asked: list[tuple[int, int]]) -> list[int]:
     return [trial for trial, _ in asked]
 
 
-def test_winners_share_the_time(run: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, times = retrained(monkeypatch, set())
-    experiment._retrain(replace(run, minutes=10.0), None, ONE_CORE)  # type: ignore[arg-type]
+def test_winners_share_the_time(run: Settings) -> None:
+    asked, times = retrained(replace(run, minutes=10.0), set())
     assert (seedless(asked), times) == ([0, 1, 2, 3], [pytest.approx(60.0)] * 4)
 
 
-def test_winners_and_their_seeds_share_the_time(run: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, times = retrained(monkeypatch, set())
+def test_winners_and_their_seeds_share_the_time(run: Settings) -> None:
     settings = replace(run, minutes=10.0, top=2, seeds=3, seed=7)
     write_table(run.folder / "winners.csv", choose(settings, read_table(run.folder / "trials.csv", Trial)))
-    experiment._retrain(settings, None, ONE_CORE)  # type: ignore[arg-type]
+    asked, times = retrained(settings, set())
     assert sorted(asked) == [(trial, seed) for trial in range(8) for seed in (7, 8, 9)]
     assert times == [pytest.approx(10.0)] * 24
 
 
-def test_a_winner_that_diverges_gives_way_to_the_next_of_its_network(
-    run: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked, _ = retrained(monkeypatch, {(1, 0), (2, 0), (6, 0), (10, 0)})
-    experiment._retrain(run, None, ONE_CORE)  # type: ignore[arg-type]
+def test_a_winner_that_diverges_gives_way_to_the_next_of_its_network(run: Settings) -> None:
+    asked, _ = retrained(run, {(1, 0), (2, 0), (6, 0), (10, 0)})
     assert sorted(seedless(asked)) == [0, 1, 2, 3, 5, 6, 10]
     winners = read_table(run.folder / "winners.csv", Trial)
     assert [winner.trial for winner in winners] == [0, 5, 3]
     assert sorted(epoch.trial for epoch in read_retraining(run.folder / "retraining.jsonl")) == [0, 3, 5]
 
 
-def test_a_winner_that_diverges_with_one_seed_is_given_up_with_all(
-    run: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked, _ = retrained(monkeypatch, {(1, 2)})
-    experiment._retrain(replace(run, seeds=3), None, ONE_CORE)  # type: ignore[arg-type]
+def test_a_winner_that_diverges_with_one_seed_is_given_up_with_all(run: Settings) -> None:
+    asked, _ = retrained(replace(run, seeds=3), {(1, 2)})
     models = {path.name for path in (run.folder / "models").iterdir()}
     assert len(models) == 12
     assert not [name for name in models if "-0001-" in name]
     assert [trial for trial in seedless(asked) if trial in (1, 5)] == [1, 1, 1, 5, 5, 5]
 
 
-def test_a_resumed_retraining_tries_no_trial_twice(run: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, _ = retrained(monkeypatch, {(1, 0)}, killed=5)
-    with pytest.raises(KeyboardInterrupt):
-        experiment._retrain(run, None, ONE_CORE)  # type: ignore[arg-type]
+def test_a_resumed_retraining_tries_no_trial_twice(run: Settings) -> None:
+    asked, _ = retrained(run, {(1, 0)}, killed=5)
     assert seedless(asked) == [0, 1, 5]
-    asked, _ = retrained(monkeypatch, {(5, 0)})
-    experiment._retrain(run, None, ONE_CORE)  # type: ignore[arg-type]
+    asked, _ = retrained(run, {(5, 0)})
     assert seedless(asked) == [5, 9, 2, 3]
 
 
-def test_more_winners_and_seeds_keep_what_is_trained(run: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, _ = retrained(monkeypatch, {(1, 0)})
-    experiment._retrain(run, None, ONE_CORE)  # type: ignore[arg-type]
+def test_more_winners_and_seeds_keep_what_is_trained(run: Settings) -> None:
+    asked, _ = retrained(run, {(1, 0)})
     info = RunInfo("x", "", "all", "quick", 0, "", run.as_dict(), {}, {}, {})
     write_json(run.folder / "run.json", info)
     (run.folder / "leaderboard.csv").touch()
@@ -135,8 +123,7 @@ def test_more_winners_and_seeds_keep_what_is_trained(run: Settings, monkeypatch:
     session.reopen(more, search=False)
     assert not (run.folder / "leaderboard.csv").exists()
     before = set(asked)
-    asked, _ = retrained(monkeypatch, set())
-    experiment._retrain(more, None, ONE_CORE)  # type: ignore[arg-type]
+    asked, _ = retrained(more, set())
     assert not before & set(asked)
     winners = [winner.trial for winner in read_table(run.folder / "winners.csv", Trial)]
     # Trial 1 stays given up.
@@ -146,12 +133,12 @@ def test_more_winners_and_seeds_keep_what_is_trained(run: Settings, monkeypatch:
         session.extended(more, {"seeds": 1})
 
 
-def test_without_any_winner_left_a_run_ends(run: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, _ = retrained(monkeypatch, {(trial, 0) for trial in range(12)})
+def test_without_any_winner_left_a_run_ends(run: Settings) -> None:
+    trainer = Trainer(run.files, {(trial, 0) for trial in range(12)})
     for _ in range(2):
         with pytest.raises(InputError, match="could be trained at full length: start a new run"):
-            experiment._retrain(run, None, ONE_CORE)  # type: ignore[arg-type]
-    assert sorted(seedless(asked)) == list(range(12))
+            experiment.retrain_winners(run, trainer)
+    assert sorted(seedless(trainer.asked)) == list(range(12))
 
 
 def test_a_budget_that_cannot_be_leaves_a_finished_run_as_it_is(

@@ -21,7 +21,8 @@ import ray
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from records.tables import MethodScore, Trial, read_lines, read_retraining, read_table
+from records.files import read_lines, read_retraining, read_table
+from records.tables import MethodScore, Trial
 from scattering.dataset import Dataset, RawFrame
 from scattering.detectors import Detector
 from scattering.split import split

@@ -13,18 +13,9 @@ from typing import Any
 
 import pytest
 
-from records.tables import (
-    Epoch,
-    MethodScore,
-    RetrainEpoch,
-    RunInfo,
-    Trial,
-    append_line,
-    model_path,
-    trials_so_far,
-    write_json,
-    write_table,
-)
+from records.files import append_line, write_json, write_table
+from records.folder import RunFolder
+from records.tables import Epoch, MethodScore, RetrainEpoch, RunInfo, Trial
 from search import watch
 from search.following.display import SearchDisplay
 from search.settings import resolve
@@ -88,12 +79,12 @@ def test_each_stage_is_told_from_the_files_alone(capsys: pytest.CaptureFixture[s
     trials = [trial(0, "finished"), trial(2, "interrupted", 1), trial(1, "stopped", 1)]
     write_table(folder / "trials.csv", trials)
     write_table(folder / "winners.csv", trials[:1])
-    assert [known.state for known in trials_so_far(folder)] == ["finished", "interrupted", "stopped"]
+    assert [known.state for known in RunFolder(folder).trials_so_far()] == ["finished", "interrupted", "stopped"]
     assert "mine: retraining · 1 running · 0 of 1 ended" in once(capsys)
     append_line(folder / "retraining.jsonl", RetrainEpoch(**asdict(epoch(0, 12, 2.5e-3)), seed=0, devices=1))
     assert "12/40 2.50" in once(capsys)
-    model_path(folder, trials[0], 0).parent.mkdir()
-    model_path(folder, trials[0], 0).touch()
+    RunFolder(folder).model(trials[0], 0).parent.mkdir()
+    RunFolder(folder).model(trials[0], 0).touch()
     assert "mine: measuring on test frames · 1 of 1 ended" in once(capsys)
     finish(folder)
     assert once(capsys).endswith("leaderboard: runs/mine/report/index.html")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from records.tables import Latent, read_arrays, write_arrays
+from records.files import read_arrays, write_arrays
+from records.tables import Latent
 from scattering.dataset import Dataset
 from search.evaluation import latent
 from search.evaluation.latent import correlations, latent_space, neighbours, overlap

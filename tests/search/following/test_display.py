@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from records.tables import Epoch, RetrainEpoch, Trial, append_line
+from records.files import append_line
+from records.tables import Epoch, RetrainEpoch, Trial
 from search import run
 from search.following import display
 from search.following.display import RetrainDisplay, SearchDisplay

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from records.tables import MethodScore, read_lines, read_retraining, read_table
+from records.files import read_lines, read_retraining, read_table
+from records.tables import MethodScore
 from reports import page
 from search import watch
 from search.following.display import __doc__ as documented

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from records.tables import Trial, read_lines
+from records.files import read_lines
+from records.tables import Trial
 from scattering.dataset import Dataset, RawFrame
 from scattering.detectors import Detector
 from scattering.split import split

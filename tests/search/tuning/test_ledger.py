@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from records.files import read_table
 from records.networks import TITLES
-from records.tables import Trial, read_lines, read_table
+from records.tables import Trial
 from search.machines.resources import Resources
 from search.settings import Budget, Settings, resolve
 from search.tuning.ledger import RETRIES, Ledger
@@ -261,7 +262,7 @@ def test_a_trial_whose_process_died_is_taken_up_again_three_times() -> None:
     assert next_trial(ledger).trial == 1
     states = {trial.trial: (trial.state, trial.error) for trial in ledger.trials()}
     assert states[0] == ("failed", "its node is gone, too")
-    assert "its node is gone" in ledger.log(0).read_text()
+    assert "its node is gone" in ledger.run.log(0).read_text()
 
 
 def test_what_fails_by_itself_is_not_taken_up_again() -> None:
@@ -295,7 +296,7 @@ def test_a_trial_whose_process_died_is_recorded_once_and_its_death_forgotten() -
     report(ledger, proposal, 1, 0.3, 1.0)
     ledger.crashed(proposal.trial, "worker died")
     report(ledger, proposal, 1, 0.3, 1.0)
-    assert [epoch.epoch for epoch in read_lines(ledger.progress)] == [1]
+    assert [epoch.epoch for epoch in ledger.run.progress.read()] == [1]
     ledger.conclude(proposal.trial)
     assert [(trial.state, trial.error) for trial in ledger.trials()] == [("interrupted", "")]
 
@@ -304,12 +305,12 @@ def test_how_a_trial_whose_process_died_for_good_ended() -> None:
     ledger = open_ledger(settings("tunet", epochs=2))
     for story in ("Traceback\n  ray.exceptions.OutOfMemoryError: killed\n", "Traceback\n  worker died\n", ""):
         proposal = next_trial(ledger)
-        ledger.checkpoint(proposal.trial).parent.mkdir(exist_ok=True)
-        ledger.checkpoint(proposal.trial).touch()
+        ledger.run.checkpoint(proposal.trial).parent.mkdir(exist_ok=True)
+        ledger.run.checkpoint(proposal.trial).touch()
         ledger.deaths[proposal.trial] = RETRIES
         ledger.crashed(proposal.trial, story)
         ledger.conclude(proposal.trial)
-        assert not ledger.checkpoint(proposal.trial).exists()
+        assert not ledger.run.checkpoint(proposal.trial).exists()
     assert {trial.trial: (trial.state, trial.error) for trial in ledger.trials()} == {
         0: ("infeasible", "its process was ended for lack of memory on its node"),
         1: ("failed", "worker died"),

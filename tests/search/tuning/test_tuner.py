@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import ray
 
+from records.files import read_lines
 from records.networks import TITLES
-from records.tables import Trial, read_lines
+from records.tables import Trial
 from scattering.dataset import Dataset, RawFrame
 from scattering.detectors import Detector
 from scattering.split import split
