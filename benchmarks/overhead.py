@@ -1,4 +1,4 @@
-"""What a trial of a search takes beside its training: start, reports, checkpoints, the search's own work.
+"""Overhead of a trial beside its training: start, reports, checkpoints, the search's own work.
 
 `python -m benchmarks.overhead --output benchmarks/results/overhead.md`
 """

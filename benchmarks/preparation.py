@@ -1,4 +1,4 @@
-"""How fast, and in how much memory, detector files become a data set; and whether a kill on the way leaves a trace.
+"""Speed and memory of the preparation of a data set from detector files, and the effect of a kill on the way.
 
 `python -m benchmarks.preparation --output benchmarks/results/preparation.md`
 

@@ -1,4 +1,4 @@
-"""How fast, and in how much memory, networks train: ours beside dlsia's same ones and beside the machine's limits.
+"""Speed and memory of the training of networks: ours, dlsia's of the same shape, and the machine's limits.
 
 `.venv-pymsdtorch/bin/python -m benchmarks.throughput --output benchmarks/results/throughput.md`
 
@@ -80,7 +80,7 @@ class Case(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is measured on a kind of device."""
+    """The measurements on a kind of device."""
 
     kernels: tuple[Kernel, ...]
     steps: int
@@ -249,7 +249,7 @@ class Cost(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What the device reached in this run; operations and bytes per second."""
+    """The limits that the device reached in this run; operations and bytes per second."""
 
     arithmetic: dict[torch.dtype, float]
     """Of a large matrix product."""

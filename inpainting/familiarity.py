@@ -1,4 +1,4 @@
-"""Whether a frame is like those of the training: nobody has measured what the fills of others are worth."""
+"""Likeness of a frame to those of the training: the quality of fills of other frames has never been measured."""
 
 from __future__ import annotations
 

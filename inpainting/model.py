@@ -50,7 +50,7 @@ class Fill(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """What became of one frame."""
+    """The result of filling one frame, in numbers."""
 
     filled: int
     """Pixels that were filled,"""
@@ -70,7 +70,7 @@ class _Working(NamedTuple):
 
 
 class _Prediction(NamedTuple):
-    """What the members make of a frame on the working grid, (H, W), intensity."""
+    """A frame as the members fill it on the working grid, (H, W), intensity."""
 
     mean: Floats
     spread: Floats

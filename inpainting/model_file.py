@@ -55,7 +55,7 @@ class MemberInfo:
 
 @dataclass(frozen=True)
 class Description:
-    """What a model is, in numbers and words."""
+    """The description of a model, in numbers and words."""
 
     run: str
     created: str
@@ -84,7 +84,7 @@ class Description:
 
     @property
     def many(self) -> bool:
-        """Whether it is an ensemble."""
+        """Tell whether it is an ensemble."""
         return len(self.members) > 1
 
 

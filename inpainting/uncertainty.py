@@ -1,4 +1,4 @@
-"""How far the truth may lie from a filled pixel: intervals that hold on validation pixels, whatever errors are like.
+"""The uncertainty of filled pixels: intervals calibrated on validation pixels, whatever the distribution of errors.
 
 Everything is in transformed intensity, y = log1p(counts) / log1p(full_scale). Arrays are of any one shape:
 
@@ -50,7 +50,7 @@ MANY = 100.0
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """What `fit` found on validation pixels; JSON can hold it."""
+    """The result of `fit` on validation pixels; JSON can hold it."""
 
     spread: float
     """A."""

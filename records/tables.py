@@ -13,7 +13,7 @@ Config = dict[str, int | float | str]
 
 @dataclass(frozen=True)
 class RunInfo:
-    """Where a run comes from, and everything needed to repeat it."""
+    """The origin of a run, and everything needed to repeat it."""
 
     name: str
     command: str
@@ -64,7 +64,7 @@ class RetrainEpoch(Epoch):
 
 @dataclass(frozen=True)
 class Importance:
-    """What a searched parameter matters: the share of the variation of the error that goes with it."""
+    """The importance of a searched parameter: the share of the variation of the error that goes with it."""
 
     network: str
     parameter: str
@@ -106,7 +106,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the test set holds; a kind of gap that has no scored pixel is None."""
+    """Contents of the test set; a kind of gap that has no scored pixel is None."""
 
     frames: int
     groups: int
@@ -164,7 +164,7 @@ class DistanceScore:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of the truth of some test pixels lies within the intervals that are stated for them."""
+    """The share of some test pixels whose truth lies within their stated intervals."""
 
     kind: str
     """horizontal or vertical"""

@@ -97,7 +97,7 @@ def find(comparisons: Sequence[Comparison], kind: str, method: str, rival: str) 
 
 
 def told_apart(comparisons: Sequence[Comparison], method: str, rival: str) -> bool | None:
-    """Whether a test finds two methods different on any kind of gap; None without a test."""
+    """Tell whether a test finds two methods different on any kind of gap; None without a test."""
     verdicts = {found.verdict for kind in KINDS if (found := find(comparisons, kind, method, rival))}
     if verdicts <= {"untested"}:
         return None

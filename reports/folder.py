@@ -1,4 +1,4 @@
-"""What a run folder holds, read for the report."""
+"""The contents of a run folder, read for the report."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Run:
 
     @property
     def simulated(self) -> bool:
-        """Whether its frames are simulated."""
+        """Tell whether its frames are simulated."""
         return bool(self.info.data.get("simulated"))
 
 

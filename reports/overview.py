@@ -71,7 +71,7 @@ def _data(runs: Sequence[Run], names: Sequence[str], places: list[int]) -> Data:
 
 
 def _name(score: MethodScore, run: str, several: bool) -> str:
-    """What is not trained is the same in each run on the same frames, and stands in the ranking once."""
+    """Return the name of a method. An untrained one is the same in each run on the same frames: it is ranked once."""
     return f"{run}: {score.method}" if several and score.kind in leaderboard.LEARNED else score.method
 
 

@@ -1,4 +1,4 @@
-"""How sure a mean and a difference are: intervals and tests over groups of frames, pure functions of numbers.
+"""Statistics of means and differences: intervals and tests over groups of frames, pure functions of numbers.
 
 Frames of one sample or series resemble each other, so the group is the unit: its frames are drawn together, and a
 test sees one number of it. Values that are None or NaN are left out.
@@ -118,7 +118,7 @@ def bootstrap(sums: Floats, counts: Floats, *, positive: bool = False) -> Interv
 
 @lru_cache(maxsize=2)
 def _draws(count: int) -> Floats:
-    """How often each group is in each resample; the first one is the sample itself."""
+    """Return the number of times that each group is in each resample; the first one is the sample itself."""
     random = np.random.default_rng(0)
     drawn = random.multinomial(count, np.full(count, 1 / count), RESAMPLES).astype(np.float64)
     return np.vstack([np.ones(count), drawn])

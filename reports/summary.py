@@ -1,4 +1,4 @@
-"""What a reader learns in ten seconds: who won, by how much, on what, and whether that could be chance."""
+"""The summary for ten seconds: the winner, by how much, on which frames, and whether that could be chance."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
     @property
     def winner(self) -> bool:
-        """Whether it is the best of its network."""
+        """Tell whether it is the best of its network."""
         return self.role == "winner"
 
 

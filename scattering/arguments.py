@@ -1,4 +1,4 @@
-"""What the commands share: options that say how frames are read, sizes, and how errors end a command."""
+"""Common parts of the commands: options for reading frames, sizes, and the end of a command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NATIVE = "native"
 
 @dataclass(frozen=True)
 class Options:
-    """What the user says of frames; None: find it out."""
+    """The user's statements about frames; None: found out from the frames."""
 
     detector: str | None = None
     """Whose gaps are to be filled, laid over every frame."""

@@ -1,4 +1,4 @@
-"""Where the beam hits the pixels of a frame: detector position, pixel sizes, wavelength, as pyFAI defines them.
+"""The geometry of a frame: detector position, pixel sizes, wavelength, as pyFAI defines them.
 
 The detector stands `distance` behind the sample; (`poni1`, `poni2`) is the point where the normal of the detector
 through the sample meets it, in metres from the corner of the first pixel, along rows and columns; the rotations, in
@@ -41,7 +41,7 @@ class Calibration(NamedTuple):
 
     @property
     def beam_center(self) -> tuple[float, float]:
-        """Where the beam hits the detector, (row, col) in pixels; whole numbers are pixel centres."""
+        """Point of the detector that the beam hits, (row, col) in pixels; whole numbers are pixel centres."""
         row, col = self._pixels(np.array([[0.0], [0.0], [1.0]]))
         return float(row[0]), float(col[0])
 
@@ -52,7 +52,7 @@ class Calibration(NamedTuple):
         return np.asarray(4e-9 * math.pi / self.wavelength * np.sin(half_angle)).reshape(shape)
 
     def opposite(self, shape: tuple[int, int]) -> tuple[Reals, Reals]:
-        """Where each pixel comes to lie when it is turned by 180 degrees about the beam: (rows, columns) of `shape`.
+        """Return the place of each pixel after a turn by 180 degrees about the beam: (rows, columns) of `shape`.
 
         On a detector that is not tilted this is the point reflection at the beam centre.
         """

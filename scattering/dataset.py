@@ -85,12 +85,12 @@ class Dataset:
 
     @cached_property
     def windows(self) -> Windows:
-        """How the frames are cut."""
+        """The windows that frames are cut into."""
         return windows(self.gap)
 
     @property
     def calibrations(self) -> list[Calibration | None]:
-        """Where the beam hits each frame, at the working size; None where it is not known."""
+        """The geometry of each frame at the working size; None where it is not known."""
         if self.calibration is None:
             return [None] * len(self)
         return [None if np.isnan(row).any() else Calibration(*row.tolist()) for row in self.calibration]
@@ -125,7 +125,7 @@ class Dataset:
         return [frame for frame, own in enumerate(self.parts) if own == part]
 
     def labels(self, frame: int) -> tuple[str, ...]:
-        """What is said of one frame, in the order of LABELS."""
+        """Return the labels of one frame, in the order of LABELS."""
         return tuple(getattr(self, name)[frame] for name in LABELS)
 
     def rows(self, frame: int) -> dict[str, npt.NDArray[Any]]:
@@ -155,7 +155,7 @@ LABELS = ("names", "groups", "categories", "parts")
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the preparation of all frames of a data set has in common."""
+    """Settings that the preparation of all frames of a data set has in common."""
 
     detector: Detector
     """Whose gaps are filled, at a size of its own."""
@@ -195,7 +195,7 @@ def check_gaps(detector: Detector, shape: tuple[int, int]) -> None:
 
 
 def _kinds(gap: Bools) -> tuple[bool, bool]:
-    """Whether there are vertical gaps, and others."""
+    """Tell whether there are vertical gaps, and others."""
     vertical = vertical_gaps(gap)
     return bool(vertical.any()), bool(gap[:, ~vertical].any())
 

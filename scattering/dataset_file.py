@@ -49,11 +49,11 @@ class Slots:
         self._write(self._extents["sources/sha256"].row(number), np.array(sha256, "S64"))
 
     def has_source(self, number: int) -> bool:
-        """Whether the SHA-256 of a source was written."""
+        """Tell whether the SHA-256 of a source was written."""
         return bool(self._read(self._extents["sources/sha256"].row(number)))
 
     def holds(self, frame: int, labels: Sequence[str]) -> bool:
-        """Whether a frame was written whole."""
+        """Tell whether a frame was written whole."""
         rows = {name: self._read(self._extents[name].row(frame)) for name in self._arrays}
         return frame_digest(labels, rows) == self._read(self._extents["digests"].row(frame)).tobytes()
 
@@ -112,7 +112,7 @@ def write(path: Path, data: Dataset) -> None:
 
 
 def is_dataset(path: Path) -> bool:
-    """Whether a file says that it is a data set, of this version or another."""
+    """Tell whether a file says that it is a data set, of this version or another."""
     try:
         with h5py.File(path, "r") as file:
             return format_of(file).startswith("gapsearch dataset")

@@ -1,4 +1,4 @@
-"""How the file of a data set is laid out: HDF5, so that frames can be written one by one and read without a copy.
+"""Layout of the file of a data set: HDF5, so that frames can be written one by one and read without a copy.
 
 Every array lies in one piece at a place that is known before the first frame is prepared. Until then the file is a
 skeleton; rows are put into it without HDF5, so that it stays sound HDF5 whenever the writing ends.
@@ -46,7 +46,7 @@ TYPES = {
 
 
 class Sources(NamedTuple):
-    """Where frames come from."""
+    """The sources of frames."""
 
     paths: tuple[str, ...] = ()
     """As the user gave them."""
@@ -163,7 +163,7 @@ def _reserve(path: Path, size: int) -> None:
 
 
 class Extent(NamedTuple):
-    """Where an array lies in a file."""
+    """The place of an array in a file."""
 
     offset: int
     dtype: np.dtype[Any]
@@ -193,7 +193,7 @@ def extents(path: Path) -> dict[str, Extent]:
 
 
 def format_of(file: h5py.File) -> str:
-    """What an HDF5 file says that it is; "" where it says nothing."""
+    """Return the format that an HDF5 file states; "" where it states none."""
     found = file.attrs.get("format", b"")
     return found.decode("ascii", "replace") if isinstance(found, bytes) else str(found)
 

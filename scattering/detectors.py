@@ -19,7 +19,7 @@ from scattering.preprocessing import resize
 
 @dataclass(frozen=True)
 class Detector:
-    """Where a detector, or a frame of it at the working size, has no data."""
+    """A detector and its gaps, at its own size or at the working size."""
 
     name: str
     gap: Bools

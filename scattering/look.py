@@ -163,7 +163,7 @@ def _table(findings: Findings) -> Iterator[str]:
 
 
 class _Seen(NamedTuple):
-    """What one frame shows."""
+    """Findings about one frame."""
 
     valid: float
     """Share of its pixels."""

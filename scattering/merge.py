@@ -37,7 +37,7 @@ OUTLIER = 5.0
 
 
 class Agreement(NamedTuple):
-    """What tells whether two exposures belong together, and what their merging gains."""
+    """Figures that tell whether two exposures belong together, and the gain of their merging."""
 
     name: str
     scale: float
@@ -153,7 +153,7 @@ def _common_sensor(first: Findings, second: Findings) -> str:
 
 
 def _hidden(findings: Findings) -> Bools:
-    """What the mask file says beyond the gaps: a beamstop or a shadow, which stays where the beam is."""
+    """Return the pixels that the mask file hides beyond the gaps: a beamstop or a shadow, staying with the beam."""
     (sensor,) = findings.sensors.values()
     return sensor.masked & ~findings.target.gap_for((sensor.gap.shape[0], sensor.gap.shape[1]))
 

@@ -67,7 +67,7 @@ class Plan:
     """Where the paths of files begin: workers on other machines start elsewhere."""
 
     def labels(self, frame: int) -> tuple[str, ...]:
-        """What is said of one frame."""
+        """Return the labels of one frame."""
         found = self.findings
         return found.names[frame], found.groups[frame], found.categories[frame], self.parts[frame]
 
@@ -223,7 +223,7 @@ def _alone(journal: Path, path: Path) -> Iterator[IO[str]]:
 
 
 def _begun(temporary: Path, journal: IO[str], todo: Plan) -> bool:
-    """Whether the same work was begun earlier."""
+    """Tell whether the same work was begun earlier."""
     journal.seek(0)
     if journal.read() != todo.key:
         return False

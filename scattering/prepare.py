@@ -85,7 +85,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _described(todo: Plan, output: Path) -> Iterator[str]:
-    """What was found, and what comes of it."""
+    """Give the lines that describe the frames and the data set to be made."""
     found, parts = todo.findings, Counter(todo.parts)
     shapes = Counter(stack.shape for stack in found.stacks for _ in stack.names)
     files = len({stack.location.path for stack in found.stacks})

@@ -1,4 +1,4 @@
-"""How far a command is with its frames."""
+"""The progress of a command through its frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a figure comes from: versions and machine."""
+"""The origin of a figure: versions and machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far the detector was moved between two exposures, found from the exposures themselves.
+"""The shift of the detector between two exposures, found from the exposures themselves.
 
 For every shift at once: the mean squared difference of the two over the pixels that both measure, from masked
 cross-correlations (Padfield, IEEE Trans. Image Process. 21 (2012) 2706). Square roots of counts all have the same
@@ -46,7 +46,7 @@ WAY_OUT = "give the shift with --shift=ROWS,COLUMNS if it is known"
 
 
 class Exposure(NamedTuple):
-    """What one exposure measured; both arrays (rows, columns)."""
+    """One exposure; both arrays (rows, columns)."""
 
     counts: npt.NDArray[Any]
     valid: Bools
@@ -107,7 +107,7 @@ def _moved(frame: npt.NDArray[Pixel], shift: Shift) -> npt.NDArray[Pixel]:
 
 
 def _lying(size: int, step: int) -> tuple[slice, slice]:
-    """Where a moved axis lies on the old one, and which part of it does."""
+    """Return the part of a moved axis that lies on the old one, on each of them."""
     return slice(max(step, 0), max(size + min(step, 0), 0)), slice(max(-step, 0), max(size - max(step, 0), 0))
 
 

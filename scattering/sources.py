@@ -1,4 +1,4 @@
-"""Where a data set comes from: its file, detector files, the simulator, or the cache of what was made of these."""
+"""Sources of a data set: its file, detector files, the simulator, or the cache of data sets made from these."""
 
 from __future__ import annotations
 

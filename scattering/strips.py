@@ -14,7 +14,7 @@ from scattering.windows import Windows
 
 
 def strip_columns(layout: Windows, narrowest: int) -> tuple[tuple[int, ...], int]:
-    """Where strips lie: first column within the window for each gap pattern, and the columns of a strip.
+    """Return the first column of the strip of each gap pattern, within the window, and the width of a strip.
 
     A strip holds the gap and all that a resize from `narrowest` columns lets it touch, within the window.
     """

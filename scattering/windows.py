@@ -28,7 +28,7 @@ SMALLEST_SIDE = STEPS_ACROSS[0] * SMALLEST_STEP
 
 @dataclass(frozen=True)
 class Windows:
-    """How frames of one detector are cut. Columns in working-size pixels."""
+    """The windows that frames of one detector are cut into. Columns in working-size pixels."""
 
     frame_shape: tuple[int, int]
     width: int

@@ -1,4 +1,4 @@
-"""What a run is asked to do: presets, and what the command line overrides of them."""
+"""The settings of a run: presets, and the command line that overrides them."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ SEARCH_SHARE = 0.6
 
 @dataclass(frozen=True)
 class Budget:
-    """What may be spent; None: no limit."""
+    """Limits of time; None: no limit."""
 
     seconds: float | None = None
     gpu_seconds: float | None = None
@@ -139,7 +139,7 @@ UNLIMITED = Budget()
 
 
 class Study(NamedTuple):
-    """What is searched for itself: a network, or one of its tasks where both are asked for."""
+    """A search of its own: of a network, or of one of its tasks where both are asked for."""
 
     network: str
     task: str | None
@@ -194,7 +194,7 @@ class Settings:
 
     @property
     def options(self) -> Options:
-        """How the frames of `data` are read."""
+        """The user's statements about the frames of `data`."""
         return Options(**{field.name: getattr(self, field.name) for field in fields(Options)})
 
     @property
@@ -207,7 +207,7 @@ class Settings:
 
     @property
     def studies(self) -> tuple[Study, ...]:
-        """What is searched for itself; trials take turns in their numbers. The paper's points alone are all blind."""
+        """The studies of the run; trials take turns in their numbers. The paper's points alone are all blind."""
         tasks = TASKS if self.task == BOTH and self.proposes else (None,)
         return tuple(Study(network, task) for network in self.networks for task in tasks)
 
@@ -222,7 +222,7 @@ class Settings:
 
     @property
     def proposes(self) -> bool:
-        """Whether trials are proposed and stopped early; the paper's points alone are trained to their end."""
+        """Tell whether trials are proposed and stopped early; the paper's points alone are trained to their end."""
         return self.points != "paper"
 
     @property

@@ -80,7 +80,7 @@ def follow(folder: Path) -> None:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a run has its leaderboard."""
+    """Tell whether a run has its leaderboard."""
     return RunFolder(folder).leaderboard.exists()
 
 

@@ -1,4 +1,4 @@
-"""Which trials are trained again at full length."""
+"""The choice of the trials that are trained again at full length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the spaces of all networks have in common: how a network is trained."""
+"""Parameters of the training, which the spaces of all networks have in common."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Batch(NamedTuple):
 
     @property
     def held_out(self) -> Tensor:
-        """Where errors are scored: the truth is known and the network has not seen it."""
+        """Pixels where errors are scored: the truth is known and the network has not seen it."""
         return self.valid & ~self.observed
 
 

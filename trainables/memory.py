@@ -1,4 +1,4 @@
-"""What a training step costs: measured on one window and on two, before a network trains on whole batches."""
+"""The cost of a training step, measured on one window and on two before a network trains on whole batches."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TooLargeError(MemoryError):
 
 
 class Footprint(NamedTuple):
-    """What training a network takes."""
+    """Memory and time that the training of a network takes."""
 
     fixed: int
     """Bytes for weights, gradients and the optimizer's state."""

@@ -1,4 +1,4 @@
-"""What fills are measured by: functions of predicted and true values over chosen pixels."""
+"""Metrics of fills: functions of predicted and true values over chosen pixels."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ passes inside the block; 3 to 8 take equally long."""
 
 
 class _Plane:
-    """Where the pixels of N images lie in a flat row, with zeros around them that every tap may fall on.
+    """The places of the pixels of N images in a flat row, with zeros around them that every tap may fall on.
 
     Each line of pixels ends with `reach` zeros, each image with `reach` lines of zeros; as many lie before the
     first image.
@@ -73,7 +73,7 @@ class _Plane:
         self.length = self.start + count * image
 
     def corner(self, dilation: int) -> int:
-        """How far the last tap of a filter lies from its centre, and the first one before it."""
+        """Distance of the last tap of a filter from its centre, and of the first one before it."""
         return dilation * (self.line + 1)
 
     def pixels(self, rows: Tensor, shift: int = 0) -> Tensor:

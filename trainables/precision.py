@@ -1,4 +1,4 @@
-"""Where bfloat16 is enough, and where it is not."""
+"""Use of bfloat16 where it is enough."""
 
 from __future__ import annotations
 

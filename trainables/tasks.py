@@ -15,7 +15,7 @@ from trainables.batches import Batch
 
 @dataclass(frozen=True)
 class Task:
-    """How a network's input is made and its output is read; everything (N, C, H, W)."""
+    """The making of a network's input and the reading of its output; everything (N, C, H, W)."""
 
     in_channels: int
     predict: Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -73,7 +73,7 @@ def unwrap(network: nn.Module) -> nn.Module:
 
 
 def texture(start: Tensor) -> tuple[Tensor, Tensor]:
-    """What stands out of images without holes (N, 1, H, W), and its size about each pixel: the local contrast."""
+    """Return the detail of images without holes (N, 1, H, W), and its size about each pixel: the local contrast."""
     detail = start - _surroundings(start)
     return detail, _surroundings(detail.square()).sqrt() + SMALLEST_CONTRAST
 

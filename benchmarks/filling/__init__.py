@@ -1,1 +1,1 @@
-"""What fills by a model are worth on frames at their own size, and how fast they are."""
+"""Quality and speed of a model's fills on frames at their own size."""

@@ -1,4 +1,4 @@
-"""What fills the same frames beside a model, at the frames' own size."""
+"""Methods that fill the same frames as a model, at the frames' own size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a fill takes as users run it, against skimage's biharmonic, and in how much memory."""
+"""Time and memory of a fill as users run it, beside skimage's biharmonic."""
 
 from __future__ import annotations
 

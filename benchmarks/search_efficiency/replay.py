@@ -15,7 +15,7 @@ from records.tables import Config
 
 
 class Report(NamedTuple):
-    """What a search learns of a trial after an epoch."""
+    """A trial after an epoch, as a search learns of it."""
 
     trial: int
     epoch: int
@@ -38,7 +38,7 @@ class Search(Protocol):
 
 
 class Step(NamedTuple):
-    """Where a search stood after an epoch."""
+    """The state of a search after an epoch."""
 
     spent: float
     """Device seconds of all epochs so far."""
@@ -56,7 +56,7 @@ class _Trial:
     state: str = "interrupted"
 
     def rank(self) -> tuple[float, int]:
-        """As `search.winners.ranked` ranks: by the last error, whether it finished or was cut short."""
+        """Rank as `search.winners.ranked` does: by the last error, whether a trial finished or was cut short."""
         return self.curve.values[self.epochs - 1], self.number
 
 

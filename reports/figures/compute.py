@@ -1,4 +1,4 @@
-"""What the search gained for the time that it took."""
+"""The gain of the search against the time that it took."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a low error costs: parameters, and time per frame."""
+"""The error against its cost: parameters, and time per frame."""
 
 from __future__ import annotations
 

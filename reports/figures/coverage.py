@@ -1,4 +1,4 @@
-"""Whether the truth lies within the intervals that go with filled pixels as often as they state."""
+"""Coverage of the intervals of filled pixels: stated, and found on test frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the figures share: how networks and methods look, axes that a phone can show, and their HTML."""
+"""Common parts of the figures: looks of networks and methods, axes that a phone can show, HTML."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ THOUSANDTHS = "10<sup>−3</sup>"
 
 
 class Look(NamedTuple):
-    """How something is drawn, never by its colour alone."""
+    """The look of something in a figure, never its colour alone."""
 
     color: str
     symbol: str

@@ -1,4 +1,4 @@
-"""What each searched parameter matters."""
+"""The importance of each searched parameter."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Change(NamedTuple):
 
     @property
     def found(self) -> bool:
-        """Whether the two differ."""
+        """Tell whether the two differ."""
         return self.p < LEVEL
 
 

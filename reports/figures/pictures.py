@@ -85,7 +85,7 @@ def outline(inside: npt.NDArray[np.bool_]) -> str:
 
 
 def _runs(inside: npt.NDArray[np.bool_]) -> list[tuple[int, int, int]]:
-    """Where rows differ from the one above: its number, the first and past-the-last column."""
+    """Return the stretches in which rows differ from the one above: row, first and past-the-last column."""
     found = []
     for row in range(1, len(inside)):
         changed = np.diff((inside[row] != inside[row - 1]).astype(np.int8), prepend=0, append=0)

@@ -13,7 +13,7 @@ from scattering.calibration import Calibration
 
 
 class Bins(NamedTuple):
-    """How fine pyFAI's polar image is, and by how many bins the gaps are widened along the rings in it."""
+    """Numbers of bins of pyFAI's polar image, and by how many of them the gaps are widened along the rings."""
 
     npt_rad: int
     npt_azim: int

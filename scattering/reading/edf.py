@@ -23,7 +23,7 @@ _DETECTOR_KEYS = ("detector", "detectorname", "detector_name", "detectormodel", 
 
 
 class _Frame(NamedTuple):
-    """Where the counts of one frame are, and what they are."""
+    """Place and type of the counts of one frame."""
 
     begin: int
     shape: tuple[int, int]

@@ -55,7 +55,7 @@ class Array:
 
 
 def is_hdf5(path: Path) -> bool:
-    """Whether a file is to be read as HDF5: it is called so, or begins so."""
+    """Tell whether a file is to be read as HDF5: by its name or by its first bytes."""
     if path.suffix.lower() in SUFFIXES:
         return True
     try:

@@ -1,4 +1,4 @@
-"""Which files and arrays patterns stand for."""
+"""Files and arrays that patterns stand for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BESIDE = ".filled.h5"
 
 
 class Location(NamedTuple):
-    """Where frames lie: a file and, in HDF5, the path of the array; "" where that is to be found."""
+    """The place of frames: a file and, in HDF5, the path of the array; "" where that is to be found."""
 
     path: Path
     inside: str = ""

@@ -1,4 +1,4 @@
-"""Where frames, their masks and their detector are in a NeXus file.
+"""Frames, their masks and their detector in a NeXus file.
 
 Which array is meant: the NeXus manual, "Find the plottable data", https://manual.nexusformat.org/datarules.html.
 """
@@ -75,7 +75,7 @@ def attribute(node: h5py.Group | h5py.Dataset, name: str) -> str:
 
 
 def is_part(inside: str) -> bool:
-    """Whether an array is called as one of several that make a series."""
+    """Tell whether an array has the name of one of several that make a series."""
     return bool(_PART.fullmatch(inside.rpartition("/")[2]))
 
 

@@ -1,4 +1,4 @@
-"""What files hold, whatever their format, and what is refused in all of them."""
+"""Contents of files of any format, and the limits of all formats."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_PIXELS = 2**28
 
 
 class Plain(NamedTuple):
-    """Where counts lie in a file pixel by pixel, as they are."""
+    """The place of counts that lie in a file pixel by pixel, unpacked."""
 
     offsets: tuple[int, ...]
     """Bytes from the begin of the file to the first pixel of each frame."""

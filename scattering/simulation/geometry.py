@@ -1,4 +1,4 @@
-"""Where each detector pixel looks: scattering vector, azimuth, solid angle, polarisation.
+"""Directions of detector pixels: scattering vector, azimuth, solid angle, polarisation.
 
 The Ewald construction for a flat detector perpendicular to the beam. Axes: right (columns), up (against the rows),
 along the beam. Angles in radians, lengths in metres, scattering vectors in nm^-1.

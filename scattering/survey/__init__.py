@@ -1,1 +1,1 @@
-"""What detector files hold, found out before they are prepared: sensors, valid pixels, groups."""
+"""The survey of detector files before they are prepared: sensors, valid pixels, groups."""

@@ -1,4 +1,4 @@
-"""What detector files hold: whose frames they are, which of their pixels are to be believed, what belongs together.
+"""Findings about detector files: the detector, the valid pixels, the groups of frames.
 
 Found once, from the lists of frames and a sample of them, and shown by `python -m scattering.look`; then every frame
 is read as these findings say.
@@ -50,7 +50,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Sensor:
-    """What recorded the frames of one shape."""
+    """The sensor that recorded the frames of one shape."""
 
     name: str
     """As pyFAI calls it, or in words where it knows none."""

@@ -1,4 +1,4 @@
-"""Which frames belong together: those of one sample or series stay on one side of the split."""
+"""Groups of frames: those of one sample or series stay on one side of the split."""
 
 from __future__ import annotations
 

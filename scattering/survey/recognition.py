@@ -1,4 +1,4 @@
-"""Which detector recorded frames: told from their shape, what the file says, and where they have no counts."""
+"""Recognition of the detector from the shape of frames, the text of the file, and the pixels without counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sample of frames of one detector shows of each of its pixels: which never count, and which always do."""
+"""Dead and hot pixels of a detector, found from a sample of its frames."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _neighbourhoods(padded: npt.NDArray[np.float32], places: npt.NDArray[np.intp
 
 
 def _photons(neighbours: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """How many photons the median of sorted neighbours (N, 25) stands for; 0 where fewer than 13 are known."""
+    """Return the photons of the median of sorted neighbours (N, 25); 0 where fewer than 13 are known."""
     known = np.isfinite(neighbours).sum(axis=1)
     quarter, median, three_quarters = (
         neighbours[np.arange(len(known)), np.minimum((known * share).astype(int), 24)].astype(np.float64)

@@ -1,4 +1,4 @@
-"""Which pixels of a frame hold counts: no codes for gaps, dead pixels or full counters among them."""
+"""Pixels of a frame that hold counts, told apart from codes for gaps, dead pixels and full counters."""
 
 from __future__ import annotations
 

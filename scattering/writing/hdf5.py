@@ -115,7 +115,7 @@ def _is_here(file: h5py.File, array: h5py.Dataset) -> bool:
 
 
 def _is_exact(array: h5py.Dataset) -> bool:
-    """Whether what is written to an array is what is read from it: its filters can be used, and round nothing."""
+    """Tell whether an array gives back what is written to it: its filters can be used, and round nothing."""
     properties = array.id.get_create_plist()
     filters = [properties.get_filter(number)[0] for number in range(properties.get_nfilters())]
     return all(

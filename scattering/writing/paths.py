@@ -1,4 +1,4 @@
-"""How files of filled frames are called: as their source, in another folder."""
+"""Names of files of filled frames: that of their source, in another folder."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def is_hdf5(stack: Stack, output: Path) -> bool:
 
 
 def is_writable(pages: Pages) -> bool:
-    """Whether a file can be written in the format of what was read."""
+    """Tell whether a file can be written in the format of what was read."""
     return pages.plain is not None or pages.format in (".cbf", ".tif")
 
 

@@ -1,4 +1,4 @@
-"""What was filled, how sure it is and by what: a NeXus group `gapsearch` (NXprocess), in whatever HDF5 file.
+"""The record of a fill: a NeXus group `gapsearch` (NXprocess) in any HDF5 file.
 
 `filled` (N, rows, columns) 1 where counts were filled; `uncertainty`, of the same shape, counts, NaN elsewhere;
 `note`, JSON, of all frames, and `notes` (N,), JSON, of each.

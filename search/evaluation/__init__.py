@@ -1,1 +1,1 @@
-"""What the test set says: methods, scores, pictures."""
+"""The evaluation on the test set: methods, scores, pictures."""

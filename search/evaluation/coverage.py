@@ -1,4 +1,4 @@
-"""Whether stated uncertainties hold: calibrated on validation frames, counted on test frames."""
+"""Coverage of stated uncertainties: calibrated on validation frames, counted on test frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What methods fill: whole test frames with their horizontal gaps, and windows with an artificial vertical one."""
+"""Images to fill: whole test frames with their horizontal gaps, and windows with an artificial vertical one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What filling the gaps does to the latent space of an autoencoder (the paper's section 4.4, Fig. 10)."""
+"""The effect of filling the gaps on the latent space of an autoencoder (the paper's section 4.4, Fig. 10)."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class Model:
 
     @property
     def member(self) -> Member:
-        """How the ensemble is told of it."""
+        """The record of the model as a member of the ensemble."""
         return Member(self.winner.network, self.winner.trial, self.end.seed, self.end.val_gap_l1)
 
     @cached_property

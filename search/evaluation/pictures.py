@@ -1,4 +1,4 @@
-"""Which test frames are shown, and which part of them from near; chosen by the data, so that none is hand-picked."""
+"""Choice of the test frames that are shown, and of their close-ups: by the data, so that none is hand-picked."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def gallery(data: Dataset, methods: Sequence[Method], frames: Sequence[FrameScor
 
 
 class Failures:
-    """Where even the best fill of a test frame is poor; told of each method's fills, one after another.
+    """Places where even the best fill of a test frame is poor; takes each method's fills, one after another.
 
     The measure is the error in horizontal gaps, summed over a close-up: against the noise-free intensity where it is
     known; else against the truth, as far as it exceeds one standard deviation of its photon noise. So no part of it

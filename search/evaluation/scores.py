@@ -1,4 +1,4 @@
-"""How far fills are from the truth: pooled over the test set, per frame, and by distance from observed pixels."""
+"""Errors of fills: pooled over the test set, per frame, and by distance from observed pixels."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Figures = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Targets:
-    """What every method is measured on."""
+    """The pixels that every method is measured on."""
 
     data: Dataset
     horizontal: Images
@@ -44,7 +44,7 @@ class Targets:
 
     @cached_property
     def parts(self) -> list[tuple[Images, Images]]:
-        """As `few_at_a_time` gives them."""
+        """The images of a few frames at a time."""
         return list(few_at_a_time(self.data))
 
     @property
@@ -75,7 +75,7 @@ class Filled(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """What one filler comes to."""
+    """The figures of one filler."""
 
     pooled: Figures
     frames: list[Figures]

@@ -1,1 +1,1 @@
-"""What people and other programs see of a run while it works."""
+"""The view of a run under way, for people and for programs."""

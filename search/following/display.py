@@ -1,4 +1,4 @@
-"""What a person or a script sees of a run from the terminal, notebook or pipe that it was started in.
+"""The output of a run in the terminal, notebook or pipe that it was started in.
 
 A terminal has one live table, a notebook one output that is drawn again and again, a log one line a trial that ends.
 With `--quiet` there is nothing but errors and, at the end, the path of the leaderboard. With `--json` standard output

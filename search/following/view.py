@@ -1,4 +1,4 @@
-"""What is known of a run while it works, and its picture: one table, the same live and from the run's files."""
+"""The state of a run under way, and its picture: one table, the same live and from the run's files."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ class Training:
 
     @property
     def reason(self) -> str:
-        """Why it ended, in a few words, where its state does not say so."""
+        """The reason of its end, in a few words, where its state does not tell."""
         states = {"stopped": "not in the best third", "interrupted": "out of time"}
         return textwrap.shorten(self.error, 160, placeholder=" ...") or states.get(self.state, "")
 
 
 @dataclass(frozen=True)
 class View:
-    """What is known of a run."""
+    """The state of a run."""
 
     stage: str
     """The first words of the picture."""

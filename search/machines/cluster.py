@@ -76,5 +76,5 @@ def cluster(cores: int | None = None) -> Iterator[None]:
 
 
 def elsewhere() -> bool:
-    """Whether Ray is a cluster that the user named."""
+    """Tell whether Ray is a cluster that the user named."""
     return os.environ.get("RAY_ADDRESS", "local") != "local"

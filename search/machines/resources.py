@@ -1,4 +1,4 @@
-"""What each training gets of the machines, and how many there are at once."""
+"""The share of the machines that each training gets, and the number of trainings at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TENSORS = 0.6
 
 
 class Node(NamedTuple):
-    """What a live node has."""
+    """The resources of a live node."""
 
     cpus: int
     gpus: int
@@ -25,7 +25,7 @@ class Node(NamedTuple):
 
 @dataclass(frozen=True)
 class Resources:
-    """What each training gets, and how many there are at once."""
+    """The share of each training, and the number of trainings at once."""
 
     cpus: int
     gpus: float

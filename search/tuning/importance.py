@@ -1,4 +1,4 @@
-"""What each searched parameter matters: Optuna's functional ANOVA (Hutter et al. 2014) over the trials of a study."""
+"""Importances of searched parameters: Optuna's functional ANOVA (Hutter et al. 2014) over the trials of a study."""
 
 from __future__ import annotations
 

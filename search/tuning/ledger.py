@@ -1,4 +1,4 @@
-"""What a search has done so far: every report and every end of a trial comes here, and is written down at once."""
+"""The ledger of a search: takes in each message and each end of a trial, and writes it down at once."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ class Ledger:
         return self.studies[trial % len(self.studies)]
 
     def network(self, trial: int) -> str:
-        """Which network a trial is of."""
+        """Return the network of a trial."""
         return self.settings.studies[trial % len(self.studies)].network
 
     def planned(self) -> dict[str, int]:
-        """How many trials of each study there are to be."""
+        """Return the planned number of trials of each study."""
         return {name: sampler.trials for name, sampler in self.samplers.items()}
 
     def propose(self) -> Proposal | None:
@@ -91,7 +91,7 @@ class Ledger:
         return None
 
     def seconds(self) -> dict[int, float]:
-        """How long each trial has had its resources so far."""
+        """Return the seconds for which each trial has had its resources so far."""
         now = time.monotonic()
         return {
             trial: max(
@@ -117,7 +117,7 @@ class Ledger:
         return replace(job, known_epochs=proposal.known_epochs, log=log, patience=patience)
 
     def is_over(self, grace: float = 0.0) -> bool:
-        """Whether the search has had its budget, and a share `grace` of it beyond, or cannot write any more."""
+        """Tell whether the search has had its budget, and a share `grace` of it beyond, or cannot write any more."""
         if self.broken is not None:
             return True
         budget = self.budget
@@ -186,14 +186,14 @@ class Ledger:
             self.display.ended(trial, state, reason)
 
     def _is_taken_up_again(self, trial: int) -> bool:
-        """Whether a trial ended for no fault of its own, and not too often."""
+        """Tell whether a trial ended for no fault of its own, and not too often."""
         if trial not in self.crashes or trial in self.failures or trial in self.infeasible or self.is_over():
             return False
         self.deaths[trial] += 1
         return self.deaths[trial] <= RETRIES
 
     def _end(self, trial: int, last: Epoch | None, sampler: Sampler) -> tuple[str, str]:
-        """How a trial ended, and why where it says so."""
+        """Return the state in which a trial ended, and the reason if there is one."""
         if trial in self.infeasible:
             return "infeasible", self.infeasible[trial]
         if trial in self.failures:

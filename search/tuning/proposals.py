@@ -1,4 +1,4 @@
-"""What Tune asks for and is given: trials to run, and whether to stop them; all that it says goes to the ledger."""
+"""Answers to Ray Tune: the trials to run, and when to stop them. All that Tune reports goes to the ledger."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Closing(Hook, Stopper):
         return False
 
     def stop_all(self) -> bool:
-        """Whether nothing that runs is left and nothing may begin."""
+        """Tell whether nothing that runs is left and nothing may begin."""
         return self.ledger.abandoned
 
 

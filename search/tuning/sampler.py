@@ -39,7 +39,7 @@ TRAINING_ONLY = ("batch_size", "learning_rate")
 
 
 class Known(NamedTuple):
-    """What the study knows of a trial."""
+    """The study's knowledge of a trial."""
 
     config: Config
     epochs: int

@@ -1,4 +1,4 @@
-"""What a run searches: one study a network, each with its space and its first trials."""
+"""The studies of a run, each with its space and its first trials."""
 
 from __future__ import annotations
 

@@ -82,12 +82,12 @@ class Watchdog(Hook, tune.Callback):
             )
 
     def _is_late(self, trial: int) -> bool:
-        """Whether the time is over; without any result of its network a trial may end its epoch all the same."""
+        """Tell whether the time is over; without any result of its network a trial may end its epoch all the same."""
         study = self.ledger.study(trial)
         return self.ledger.is_over(GRACE) and any(self.ledger.study(other) == study for other in self.ledger.last)
 
     def _hangs(self, trial: int) -> bool:
-        """Whether a trial has been silent for too long; one that does so again is given up."""
+        """Tell whether a trial has been silent for too long; one that does so again is given up."""
         patience = self.patience.get(trial, self.proposals.patience)
         if time.monotonic() - self.heard.setdefault(trial, time.monotonic()) <= patience:
             return False

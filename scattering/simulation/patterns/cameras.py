@@ -20,7 +20,7 @@ SMALL = (0.014, 0.058)
 
 
 class Pattern(NamedTuple):
-    """What a category's `intensity` returns."""
+    """The result of a category's `intensity`."""
 
     intensity: Array
     """(H, W), arbitrary unit, before solid angle and polarisation; no background from outside the sample."""

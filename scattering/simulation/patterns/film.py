@@ -1,4 +1,4 @@
-"""What a surface does to everything scattered by the film on it: refraction at the exit, and the horizon.
+"""Effects of a surface on the scattering of the film on it: refraction at the exit, and the horizon.
 
     T(alpha) = | 2 sin a / (sin a + sqrt(sin^2 a - sin^2 a_c + 2 i beta)) |^2
 

@@ -77,7 +77,7 @@ def reciprocal_points(cell: Cell, q_max: float) -> tuple[npt.NDArray[np.int64], 
 
 
 def allowed(hkl: npt.NDArray[np.int64], centring: str) -> Bools:
-    """Which of `hkl` (N, 3) the centring leaves."""
+    """Return which of `hkl` (N, 3) the centring allows."""
     h, k, m = hkl.T
     same_parity = ((h + k) % 2 == 0) & ((k + m) % 2 == 0)
     conditions: dict[str, Bools] = {

@@ -1,4 +1,4 @@
-"""What is not the sample: air and window scattering, slit flares, background, beamstop, arm, flight tube.
+"""Surroundings of the sample: air and window scattering, slit flares, background, beamstop, arm, flight tube.
 
 Measured on frames of many beamlines (air: q^-1.8 to q^-3.2). Lengths scale with the panel.
 """
