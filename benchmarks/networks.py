@@ -18,13 +18,14 @@ import torch
 from records.networks import TITLES
 from records.tables import MethodScore
 from scattering import provenance
+from scattering.arguments import working_shape
 from scattering.detectors import detector
 from scattering.files import replacing
 from scattering.sources import simulated
 from scattering.split import PARTS
 from search.evaluation.evaluate import measure
 from search.evaluation.methods import CLASSICAL, Method, network_filler
-from search.settings import PRESETS
+from search.settings import resolve
 from spaces import DEFAULTS
 from trainables import devices
 from trainables.batches import WindowSet
@@ -42,8 +43,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=97.0, help="for each training (default: %(default)s)")
     parser.add_argument("--output", type=Path, help="write the table to this file too")
     options = parser.parse_args()
-    preset = PRESETS["quick"]
-    data = simulated(detector("Pilatus2M"), (preset.size, preset.size), preset.frames, seed=0)
+    quick = resolve("tunet", "x", "quick", {})
+    data = simulated(detector("Pilatus2M"), working_shape(quick.size, (0, 0)), quick.frames, seed=0)
     train, validation, test = map(data.part, PARTS)
     device = devices.device()
     windows, watched = WindowSet(train, device), WindowSet(validation, device)

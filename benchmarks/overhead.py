@@ -19,13 +19,14 @@ import ray
 
 from records.tables import Trial
 from scattering import provenance
+from scattering.arguments import working_shape
 from scattering.detectors import detector
 from scattering.files import replacing
 from scattering.sources import simulated
 from scattering.split import PARTS
 from search.machines.cluster import cluster
 from search.machines.resources import resources
-from search.settings import PRESETS, Settings, resolve
+from search.settings import Settings, resolve
 from search.tuning.tuner import search
 
 
@@ -37,8 +38,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write the table to this file too")
     options = parser.parse_args()
     output = options.output.resolve() if options.output else None
-    preset = PRESETS["quick"]
-    data = simulated(detector("Pilatus2M"), (preset.size, preset.size), preset.frames, seed=0)
+    quick = resolve("tunet", "x", "quick", {})
+    data = simulated(detector("Pilatus2M"), working_shape(quick.size, (0, 0)), quick.frames, seed=0)
     train, validation, _ = map(data.part, PARTS)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from records.folder import Stage
 from records.networks import TITLES
@@ -16,7 +16,7 @@ from scattering.split import PARTS
 from search.following.display import say, status
 from search.following.preview import preview
 from search.session import alone, reopen
-from search.settings import SEARCH_SHARE, Budget, Settings
+from search.settings import SEARCH_SHARE, Asked, Budget, Settings
 from search.winners import choose, summary
 
 if TYPE_CHECKING:
@@ -25,12 +25,10 @@ if TYPE_CHECKING:
     from search.machines.resources import Resources
 
 
-def run(
-    settings: Settings, data: Dataset, asked: dict[str, Any], more: frozenset[str] = frozenset()
-) -> list[MethodScore]:
+def run(settings: Settings, data: Dataset, asked: Asked, more: frozenset[str] = frozenset()) -> list[MethodScore]:
     """Search, retrain, evaluate; returns the leaderboard.
 
-    `asked` is what each trial is to get: the arguments of `search.machines.resources.resources`. A run that gets
+    `asked` is the share of the machine that each trial is to get. A run that gets
     `more` of something goes on, though it was done. Raises InputError where a trial does not fit, or another session
     works on the run.
     """
@@ -56,7 +54,7 @@ def run(
     return files.leaderboard.read()
 
 
-def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, Any], more: frozenset[str]) -> None:
+def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: Asked, more: frozenset[str]) -> None:
     """Search and retrain on (train, validation) frames; neither ever holds a test frame."""
     from search.machines.cluster import cluster
     from search.machines.storage import check_shared
@@ -73,7 +71,7 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: dict[str, A
             from search.tuning import preflight
             from search.tuning.importance import importances
             from search.tuning.tuner import search
-        share = resources(**asked)
+        share = resources(**vars(asked))
         if settings.gpu_hours is not None and not share.gpus:
             raise InputError(f"--gpu-hours counts GPUs, got {settings.gpu_hours:g} without any: give --minutes")
         if more:

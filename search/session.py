@@ -27,7 +27,8 @@ from scattering.sources import from_files, simulated
 from scattering.split import PARTS
 from search.following.display import say, status
 from search.machines.tasks import on_cluster
-from search.settings import RUNS, SIMULATED, Settings, check_budgets, from_dict, stretched
+from search.options import check
+from search.settings import RUNS, SIMULATED, Settings, from_dict, stretched
 from search.winners import choose
 
 
@@ -93,7 +94,7 @@ def extended(settings: Settings, more: dict[str, Any]) -> Settings:
         had = getattr(settings, key)
         if more.get(key, had) < had:
             raise InputError(f"a run can only be extended: it has {had} {words}, got --{key} {more[key]}")
-    check_budgets(more)
+    check(Settings, more)
     epochs = max(settings.retrain_epochs, stretched(settings.preset, more))
     return replace(settings, **more, retrain_epochs=epochs)
 

@@ -11,6 +11,7 @@ from records.networks import TITLES
 from records.tables import Config
 from scattering.arguments import Options, working_shape
 from scattering.errors import InputError
+from search.options import Role, check, defaults, option, preset_field, table
 from search.tuning.halving import SuccessiveHalving
 
 if TYPE_CHECKING:
@@ -40,80 +41,14 @@ COMPARISONS = ("epochs", "seconds")
 """What early stopping takes for equal: epochs, or training time."""
 
 
-@dataclass(frozen=True)
-class Preset:
-    """Sizes of a search. None: no limit."""
-
-    size: str
-    """Working size, as `scattering.arguments.working_shape` reads it."""
-    frames: int
-    """Simulated frames, where no data are given."""
-    trials: int
-    epochs: int
-    """Epochs of a trial that is not stopped early."""
-    retrain_epochs: int
-    """Epochs of the retrained winner at most."""
-    schedule: str
-    minutes: float | None
-    """Time for search and retraining together; what is left unspent ends the run early."""
-    task: str | None
-    top: int
-    seeds: int
+PRESETS = ("quick", "standard", "paper")
+"""quick: two CPU cores, minutes. standard: one GPU, hours, the paper's working size. paper: its frames and epochs."""
 
 
-PRESETS = {
-    # Two CPU cores, five minutes.
-    "quick": Preset(
-        size="256",
-        frames=240,
-        trials=8,
-        epochs=6,
-        retrain_epochs=40,
-        schedule="cosine",
-        minutes=3.75,
-        task=None,
-        top=1,
-        seeds=1,
-    ),
-    # One GPU, some hours; the working size of the paper.
-    "standard": Preset(
-        size="512",
-        frames=2000,
-        trials=50,
-        epochs=27,
-        retrain_epochs=100,
-        schedule="cosine",
-        minutes=None,
-        task=BOTH,
-        top=3,
-        seeds=3,
-    ),
-    # As many frames, epochs and learning-rate steps as the paper.
-    "paper": Preset(
-        size="512",
-        frames=6497,
-        trials=100,
-        epochs=81,
-        retrain_epochs=300,
-        schedule="step",
-        minutes=None,
-        task=BOTH,
-        top=3,
-        seeds=3,
-    ),
-}
+def by_preset(quick: Any, standard: Any, paper: Any) -> dict[str, Any]:
+    """Return the values of a setting in each preset. None: no limit."""
+    return dict(zip(PRESETS, (quick, standard, paper), strict=True))
 
-UNSET: dict[str, Any] = {
-    "track": None,
-    "seed": 0,
-    "data": (),
-    **asdict(Options()),
-    "points": "search",
-    "implementation": "gapsearch",
-    "gpu_hours": None,
-    "compare_at": "epochs",
-}
-"""What the presets do not say."""
 
 SIMULATED = "Pilatus2M"
 """The detector of simulated frames."""
@@ -158,39 +93,125 @@ class Settings:
     """A key of `TITLES`, or all."""
     name: str
     preset: str
-    data: tuple[str, ...]
-    """A data set file, or what detector files are found by; empty: simulate."""
     detector: str | None
-    """Whose gaps are filled; None: the detector that recorded the frames."""
+    """The detector whose gaps are filled; None: the one that recorded the frames."""
     mask: str | None
     pedestal: str | None
     group_by: str | None
     poni: str | None
-    implementation: str
-    points: str
-    task: str | None
-    """blind, residual or both; None: the search decides."""
-    track: str | None
-    """tensorboard or mlflow, which are told of every trial; None: neither."""
-    size: str
-    frames: int
-    trials: int
-    """For each study."""
-    epochs: int | None
+    data: tuple[str, ...] = option(
+        "frames",
+        "a data set of python -m scattering.prepare; or detector files of any format, folders of them, globs, arrays "
+        "in HDF5 files as scan.h5::/entry/data/data",
+        metavar="FILE",
+        nargs="+",
+        default=(),
+        default_words="frames are simulated",
+    )
+    size: str = option(
+        "frames",
+        "frames are resized to PIXELS x PIXELS, to ROWSxCOLUMNS, or kept as they are: native",
+        metavar="PIXELS",
+        presets=by_preset("256", "512", "512"),
+    )
+    frames: int = option(
+        "frames", "number of frames to simulate", kind=int, metavar="N", least=3, presets=by_preset(240, 2000, 6497)
+    )
+    trials: int = option(
+        "effort",
+        "variants of each network to try",
+        Role.EXTENDS,
+        kind=int,
+        metavar="N",
+        least=1,
+        presets=by_preset(8, 50, 100),
+    )
+    epochs: int | None = option(
+        "effort",
+        "times that a trial sees every frame, unless it is stopped early",
+        kind=int,
+        metavar="N",
+        least=1,
+        presets=by_preset(6, 27, 81),
+    )
     """None: as many as the paper gave each of its points."""
-    retrain_epochs: int
-    top: int
-    """How many trials of each study are retrained."""
-    seeds: int
-    """How many times each of them, from other initial weights."""
-    schedule: str
-    minutes: float | None
-    """For search and retraining of one session."""
-    gpu_hours: float | None
-    """Time of all GPUs together, for search and retraining."""
-    compare_at: str
-    """epochs or seconds: what early stopping takes for equal."""
-    seed: int
+    minutes: float | None = option(
+        "effort",
+        "time for search and retraining together",
+        Role.EXTENDS,
+        kind=float,
+        metavar="M",
+        above=0,
+        presets=by_preset(3.75, None, None),
+        default_words="quick 3.75 for each network, else no limit",
+    )
+    """For one session, of all networks together."""
+    gpu_hours: float | None = option(
+        "effort",
+        "time of all GPUs together, for search and retraining",
+        Role.EXTENDS,
+        kind=float,
+        metavar="H",
+        above=0,
+        default_words="no limit",
+    )
+    compare_at: str = option(
+        "effort",
+        "early stopping compares trials after equal epochs, or after equal training time",
+        choices=COMPARISONS,
+        default="epochs",
+    )
+    task: str | None = option(
+        "effort",
+        "blind: paint the gaps from nothing, as in the paper; residual: correct a simple interpolation; both: search "
+        "each for itself and compare their winners",
+        choices=(*TASKS, BOTH),
+        presets=by_preset(None, BOTH, BOTH),
+        default_words="quick takes whichever wins, the others both",
+    )
+    """None: the search decides."""
+    top: int = option(
+        "effort",
+        "number of the best variants that are trained again at full length",
+        Role.EXTENDS,
+        kind=int,
+        metavar="N",
+        least=1,
+        presets=by_preset(1, 3, 3),
+    )
+    """For each study."""
+    seeds: int = option(
+        "effort",
+        "number of trainings of each of them, from other initial weights, to show the role of chance",
+        Role.EXTENDS,
+        kind=int,
+        metavar="N",
+        least=1,
+        presets=by_preset(1, 3, 3),
+    )
+    points: str = option(
+        "effort",
+        "search: try promising variants; paper: train every TUNet and MSDNet of the paper's tables to its end, as it "
+        "did; paper,search: begin a search with these",
+        choices=POINTS,
+        metavar="{" + " ".join(POINTS) + "}",
+        default="search",
+    )
+    implementation: str = option(
+        "effort",
+        "origin of TUNet and MSDNet: ours, or the paper's library (pip install -e '.[pymsdtorch]')",
+        choices=tuple(IMPLEMENTATIONS),
+        default="gapsearch",
+    )
+    track: str | None = option(
+        "output", "write every trial for TensorBoard or MLflow, too, into the folder of the run", choices=TRACKERS
+    )
+    seed: int = option(
+        "run", "seed of frames, split, proposals and weights", kind=int, metavar="N", least=0, default=0
+    )
+    retrain_epochs: int = preset_field(by_preset(40, 100, 300))
+    """Epochs of a retrained winner at most."""
+    schedule: str = preset_field(by_preset("cosine", "cosine", "step"))
 
     @property
     def options(self) -> Options:
@@ -280,18 +301,8 @@ def resolve(network: str, name: str, preset: str, given: dict[str, Any]) -> Sett
     Raises InputError for a value out of range, or values that do not go together.
     """
     given = {key: value for key, value in given.items() if value is not None}
-    chosen = {**UNSET, **asdict(PRESETS[preset]), **given}
-    for key, smallest in {
-        "frames": 3,
-        "trials": 1,
-        "epochs": 1,
-        "seed": 0,
-        "top": 1,
-        "seeds": 1,
-    }.items():
-        if chosen[key] < smallest:
-            raise InputError(f"--{key} must be at least {smallest}, got {chosen[key]}")
-    check_budgets(chosen)
+    chosen = {**asdict(Options()), **defaults(Settings, preset), **given}
+    check(Settings, chosen)
     implementation = chosen["implementation"]
     known = IMPLEMENTATIONS[implementation]
     if network not in (ALL, *known):
@@ -329,14 +340,8 @@ def _check_simulated(given: dict[str, Any]) -> None:
 
 def stretched(preset: str, given: dict[str, Any]) -> int:
     """Return how many epochs winners are retrained for at most, given the time or not."""
-    return PRESETS[preset].retrain_epochs * (STRETCH if given.keys() & {"minutes", "gpu_hours"} else 1)
-
-
-def check_budgets(chosen: dict[str, Any]) -> None:
-    """Raise InputError for a time that is none."""
-    for key in ("minutes", "gpu_hours"):
-        if (value := chosen.get(key)) is not None and not value > 0:
-            raise InputError(f"--{key.replace('_', '-')} must be above 0, got {value:g}")
+    epochs: int = defaults(Settings, preset)["retrain_epochs"]
+    return epochs * (STRETCH if given.keys() & {"minutes", "gpu_hours"} else 1)
 
 
 def paper_points() -> dict[str, tuple[Point, ...]]:
@@ -367,3 +372,55 @@ def from_dict(values: dict[str, Any]) -> Settings:
     if set(values) != {field.name for field in fields(Settings)}:
         raise InputError("the settings of this run are of another version: start a new run")
     return Settings(**{**values, "data": tuple(values["data"])})
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The share of the machine that a session asks for; None: by default. See `search.machines.resources`."""
+
+    gpus: float | None = option(
+        "machine",
+        "GPUs of a trial; 0.25: four trials share a GPU",
+        Role.SESSION,
+        flag="--gpus-per-trial",
+        kind=float,
+        metavar="N",
+        least=0,
+        most=1,
+        default_words="1, or 0 without a GPU",
+    )
+    cpus: int | None = option(
+        "machine",
+        "CPU cores of a trial",
+        Role.SESSION,
+        flag="--cpus-per-trial",
+        kind=int,
+        metavar="N",
+        least=1,
+        default_words="the cores that go with its GPU, or 1 without a GPU",
+    )
+    memory_gb: float | None = option(
+        "machine",
+        "memory of a trial for weights and batches; larger batches go in parts",
+        Role.SESSION,
+        flag="--memory-per-trial",
+        kind=float,
+        metavar="GB",
+        above=0,
+        default_words="its share of the machine",
+    )
+    parallel: int | None = option(
+        "machine",
+        "number of trials at once",
+        Role.SESSION,
+        kind=int,
+        metavar="N",
+        least=1,
+        default_words="as many as fit the machine",
+    )
+
+
+if __name__ == "__main__":
+    # docs/options.md
+    print("# Options of a run\n\nMade by `python -m search.settings`; `--help` has the options for frames, too.\n")
+    print(table(Settings, Asked))

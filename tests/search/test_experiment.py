@@ -147,13 +147,13 @@ def test_a_budget_that_cannot_be_leaves_a_finished_run_as_it_is(
     """GPU-hours without a GPU: were they kept, every later session would be refused for them."""
     monkeypatch.setattr("search.machines.cluster.cluster", nullcontext)
     monkeypatch.setattr("search.machines.storage.check_shared", lambda _: None)
-    monkeypatch.setattr("search.machines.resources.resources", lambda: ONE_CORE)
+    monkeypatch.setattr("search.machines.resources.resources", lambda **_: ONE_CORE)
     (run.folder / "run.json").write_text("{}")
     (run.folder / "leaderboard.csv").touch()
     data = replace(data, settings={**data.settings, "detector": "striped"})
     before = {path: path.read_bytes() for path in run.folder.iterdir()}
     with pytest.raises(InputError, match="--gpu-hours counts GPUs, got 1 without any"):
-        experiment.run(replace(run, gpu_hours=1.0), data, {}, more=frozenset({"gpu_hours"}))
+        experiment.run(replace(run, gpu_hours=1.0), data, Asked(), more=frozenset({"gpu_hours"}))
     assert {path: path.read_bytes() for path in run.folder.iterdir() if path.name != "optuna.journal"} == before
 
 

@@ -178,11 +178,11 @@ def test_resume_with_other_settings(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
-        ("--gpus-per-trial", "2", "one GPU or a part of it, got --gpus-per-trial 2"),
-        ("--gpus-per-trial", "-1", "--gpus-per-trial must be above 0, got -1"),
-        ("--cpus-per-trial", "0", "--cpus-per-trial must be above 0, got 0"),
+        ("--gpus-per-trial", "2", "--gpus-per-trial must be at most 1, got 2"),
+        ("--gpus-per-trial", "-1", "--gpus-per-trial must be at least 0, got -1"),
+        ("--cpus-per-trial", "0", "--cpus-per-trial must be at least 1, got 0"),
         ("--memory-per-trial", "nan", "--memory-per-trial must be above 0, got nan"),
-        ("--parallel", "0", "--parallel must be above 0, got 0"),
+        ("--parallel", "0", "--parallel must be at least 1, got 0"),
         ("--gpu-hours", "0", "--gpu-hours must be above 0, got 0"),
     ],
 )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from records.networks import TITLES
+from scattering.arguments import Options
 from scattering.errors import InputError
+from search.options import Role, defaults, names, options
 from search.session import extended
-from search.settings import IMPLEMENTATIONS, PRESETS, from_dict, resolve
+from search.settings import IMPLEMENTATIONS, PRESETS, Asked, Settings, from_dict, resolve
 from spaces import DEFAULTS, SPACES
 from trainables import NETWORKS, pymsdtorch
 
@@ -53,7 +58,8 @@ def test_what_does_not_go_together_is_named(network: str, given: dict[str, Any],
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_unset_values_come_from_the_preset(preset: str) -> None:
     settings = resolve("tunet", "n", preset, {**GIVEN, "trials": None, "epochs": 3})
-    assert (settings.trials, settings.size, settings.epochs) == (PRESETS[preset].trials, PRESETS[preset].size, 3)
+    known = defaults(Settings, preset)
+    assert (settings.trials, settings.size, settings.epochs) == (known["trials"], known["size"], 3)
     assert settings.retrain_epochs >= settings.epochs
 
 
@@ -85,3 +91,19 @@ def test_a_time_that_is_given_stretches_the_retraining() -> None:
     assert extended(usual, {"minutes": 60.0}) == replace(usual, minutes=60.0, retrain_epochs=given.retrain_epochs)
     assert extended(usual, {"trials": 20}).retrain_epochs == usual.retrain_epochs
     assert resolve("tunet", "x", "standard", {"gpu_hours": 2.0}).retrain_epochs == 1000
+
+
+def test_every_field_is_an_option_or_says_what_it_is() -> None:
+    """What a run is made of is given once, extended, or follows from the preset: nothing is forgotten on --resume."""
+    known = {name for name, _, _ in options(Settings)} | {field.name for field in fields(Options)}
+    assert {field.name for field in fields(Settings)} - known == {
+        "network", "name", "preset", "retrain_epochs", "schedule",
+    }  # fmt: skip
+    assert names(Settings, Role.EXTENDS) == ["trials", "minutes", "gpu_hours", "top", "seeds"]
+    assert names(Asked, Role.SESSION) == ["gpus", "cpus", "memory_gb", "parallel"]
+
+
+def test_the_table_of_the_docs_is_the_codes() -> None:
+    """`python -m search.settings > docs/options.md` writes it."""
+    done = subprocess.run([sys.executable, "-m", "search.settings"], capture_output=True, text=True, check=True)
+    assert (Path(__file__).parents[2] / "docs" / "options.md").read_text(encoding="utf-8") == done.stdout
