@@ -15,7 +15,7 @@ from scattering.dataset import Dataset
 from scattering.errors import InputError
 from search import experiment, session
 from search.experiment import _nothing
-from search.settings import Budget, Settings, resolve
+from search.settings import Asked, Budget, Settings, resolve
 from search.winners import choose
 from tests.search.conftest import ONE_CORE
 
