@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports.page import write
-from scattering.arguments import Parser, command, program
+from reports.page import is_page, write
+from scattering.arguments import Parser, command, output_file, program
+from scattering.outputs import add_overwrite, check_output
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,14 +23,17 @@ def parser() -> Parser:
     p.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run folder, runs/<name>")
     p.add_argument(
         "-o",
-        type=Path,
+        type=output_file,
         metavar="FILE",
         help="the page to write (RUN/report/index.html; of several runs report.html beside the first)",
     )
+    add_overwrite(p)
     return p
 
 
 def _write(given: argparse.Namespace) -> None:
+    if given.o is not None:
+        check_output(given.o, is_page, overwrite=given.overwrite)
     print(write(*given.runs, path=given.o))
 
 

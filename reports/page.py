@@ -30,6 +30,7 @@ from reports.folder import Run, read
 from reports.markup import escape, section
 from reports.ranking import Ranking, rank
 from scattering.errors import InputError, one_line
+from scattering.outputs import PROGRAM
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 """The browser itself refuses any request that the page might make."""
@@ -64,6 +65,15 @@ def write(*folders: Path, path: Path | None = None) -> Path:
             f"the page goes where a file can be written, {path} is no such place ({one_line(error)}); give -o FILE"
         ) from error
     return path
+
+
+def is_page(path: Path) -> bool:
+    """Tell whether a file is a page that we have written."""
+    try:
+        with path.open("rb") as file:
+            return f'<meta name="generator" content="{PROGRAM}">'.encode() in file.read(2048)
+    except OSError:
+        return False
 
 
 def html(*runs: Run) -> str:
@@ -223,6 +233,7 @@ def _document(title: str, badges: Sequence[str], style: str, header: str, body: 
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="{PROGRAM}">
 <meta name="color-scheme" content="light dark">
 <title>{escape(title)}{f" ({', '.join(badges)})" if badges else ""} · gapsearch</title>
 <style>

@@ -221,3 +221,13 @@ def test_errors_and_ctrl_c_end_it_as_they_end_every_command(run, tmp_path, capsy
     monkeypatch.setattr("reports.__main__.write", pressed)
     assert main([str(run)]) == 130
     assert capsys.readouterr().err == "\nstopped\n"
+
+
+def test_a_page_takes_the_place_of_a_page_and_of_nothing_else(run, tmp_path, capsys):
+    notes = tmp_path / "notes.html"
+    notes.write_text("<p>mine</p>")
+    assert main([str(run), "-o", str(notes)]) == 2
+    assert "not replaced" in capsys.readouterr().err
+    assert notes.read_text() == "<p>mine</p>"
+    for options in (["--overwrite"], []):  # the second time it is its own
+        assert main([str(run), "-o", str(notes), *options]) == 0

@@ -153,7 +153,9 @@ def test_a_budget_that_cannot_be_leaves_a_finished_run_as_it_is(
     data = replace(data, settings={**data.settings, "detector": "striped"})
     before = {path: path.read_bytes() for path in run.folder.iterdir()}
     with pytest.raises(InputError, match="--gpu-hours counts GPUs, got 1 without any"):
-        experiment.run(replace(run, gpu_hours=1.0), data, Asked(None, None, None, None), more=frozenset({"gpu_hours"}))
+        experiment.run(
+            replace(run, gpu_hours=1.0), data, Asked(None, None, None, None), more=frozenset({"gpu_hours"})
+        )
     assert {path: path.read_bytes() for path in run.folder.iterdir() if path.name != "optuna.journal"} == before
 
 
