@@ -97,3 +97,10 @@ def test_the_map_names_every_folder() -> None:
 
 def test_the_readme_can_be_read_at_once() -> None:
     assert len(README.splitlines()) <= 120
+
+
+def test_the_tests_that_hold_the_guarantees_are_there() -> None:
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", (ROOT / "tests" / "README.md").read_text(encoding="utf-8"))
+    assert len(named) > 50
+    for path, name in named:
+        assert f"def {name}(" in (ROOT / "tests" / path).read_text(encoding="utf-8"), (path, name)
