@@ -210,7 +210,7 @@ def test_resume_refuses_data_that_changed(command: Command, finished: FinishedRu
 
 
 def test_all_networks_meet_on_one_leaderboard(command: Command) -> None:
-    arguments = ("all", "--size", "128", "--frames", "12", "--trials", "1", "--epochs", "1", "--minutes", "0.3")
+    arguments = ("all", "--size", "128", "--frames", "12", "--trials", "1", "--epochs", "1", "--minutes", "1.2")
     retraining = command.folder / "runs" / "every" / "retraining.jsonl"
     process = command.start(*arguments, "--name", "every")
     # Ctrl-C while the second of four winners is retrained.

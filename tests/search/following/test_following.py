@@ -28,12 +28,15 @@ def test_a_run_can_be_followed_from_outside(command: Command) -> None:
             [sys.executable, "-m", "search.run", *SMALL, "--name", "x", "--json"],
             cwd=command.folder, env=command.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
         )  # fmt: skip
-    stages = set()
+    stages, drawn = set(), 0.0
     while process.poll() is None:
         if (folder / "run.json").exists():
-            # Whatever the moment, neither fails.
-            stages.add(watch.read(folder, time.time()).stage)
-            page.html(page.read(folder))
+            # Whatever the moment, neither fails; a page takes as long as some trials.
+            stage = watch.read(folder, time.time()).stage
+            if stage not in stages or time.monotonic() - drawn > 10:
+                page.html(page.read(folder))
+                drawn = time.monotonic()
+            stages.add(stage)
         time.sleep(0.5)
     assert process.returncode == 0
     assert (command.folder / "err.txt").read_text() == ""
