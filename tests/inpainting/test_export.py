@@ -174,3 +174,13 @@ def test_a_graph_that_differs_is_seen_and_not_kept(tmp_path, exported, descripti
     with pytest.raises(RuntimeError, match="differs from the model by"):
         export.write_onnx(tmp_path / "a.onnx", model_file.read(path))
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt"])
+def test_a_file_that_is_there_is_not_replaced(model_path, tmp_path, capsys, suffix):
+    """Neither format bears a mark: nobody can tell whose it is."""
+    path = tmp_path / f"model{suffix}"
+    path.write_bytes(b"mine")
+    assert export.main([str(model_path.parent), "-o", str(path)]) == 2
+    assert "not replaced" in capsys.readouterr().err
+    assert path.read_bytes() == b"mine"

@@ -327,3 +327,14 @@ def test_a_trial_that_is_stopped_when_time_is_over_was_stopped() -> None:
     for proposal in (first, second):
         ledger.conclude(proposal.trial)
     assert [trial.state for trial in sorted(ledger.trials(), key=lambda t: t.trial)] == ["interrupted", "stopped"]
+
+
+def test_interrupted_trials_without_a_result_come_after_those_with_one() -> None:
+    ledger = open_ledger(settings("tunet", trials=9, epochs=9))
+    without, with_one = next_trial(ledger), next_trial(ledger)
+    report(ledger, with_one, 1, 0.3, 1.0)
+    for proposal in (without, with_one):
+        ledger.budget = Budget(seconds=0.0)  # the time is over
+        ledger.conclude(proposal.trial)
+    trials = [trial for trial in ledger.trials() if trial.state == "interrupted"]
+    assert [trial.trial for trial in trials] == [with_one.trial, without.trial]
