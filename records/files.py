@@ -18,15 +18,16 @@ from inpainting.uncertainty import Uncertainty
 from records.tables import (
     Coverage,
     DistanceScore,
-    Epoch,
     Evaluation,
     FrameScore,
     Gallery,
     Importance,
+    Interim,
+    Ladder,
     Latent,
     Member,
     MethodScore,
-    RetrainEpoch,
+    RetrainInterim,
     RunInfo,
     Trial,
 )
@@ -50,6 +51,7 @@ Record = TypeVar(
     Evaluation,
     Uncertainty,
     Importance,
+    Ladder,
     Trial,
     Member,
     FrameScore,
@@ -72,7 +74,7 @@ def read_json(path: Path, kind: type[Record]) -> Record:
     return _typed(kind, json.loads(path.read_text(encoding="utf-8")))
 
 
-def append_line(path: Path, record: Epoch) -> None:
+def append_line(path: Path, record: Interim) -> None:
     """Append one record as a line of JSON, in the place of a last line that a crash cut short."""
     line = json.dumps(dataclasses.asdict(record)).encode() + b"\n"
     with path.open("ab+") as file:
@@ -88,19 +90,19 @@ def append_line(path: Path, record: Epoch) -> None:
 
 
 def drop_trial(path: Path, trial: int) -> None:
-    """Take the epochs of a retrained trial, of all its seeds, out of a file that `append_line` wrote."""
-    kept = [epoch for epoch in read_retraining(path) if epoch.trial != trial]
-    write_text(path, "".join(json.dumps(dataclasses.asdict(epoch)) + "\n" for epoch in kept))
+    """Take a retrained trial, with all its seeds, out of a file that `append_line` wrote."""
+    kept = [interim for interim in read_retraining(path) if interim.trial != trial]
+    write_text(path, "".join(json.dumps(dataclasses.asdict(interim)) + "\n" for interim in kept))
 
 
-def read_lines(path: Path) -> list[Epoch]:
-    """Read the epochs of the search that `append_line` wrote; a last line that a crash cut short is left out."""
-    return [_typed(Epoch, line) for line in _lines(path)]
+def read_lines(path: Path) -> list[Interim]:
+    """Read what `append_line` wrote of a search; a last line that a crash cut short is left out."""
+    return [_typed(Interim, line) for line in _lines(path)]
 
 
-def read_retraining(path: Path) -> list[RetrainEpoch]:
-    """Read the epochs of retrained winners, likewise."""
-    return [_typed(RetrainEpoch, line) for line in _lines(path)]
+def read_retraining(path: Path) -> list[RetrainInterim]:
+    """Read what it wrote of retrained winners, likewise."""
+    return [_typed(RetrainInterim, line) for line in _lines(path)]
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -5,13 +5,14 @@
     runs/<name>/
         run.json            settings, versions, data fingerprint: `RunInfo`
         optuna.journal      the study of each network: what was proposed and how it ended
-        progress.jsonl      one line an epoch of a trial, in the order of arrival: `Epoch`
+        ladders.csv         how long the trials of each study are, and where they are compared: `Ladder`
+        progress.jsonl      one line a report of a trial, in the order of arrival: `Interim`
         trials.csv          one row a trial: `Trial`
         trials/0007.log     the log of a trial, for people; 0007.pt while it runs: its weights
         importances.csv     the importance of each searched parameter: `Importance`
         given_up.csv        winners that could not be trained at full length: `Trial`
         winners.csv         the best trials of each network, to be retrained: `Trial`
-        retraining.jsonl    one line an epoch of a retrained winner: `RetrainEpoch`
+        retraining.jsonl    one line a report of a retrained winner: `RetrainInterim`
         models/<network>-<trial>-<seed>.safetensors
         evaluation.json     a description of the test set: `Evaluation`
         ensemble.csv        the models that the ensemble averages: `Member`
@@ -55,20 +56,21 @@ from records.files import (
 from records.tables import (
     Coverage,
     DistanceScore,
-    Epoch,
     Evaluation,
     FrameScore,
     Gallery,
     Importance,
+    Interim,
+    Ladder,
     Latent,
     Member,
     MethodScore,
-    RetrainEpoch,
+    RetrainInterim,
     RunInfo,
     Trial,
 )
 
-Row = TypeVar("Row", Importance, Trial, Member, FrameScore, DistanceScore, Coverage, MethodScore)
+Row = TypeVar("Row", Importance, Ladder, Trial, Member, FrameScore, DistanceScore, Coverage, MethodScore)
 One = TypeVar("One", RunInfo, Evaluation, Uncertainty)
 Pictures = TypeVar("Pictures", Gallery, Latent)
 
@@ -151,30 +153,30 @@ class Arrays(File, Generic[Pictures]):
 
 
 class Progress(File):
-    """The epochs of the search, line by line."""
+    """The interim results of the search, line by line."""
 
-    def read(self) -> list[Epoch]:
-        """Return the epochs so far."""
+    def read(self) -> list[Interim]:
+        """Return those so far."""
         return read_lines(self.path)
 
-    def append(self, epoch: Epoch) -> None:
-        """Add an epoch."""
-        append_line(self.path, epoch)
+    def append(self, interim: Interim) -> None:
+        """Add one."""
+        append_line(self.path, interim)
 
 
 class Retraining(File):
-    """The epochs of retrained winners, line by line."""
+    """The interim results of retrained winners, line by line."""
 
-    def read(self) -> list[RetrainEpoch]:
-        """Return the epochs so far."""
+    def read(self) -> list[RetrainInterim]:
+        """Return those so far."""
         return read_retraining(self.path)
 
-    def append(self, epoch: RetrainEpoch) -> None:
-        """Add an epoch."""
-        append_line(self.path, epoch)
+    def append(self, interim: RetrainInterim) -> None:
+        """Add one."""
+        append_line(self.path, interim)
 
     def drop(self, trial: int) -> None:
-        """Take out the epochs of a trial, of all its seeds."""
+        """Take out those of a trial, of all its seeds."""
         drop_trial(self.path, trial)
 
 
@@ -185,6 +187,7 @@ class RunFolder:
         self.path = path
         self.info = Json(path / "run.json", RunInfo)
         self.journal = path / "optuna.journal"
+        self.ladders = Table(path / "ladders.csv", Ladder)
         self.progress = Progress(path / "progress.jsonl")
         self.trials = Table(path / "trials.csv", Trial)
         self.importances = Table(path / "importances.csv", Importance)

@@ -29,20 +29,59 @@ class RunInfo:
     fingerprint."""
     versions: dict[str, str]
     machine: dict[str, str]
-    rungs: list[int] = field(default_factory=list)
-    """Epochs after which trials are compared and stopped early; none where that is decided by seconds or not done."""
+
+
+REDUCTION = 3
+"""One trial in so many goes on from a rung of early stopping to the next, which lies so many times as far."""
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """One epoch of one trial (or of the retrained winner), on train and validation frames."""
+class Ladder:
+    """The course of a study's trials, in training windows."""
+
+    study: str
+    network: str
+    epoch: int
+    """Windows of the training set."""
+    length: int
+    """Of a trial that is not stopped early."""
+    interval: int
+    """From one report to the next."""
+    first_rung: int
+    """Where trials are compared first; 0 where none is stopped early."""
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Windows after which trials are compared."""
+        return rungs(self.length, self.first_rung)
+
+
+def rungs(length: int, first: int, reduction: int = REDUCTION) -> tuple[int, ...]:
+    """Return the rungs below a trial's length: the first, and each `reduction` times as far as the one before."""
+    places = []
+    while 0 < first < length:
+        places.append(first)
+        first *= reduction
+    return tuple(places)
+
+
+def in_epochs(epochs: float) -> str:
+    """Write a number of epochs for people."""
+    return f"{round(epochs, 1 if epochs >= 1 else 2):g}"
+
+
+@dataclass(frozen=True)
+class Interim:
+    """An interim result of a trial, or of a winner that is trained again, on train and validation frames."""
 
     trial: int
     """Number of the trial; a retrained winner keeps the number of the trial that found it."""
-    epoch: int
-    """Epochs completed, from 1."""
+    windows: int
+    """Training windows seen so far."""
+    epoch: float
+    """The same, in passes over the training set."""
     train_loss: float
-    """Mean L1 over the whole window, transformed intensity in [0, 1]."""
+    """Mean L1 over the whole window since the result before, transformed intensity in [0, 1]."""
     val_loss: float
     val_gap_l1: float
     """Mean L1 over held-out gap pixels of the validation windows: what the search minimises."""
@@ -53,8 +92,8 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class RetrainEpoch(Epoch):
-    """One epoch of a winner that is trained again."""
+class RetrainInterim(Interim):
+    """An interim result of a winner that is trained again."""
 
     seed: int
     """Of its initial weights and of the order of its batches; a winner is trained with several."""
@@ -72,7 +111,7 @@ class Importance:
     """The shares of the parameters of a study sum to 1."""
     trials: int
     """From so many trials,"""
-    epoch: int
+    epoch: float
     """compared after so many epochs."""
     task: str = ""
     """Where each task is searched for itself."""
@@ -80,14 +119,15 @@ class Importance:
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial of the search, at its last epoch."""
+    """One trial of the search, at its last interim result."""
 
     trial: int
     network: str
     state: str
     """finished, stopped (early, by ASHA), interrupted (by the time limit), infeasible (too large for the memory) or
     failed; see `trials_so_far` for one more."""
-    epochs: int
+    epochs: float
+    """Passes over the training set."""
     val_gap_l1: float | None
     val_gap_cc: float | None
     val_loss: float | None
@@ -130,7 +170,7 @@ class Member:
     trial: int
     seed: int
     val_gap_l1: float
-    """By which it was chosen: validation frames, end of its retraining."""
+    """By which it was chosen: validation frames, where its retraining was at its best."""
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,16 @@ from records.folder import RunFolder
 from records.tables import (
     Coverage,
     DistanceScore,
-    Epoch,
     Evaluation,
     FrameScore,
     Gallery,
     Importance,
+    Interim,
+    Ladder,
     Latent,
     Member,
     MethodScore,
-    RetrainEpoch,
+    RetrainInterim,
     RunInfo,
     Trial,
 )
@@ -31,11 +32,12 @@ class Run:
     """Everything in a run folder; a part that does not exist yet is empty or None."""
 
     info: RunInfo
-    progress: list[Epoch]
+    ladders: list[Ladder]
+    progress: list[Interim]
     trials: list[Trial]
     importances: list[Importance]
     winners: list[Trial]
-    retraining: list[RetrainEpoch]
+    retraining: list[RetrainInterim]
     test: Evaluation | None
     members: list[Member]
     frame_scores: list[FrameScore]
@@ -47,6 +49,12 @@ class Run:
     latent: Latent | None
     written: datetime
     """When a file of it was last written, UTC."""
+
+    def rungs(self) -> dict[str, list[float]]:
+        """Return the epochs after which trials of each network are compared; none where training time decides."""
+        if self.info.settings.get("compare_at") == "seconds":
+            return {}
+        return {one.network: [rung / one.epoch for rung in one.rungs] for one in self.ladders}
 
     @property
     def simulated(self) -> bool:
@@ -68,6 +76,7 @@ def read(folder: Path) -> Run:
     try:
         return Run(
             info=files.info.read(),
+            ladders=files.ladders.read(),
             progress=files.progress.read(),
             trials=files.trials_so_far(),
             importances=files.importances.read(),

@@ -94,7 +94,7 @@ TERMS = (
     ),
     (
         "Stopped early",
-        "ASHA compares trials after the same number of epochs and ends those that lag behind, so that the "
+        "ASHA compares trials after the same number of training windows and ends those that lag behind, so that the "
         "time goes to the promising ones.",
     ),
 )

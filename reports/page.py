@@ -191,7 +191,7 @@ def _trials(run: Run, prefix: str) -> str:
     searched = {trial.network for trial in run.trials} if run.winners else set()
     parts = (
         sweep.html(trials),
-        curves.html(curves.rows(run.progress, trials), run.info.rungs, prefix),
+        curves.html(curves.rows(run.progress, trials), run.rungs(), prefix),
         coordinates.html(coordinates.rows(trials), prefix),
         importances.html(importances.rows(run.importances), searched, prefix),
         retraining.html(retraining.rows(run.retraining, run.winners), prefix),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from records.tables import Evaluation, FrameScore, RetrainEpoch, Trial
+from records.tables import Evaluation, FrameScore, RetrainInterim, Trial, in_epochs
 from reports.comparisons import KINDS, Comparison, best_classical, find
 from reports.leaderboard import LEARNED, Row
 from reports.markup import escape, known, number, percent
@@ -104,10 +104,10 @@ def _clause(duel: Duel) -> str:
     return f"{says.get(duel.outcome, f'is {_size(duel.change)} than that of {duel.classical}')} on {duel.kind} gaps"
 
 
-def under_way(trials: Sequence[Trial], winners: Sequence[Trial], retraining: Sequence[RetrainEpoch]) -> str:
+def under_way(trials: Sequence[Trial], winners: Sequence[Trial], retraining: Sequence[RetrainInterim]) -> str:
     """Say in one plain sentence (no HTML) how far a run is that has measured nothing on the test frames yet."""
     if winners:
-        begun = [winner for winner in winners if any(epoch.trial == winner.trial for epoch in retraining)]
+        begun = [winner for winner in winners if any(interim.trial == winner.trial for interim in retraining)]
         if len(winners) > NAMED:
             return (
                 f"Not finished: the search is over, its {len(winners)} winners are trained at full length, "
@@ -118,24 +118,24 @@ def under_way(trials: Sequence[Trial], winners: Sequence[Trial], retraining: Seq
         return f"Not finished: the search is over, its {who} trained at full length: {', '.join(names)}."
     running = sum(trial.state == "running" for trial in trials)
     if not any(trial.epochs for trial in trials):
-        return "Not finished: the search has begun, and no trial has come to the end of an epoch yet."
+        return "Not finished: the search has begun, and no trial has reported yet."
     ended = _counted(len(trials) - running, "trial has ended", "trials have ended")
     return f"Not finished: {ended}, {number(running)} not yet."
 
 
-def _progress(winner: Trial, retraining: Sequence[RetrainEpoch]) -> str:
-    own = [epoch for epoch in retraining if epoch.trial == winner.trial]
+def _progress(winner: Trial, retraining: Sequence[RetrainInterim]) -> str:
+    own = [interim for interim in retraining if interim.trial == winner.trial]
     if not own:
         return "not begun"
-    seeds = len({epoch.seed for epoch in own})
+    seeds = len({interim.seed for interim in own})
     which = f"training {seeds}, " if seeds > 1 else ""
-    return f"{which}{_counted(own[-1].epoch, 'epoch')} done"
+    return f"{which}{in_epochs(own[-1].epoch)} epoch{'s' * (own[-1].epoch != 1)} done"
 
 
 def unfinished(
     trials: Sequence[Trial],
     winners: Sequence[Trial],
-    retraining: Sequence[RetrainEpoch],
+    retraining: Sequence[RetrainInterim],
     written: datetime,
     simulated: bool,
 ) -> str:
@@ -221,7 +221,8 @@ def _best_tile(trials: Sequence[Trial]) -> list[str]:
         return []
     best = min(scored, key=lambda trial: (trial.val_gap_l1, trial.trial))
     detail = (
-        f"Validation gap L1 (10<sup>−3</sup>) of trial {best.trial}, {escape(best.network)}, epoch {best.epochs}."
+        f"Validation gap L1 (10<sup>−3</sup>) of trial {best.trial}, {escape(best.network)}, "
+        f"epoch {in_epochs(best.epochs)}."
     )
     return [_draw_tile("Best so far", number(best.val_gap_l1, 2, 1e3), detail)]
 

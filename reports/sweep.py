@@ -6,15 +6,16 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from records.tables import Trial
+from records.tables import Trial, in_epochs
+from reports.cells import Number
 from reports.figures.drawing import NETWORKS, networks, setting, title
 from reports.markup import DASH, duration, escape, number, table
 
 STATES = {
-    "running": "Not over yet: measured at their last epoch so far",
+    "running": "Not over yet: measured at their last report so far",
     "finished": "Finished: trained for all its epochs",
-    "stopped": "Stopped early by ASHA: measured at its last epoch",
-    "interrupted": "Interrupted by the time limit or by hand: measured at its last epoch",
+    "stopped": "Stopped early by ASHA: measured at its last report",
+    "interrupted": "Interrupted by the time limit or by hand: measured at its last report",
     "infeasible": "Infeasible: too large for the memory",
     "failed": "Failed: no result to compare",
 }
@@ -113,7 +114,7 @@ def _cells(row: Row, keys: Sequence[str]) -> list[str]:
         number(trial.val_loss, 2, 1e3),
         number(trial.parameters),
         *(setting(trial.config[key]) if key in trial.config else DASH for key in keys),
-        number(trial.epochs or None),
+        Number(in_epochs(trial.epochs), trial.epochs) if trial.epochs else DASH,
         duration(trial.seconds if trial.epochs else None),
     ]
 

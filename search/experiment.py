@@ -71,6 +71,7 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: Asked, more
             from search.tuning import preflight
             from search.tuning.importance import importances
             from search.tuning.tuner import search
+            from trainables.batches import count_windows
         share = resources(**vars(asked))
         if settings.gpu_hours is not None and not share.gpus:
             raise InputError(f"--gpu-hours counts GPUs, got {settings.gpu_hours:g} without any: give --minutes")
@@ -83,8 +84,9 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: Asked, more
             say(preflight.check_room(settings, (train, validation), share))
         shared = ray.put((train, validation))
         if not files.winners.exists():
-            say(_time(settings, shared, share))
-            trials = search(settings, shared, share, settings.budget(SEARCH_SHARE))
+            windows = count_windows(train), count_windows(validation)
+            say(_plan(settings, windows, shared, share))
+            trials = search(settings, shared, settings.ladders(), share, settings.budget(SEARCH_SHARE))
             winners = choose(settings, trials, files.given_up.read())
             if not winners:
                 raise InputError(_nothing(trials))
@@ -96,23 +98,41 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: Asked, more
             # Machines may have joined.
             check_shared(settings.folder)
         retrain_winners(settings, lambda winner, seed, budget: retrain(settings, winner, seed, shared, share, budget))
-    for left in files.models.glob("*.pt"):
-        # Of a model that was written just before a session was killed.
-        left.unlink()
+    for kind in ("*.pt", "*.best"):
+        for left in files.models.glob(kind):
+            # Of a model that was written just before a session was killed.
+            left.unlink()
 
 
-def _time(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]], resources: Resources) -> str:
-    """Say how long a run will take."""
-    from search.tuning import preflight
+def _plan(
+    settings: Settings,
+    windows: tuple[int, int],
+    data: ObjectRef[tuple[Dataset, Dataset]],
+    resources: Resources,
+) -> str:
+    """Fix the course of the trials, unless an earlier session did, and say how long the search will take.
 
-    if settings.gpu_hours is not None:
-        return f"time: at most {settings.gpu_hours:g} GPU-hours"
-    if settings.minutes is not None:
-        return f"time: at most {settings.minutes:g} minutes"
+    `windows` are those of the (training, validation) frames.
+    """
+    from search.tuning import course
+
     with status("measuring a training step"):
-        hours = preflight.estimate_time(settings, data, resources)
-    took = f"{hours:.1f} hours" if hours >= 1 else f"{max(hours * 60, 1):.0f} minutes"
-    return f"time: about {took} for the search at the speed of its first configuration; --minutes would limit it"
+        measured = course.measure(settings, data, resources)
+    files, budget = settings.files, settings.budget(SEARCH_SHARE)
+    if not files.ladders.exists():
+        files.ladders.write(course.ladders(settings, windows, measured, resources, budget))
+    found = files.ladders.read()
+    if settings.gpu_hours is not None:
+        limit = f"at most {settings.gpu_hours:g} GPU-hours"
+    elif settings.minutes is not None:
+        limit = f"at most {settings.minutes:g} minutes"
+    else:
+        hours = course.hours(settings, found, measured, resources, windows[1])
+        took = f"{hours:.1f} hours" if hours >= 1 else f"{max(hours * 60, 1):.0f} minutes"
+        limit = f"about {took} for the search at the speed of its first configuration; --minutes would limit it"
+    lengths = sorted({round(one.length / one.epoch, 1) for one in found})
+    epochs = " to ".join(f"{length:g}" for length in lengths[:: max(len(lengths) - 1, 1)])
+    return f"time: {limit}" + (f"; trials of up to {epochs} epochs" if settings.proposes else "")
 
 
 def _drop_models(settings: Settings, winners: list[Trial]) -> None:
@@ -127,7 +147,7 @@ def _drop_models(settings: Settings, winners: list[Trial]) -> None:
 def _drop(settings: Settings, trial: Trial) -> None:
     for seed in settings.retrain_seeds:
         model = settings.files.model(trial, seed)
-        for left in (model, model.with_suffix(".pt")):
+        for left in (model, model.with_suffix(".pt"), model.with_suffix(".best")):
             left.unlink(missing_ok=True)
     settings.files.retraining.drop(trial.trial)
 

@@ -36,8 +36,8 @@ def write_model(settings: Settings, train: Dataset) -> None:
                 model.winner.config,
                 settings.implementation,
                 model.winner.trial,
-                model.end.seed,
-                model.end.val_gap_l1,
+                model.member.seed,
+                model.val_gap_l1,
             )
             for model in models
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import threading
 from concurrent.futures import Future
@@ -17,7 +18,7 @@ from ray.train.torch import TorchConfig, TorchTrainer, prepare_model
 from ray.train.v2.api.exceptions import WorkerGroupError
 
 from records.files import append_line, read_retraining
-from records.tables import RetrainEpoch, Trial
+from records.tables import RetrainInterim, Trial
 from scattering.dataset import Dataset
 from search.following.display import RetrainDisplay
 from search.machines.resources import Resources, node_size, total_gpus
@@ -44,8 +45,9 @@ def retrain(
 ) -> bool:
     """Train a winning configuration from scratch with a seed on (train, validation) frames and write the model.
 
-    Returns False if it diverges, or is too large for the memory. Validation frames only watch. The learning rate
-    comes down within the budget. Goes on from a checkpoint that an earlier session left.
+    The model is that of the report with the lowest validation error. Returns False if the training diverges, or is
+    too large for the memory. The learning rate comes down within the budget. Goes on from a checkpoint that an
+    earlier session left.
     """
     workers, resources = _workers(int(winner.config["batch_size"]), share)
     limits = [budget.seconds, None if budget.gpu_seconds is None else budget.gpu_seconds / workers]
@@ -53,8 +55,10 @@ def retrain(
     folder, model = settings.folder, settings.files.model(winner, seed)
     checkpoint, progress = model.with_suffix(".pt"), settings.files.retraining.path
     epochs = full_length(settings, winner)
+    ladder = settings.ladders()[settings.study_of(winner.network, winner.config).name]
+    course = epochs * ladder.epoch, ladder.interval
     cpus, gpus = int(resources.get("CPU", 1)), resources.get("GPU", 0.0)
-    job = settings.job(winner.trial, winner.network, winner.config, epochs, Resources.for_one(cpus, gpus), checkpoint)
+    job = settings.job(winner.trial, winner.network, winner.config, course, Resources.for_one(cpus, gpus), checkpoint)
     job = replace(job, seed=seed, seconds=seconds)
     trainer = TorchTrainer(
         train_winner,
@@ -117,7 +121,7 @@ def _storage_error(error: WorkerGroupError) -> OSError | None:
 
 
 def train_winner(given: dict[str, Any]) -> None:
-    """Train on every worker; the first one keeps the records, the checkpoint and, at the end, the model."""
+    """Train on every worker; the first one keeps the records, the checkpoint and the model at its best."""
     job: Job = given["job"]
     context = ray_train.get_context()
     worker = Worker(context.get_world_rank(), context.get_world_size())
@@ -126,27 +130,31 @@ def train_winner(given: dict[str, Any]) -> None:
     network, task = prepare(job, device)
     train_set, validation = (WindowSet(part, device) for part in ray.get(given["data"]))
     checkpoint, progress = Path(job.checkpoint), given["progress"]
-    recorded = {
-        epoch.epoch for epoch in read_retraining(progress) if (epoch.trial, epoch.seed) == (job.trial, job.seed)
-    }
+    known = [one for one in read_retraining(progress) if (one.trial, one.seed) == (job.trial, job.seed)]
+    last = known[-1].windows if known else 0
+    best = min((one.val_gap_l1 for one in known), default=math.inf)
+    best_model = given["model"].with_suffix(".best")
     try:
         share = -(-int(job.config["batch_size"]) // worker.count)
         micro_batch = footprint(network, task, train_set).micro_batch(share, memory_limit(job, device))
         network = prepare_model(network, move_to_device=device)
         state = checkpoints.load(checkpoint)
-        epochs = train(job, network, task, (train_set, validation), state, micro_batch=micro_batch, worker=worker)
-        for metrics, reached, _ in epochs:
+        training = train(job, network, task, (train_set, validation), state, micro_batch=micro_batch, worker=worker)
+        for metrics, reached, _ in training:
+            if worker.rank == 0 and metrics["windows"] > last:
+                if metrics["val_gap_l1"] < best:
+                    best = metrics["val_gap_l1"]
+                    save(best_model, unwrap(network), job.network, job.config, job.implementation)
+                mine = {"trial": job.trial, "seed": job.seed, "devices": worker.count}
+                append_line(progress, RetrainInterim(**mine, **metrics))  # type: ignore[arg-type]
             if worker.rank == 0:
-                if metrics["epoch"] not in recorded:
-                    mine = {"trial": job.trial, "seed": job.seed, "devices": worker.count}
-                    append_line(progress, RetrainEpoch(**mine, **metrics))  # type: ignore[arg-type]
                 checkpoints.save(checkpoint, reached)
             ray_train.report(metrics)
     except (DivergenceError, TooLargeError):
         # On every worker at once: all validate the same weights, and are as large.
         return
     if worker.rank == 0:
-        save(given["model"], unwrap(network), job.network, job.config, job.implementation)
+        best_model.replace(given["model"])
 
 
 def _workers(batch_size: int, share: Resources) -> tuple[int, dict[str, float]]:

@@ -210,5 +210,4 @@ def _describe(settings: Settings, data: Dataset, command: str) -> RunInfo:
         },
         versions=versions(),
         machine=machine(),
-        rungs=settings.rungs,
     )

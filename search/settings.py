@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from records.folder import RunFolder
 from records.networks import TITLES
-from records.tables import Config
+from records.tables import Config, Ladder
 from scattering.arguments import Options, working_shape
 from scattering.errors import InputError
 from search.options import Role, check, defaults, option, preset_field, table
-from search.tuning.halving import SuccessiveHalving
 
 if TYPE_CHECKING:
     from search.machines.resources import Resources
@@ -232,6 +231,11 @@ class Settings:
         tasks = TASKS if self.task == BOTH and self.proposes else (None,)
         return tuple(Study(network, task) for network in self.networks for task in tasks)
 
+    def study_of(self, network: str, config: Config) -> Study:
+        """Return the study that a configuration of a network is of."""
+        own = (study for study in self.studies if study.network == network)
+        return next(study for study in own if study.task in (None, config["task"]))
+
     def task_of(self, study: Study) -> str | None:
         """Return the task that a study is bound to; None: it is one more choice."""
         return study.task or (self.task if self.task in TASKS else None)
@@ -247,13 +251,6 @@ class Settings:
         return self.points != "paper"
 
     @property
-    def rungs(self) -> list[int]:
-        """Epochs after which trials are compared; none where none is stopped early, or seconds decide."""
-        if not self.proposes or self.epochs is None or self.compare_at != "epochs":
-            return []
-        return list(SuccessiveHalving(self.epochs).rungs)
-
-    @property
     def folder(self) -> Path:
         """The run's folder."""
         return RUNS / self.name
@@ -263,6 +260,10 @@ class Settings:
         """The files of the run."""
         return RunFolder(self.folder)
 
+    def ladders(self) -> dict[str, Ladder]:
+        """Return the ladder of each study, by its name, once they are written."""
+        return {ladder.study: ladder for ladder in self.files.ladders.read()}
+
     def budget(self, share: float) -> Budget:
         """Return a share of what the run may spend."""
         return Budget(
@@ -271,9 +272,15 @@ class Settings:
         )
 
     def job(
-        self, trial: int, network: str, config: Config, epochs: int, resources: Resources, checkpoint: Path
+        self,
+        trial: int,
+        network: str,
+        config: Config,
+        course: tuple[int, int],
+        resources: Resources,
+        checkpoint: Path,
     ) -> Job:
-        """Return the job of training a configuration."""
+        """Return the job of training a configuration on so many windows, with so many from report to report."""
         from trainables.job import Job  # late, for PyTorch comes with it
 
         return Job(
@@ -281,7 +288,8 @@ class Settings:
             network=network,
             implementation=self.implementation,
             config=config,
-            epochs=epochs,
+            windows=course[0],
+            interval=course[1],
             schedule=self.schedule,
             seed=self.seed,
             threads=resources.cpus,

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from records.folder import RunFolder, Stage
-from records.tables import RunInfo, Trial
+from records.tables import Ladder, RunInfo, Trial
 from scattering.arguments import Parser, command, program
 from scattering.errors import InputError, one_line
 from search.following.display import console, shown, write
@@ -122,18 +122,18 @@ def read(folder: Path, now: float) -> View:
 
 
 def _searching(run: RunFolder, info: RunInfo, now: float) -> View:
-    """The trials of a search, the ended ones in the order of their last epochs."""
+    """The trials of a search, the ended ones in the order of their last reports."""
     settings = info.settings
     studies = _studies(info)
-    order = {epoch.trial: place for place, epoch in enumerate(run.progress.read())}
+    order = {interim.trial: place for place, interim in enumerate(run.progress.read())}
     trials = sorted(run.trials_so_far(), key=lambda trial: order.get(trial.trial, -1))
-    rows = [Training.of(trial, settings["epochs"]) for trial in trials]
-    # A trial that has not come to its first epoch has but its log.
+    rows = [Training.of(trial, None) for trial in trials]
+    # A trial that has not come to its first report has but its log.
     logs = {int(path.stem) for path in run.path.glob("trials/*.log")} - {row.trial for row in rows}
-    rows += [Training(number, "", settings["epochs"]) for number in logs]
-    if studies:
-        # They take turns in the numbers of the trials.
-        rows = [replace(row, network=row.network or studies[row.trial % len(studies)].network) for row in rows]
+    rows += [Training(number, "", None) for number in logs]
+    ladders = {ladder.study: ladder for ladder in run.ladders.read()}
+    if studies and settings["points"] == "search":
+        rows = [_in_study(row, studies, ladders) for row in rows]
     known = studies and settings["points"] == "search"
     limit = None
     if settings["minutes"] is not None:
@@ -148,6 +148,15 @@ def _searching(run: RunFolder, info: RunInfo, now: float) -> View:
     )
 
 
+def _in_study(row: Training, studies: tuple[Study, ...], ladders: dict[str, Ladder]) -> Training:
+    """Return a row with its network and how long it is to be; studies take turns in the numbers of the trials."""
+    study = studies[row.trial % len(studies)]
+    ladder = ladders.get(study.name)
+    return replace(
+        row, network=row.network or study.network, epochs=None if ladder is None else ladder.length / ladder.epoch
+    )
+
+
 def _studies(info: RunInfo) -> tuple[Study, ...]:
     """The studies of a run, as far as run.json names them."""
     # Which networks the paper has points of is known where the spaces are, and these need Optuna.
@@ -159,7 +168,7 @@ def _studies(info: RunInfo) -> tuple[Study, ...]:
 def _retraining(run: RunFolder, info: RunInfo, winners: list[Trial]) -> View:
     """The winners with each of their seeds, retrained one after the other."""
     settings, records = from_dict(info.settings), run.retraining.path
-    last = {(epoch.trial, epoch.seed): epoch for epoch in run.retraining.read()}
+    last = {(interim.trial, interim.seed): interim for interim in run.retraining.read()}
     epochs = settings.retrain_epochs if settings.proposes else None
     rows = []
     for winner in winners:
@@ -184,8 +193,8 @@ def _retraining(run: RunFolder, info: RunInfo, winners: list[Trial]) -> View:
 
 def _quiet(run: RunFolder, info: RunInfo, now: float) -> str:
     """Say since when nothing has been written; nothing as long as that is usual."""
-    epochs = [*run.progress.read(), *run.retraining.read()]
-    usual = max((epoch.seconds / epoch.epoch for epoch in epochs), default=0.0)
+    reports = [*run.progress.read(), *run.retraining.read()]
+    usual = max((interim.seconds / interim.epoch for interim in reports), default=0.0)
     last = run.last_change()
     if now - last < max(QUIET, 3 * usual):
         return ""

@@ -40,6 +40,11 @@ BUDGET = 0.5
 """Share of a GPU's free memory that one data set may take; the rest is for training."""
 
 
+def count_windows(data: Dataset) -> int:
+    """Return the number of windows of a data set that are trained on."""
+    return len(data) * len(data.windows.free)
+
+
 class WindowSet:
     """The windows without a real vertical gap, of every frame of a data set: N frames x F windows.
 

@@ -15,7 +15,10 @@ class Job:
     network: str
     implementation: str
     config: Config
-    epochs: int
+    windows: int
+    """Training windows to see."""
+    interval: int
+    """Windows from one report to the next."""
     schedule: str
     seed: int
     threads: int
@@ -26,8 +29,8 @@ class Job:
     """Path of the training state."""
     log: str = ""
     """Path of a trial's log."""
-    known_epochs: int = 0
-    """Epochs that an earlier session has recorded."""
+    known_windows: int = 0
+    """Windows after which an earlier session has recorded a report."""
     patience: float = 0.0
     """Seconds of silence, at least, before a trial of a search counts as hung."""
     seconds: float | None = None

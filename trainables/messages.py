@@ -34,8 +34,8 @@ class Started:
 
 
 @dataclass(frozen=True)
-class EpochDone:
-    """A trial has trained and validated for one more epoch."""
+class Reported:
+    """A trial has trained on so many windows, and validated."""
 
     trial: int
     cost: Cost
@@ -71,10 +71,10 @@ class StorageLost:
     path: str
 
 
-Message = Started | EpochDone | Failed | Infeasible | StorageLost
+Message = Started | Reported | Failed | Infeasible | StorageLost
 
 _KINDS: dict[str, type[Message]] = {
-    kind.__name__: kind for kind in (Started, EpochDone, Failed, Infeasible, StorageLost)
+    kind.__name__: kind for kind in (Started, Reported, Failed, Infeasible, StorageLost)
 }
 
 

@@ -26,7 +26,7 @@ class Task:
 
 def predict_blind(network: nn.Module, measured: Tensor, observed: Tensor) -> Tensor:
     """Paint the whole window from the intensity with zeros in the gaps, as in the paper."""
-    return _apply(network, measured, observed)
+    return apply(network, measured, observed)
 
 
 SLOPES = (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)
@@ -55,11 +55,12 @@ def correct(network: nn.Module, measured: Tensor, observed: Tensor, start: Tenso
     # 0.3 and 1 bring the logarithm of contrasts between 1e-3 and 0.1 near 0.
     level = 0.3 * contrast.log() + 1
     inputs = torch.cat((level, detail / contrast, gap, slants / contrast), dim=1)
-    correction = _apply(network, inputs, observed)
+    correction = apply(network, inputs, observed)
     return torch.where(observed, measured, start + contrast * correction)
 
 
-def _apply(network: nn.Module, inputs: Tensor, observed: Tensor) -> Tensor:
+def apply(network: nn.Module, inputs: Tensor, observed: Tensor) -> Tensor:
+    """Pass inputs (N, C, H, W) through a network, and which pixels are observed where it wants to know."""
     inputs = inputs.contiguous(memory_format=torch.channels_last)
     takes_observed = getattr(unwrap(network), "takes_observed", False)
     output: Tensor = network(inputs, observed) if takes_observed else network(inputs)

@@ -24,10 +24,11 @@ from trainables.tasks import Task, unwrap
 
 
 class Progress(NamedTuple):
-    """One epoch done."""
+    """A training at one of its reports."""
 
     metrics: dict[str, float]
-    """epoch, train_loss, val_loss, val_gap_l1, val_gap_cc, learning_rate, seconds."""
+    """windows (seen so far), epoch (the same in passes over the training set), train_loss (since the report before),
+    val_loss, val_gap_l1, val_gap_cc, learning_rate, seconds."""
     state: dict[str, Any]
     """What `fit` needs to go on from here; tensors shared with the live network."""
     micro_batch: int
@@ -54,7 +55,10 @@ CHECK = 50
 class Course:
     """Settings of one training."""
 
-    epochs: int
+    windows: int
+    """Training windows to see, each as often as the training set is passed over."""
+    interval: int
+    """Windows from one report to the next."""
     batch_size: int
     """Windows over all workers."""
     learning_rate: float
@@ -63,16 +67,19 @@ class Course:
     """A key of `SCHEDULES`."""
     seed: int
     seconds: float | None = None
-    """Time limit. The learning rate follows the time where that is further along than the epochs."""
+    """Time limit. The learning rate follows the time where that is further along than the windows."""
 
     @classmethod
-    def of(cls, config: Config, *, epochs: int, schedule: str, seed: int, seconds: float | None = None) -> Course:
+    def of(
+        cls, config: Config, *, windows: int, interval: int, schedule: str, seed: int, seconds: float | None = None
+    ) -> Course:
         """Return the settings of training a configuration, which says the batch size and the learning rate."""
-        return cls(epochs, int(config["batch_size"]), float(config["learning_rate"]), schedule, seed, seconds)
+        batch_size, rate = int(config["batch_size"]), float(config["learning_rate"])
+        return cls(windows, interval, batch_size, rate, schedule, seed, seconds)
 
-    def steps(self, windows: int) -> int:
+    def steps(self, epoch: int) -> int:
         """Return the number of steps in an epoch of so many windows."""
-        return max(windows // self.batch_size, 1)
+        return max(epoch // self.batch_size, 1)
 
 
 @dataclass(frozen=True)
@@ -97,10 +104,10 @@ def fit(
     micro_batch: int | None = None,
     worker: Worker = ALONE,
 ) -> Iterator[Progress]:
-    """Train with Adam and L1, yielding after each epoch; equal arguments give equal numbers.
+    """Train with Adam and L1, yielding at each report; equal arguments give equal numbers, however often it reports.
 
-    `state` is that of an earlier epoch to go on from. Several workers average their gradients by
-    DistributedDataParallel. Training ends with the epochs of the course or with its time.
+    `state` is that of an earlier report to go on from. Several workers average their gradients by
+    DistributedDataParallel. Training ends with the windows of the course or with its time.
 
     Where the memory is short, a worker's share of a batch goes through the network `micro_batch` windows at a time;
     gradients add up to those of the batch (batch normalisation, which the paper's networks have not, sees the parts).
@@ -109,31 +116,29 @@ def fit(
     Raises DivergenceError when a loss is not finite, TooLargeError when not even one window fits.
     """
     optimizer = torch.optim.Adam(network.parameters(), lr=course.learning_rate, fused=True)
-    done, spent = 0, 0.0
+    step, spent = 0, 0.0
     if state is not None:
         unwrap(network).load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
-        done, spent = state["epoch"], state["seconds"]
+        step, spent = state["step"], state["seconds"]
     share = -(-course.batch_size // worker.count)
     precision = mixed_precision(network, train.device)
-    training = _Training(network, task, train, course, worker, optimizer, precision, micro_batch or share)
-    for epoch in range(done, course.epochs):
-        # The caller's work between two epochs is not training time.
+    training = _Training(network, task, train, course, worker, optimizer, precision, micro_batch or share, step)
+    while training.windows < course.windows and training.progress < 1:
+        # The caller's work between two reports is not training time.
         training.started = time.perf_counter() - spent
-        metrics = training.epoch(epoch)
+        metrics = training.to_next_report()
         metrics |= _validate(network, task, validation, training.micro_batch)
         if not all(math.isfinite(value) for value in metrics.values()):
-            raise DivergenceError(f"the loss is not finite in epoch {epoch + 1}")
+            raise training.divergence()
         spent = training.elapsed()
         checkpoint = {
             "network": unwrap(network).state_dict(),
             "optimizer": optimizer.state_dict(),
-            "epoch": epoch + 1,
+            "step": training.step,
             "seconds": spent,
         }
         yield Progress(metrics | {"seconds": spent}, checkpoint, training.micro_batch)
-        if training.progress >= 1:
-            return
 
 
 @dataclass
@@ -148,6 +153,8 @@ class _Training:
     optimizer: torch.optim.Optimizer
     precision: AbstractContextManager[object]
     micro_batch: int
+    step: int
+    """Steps done."""
     started: float = 0.0
     """On the clock of `time.perf_counter`."""
     progress: float = 0.0
@@ -157,24 +164,48 @@ class _Training:
         """Return the seconds of training and validation so far."""
         return time.perf_counter() - self.started
 
-    def epoch(self, epoch: int) -> dict[str, float]:
-        """Train for one epoch, or until the time is over."""
+    @property
+    def windows(self) -> int:
+        """Windows seen so far; those that an epoch leaves over, too few for a batch, count as seen."""
+        return self.step * len(self.train) // self.course.steps(len(self.train))
+
+    def divergence(self) -> DivergenceError:
+        """Return the error of a loss that is not finite."""
+        return DivergenceError(f"the loss is not finite after {self.windows} windows")
+
+    def to_next_report(self) -> dict[str, float]:
+        """Train until the next report is due, or the time is over."""
         total = torch.zeros((), device=self.train.device)
         self.network.train()
-        for step, batch in enumerate(self.train.batches(self._parts(epoch))):
-            pixels = self.task.scored(batch).sum().clamp(min=1)
-            if self.worker.count > 1:
-                pixels = average(pixels, self.worker.count)
-            rate = self._advance(epoch, step, pixels)
-            total += self._step(batch, pixels)
-            if self.progress >= 1:
-                break
-            if step % CHECK == CHECK - 1 and not math.isfinite(total.item()):
-                raise DivergenceError(f"the loss is not finite in epoch {epoch + 1}")
-        return {"epoch": epoch + 1, "train_loss": total.item() / (step + 1), "learning_rate": rate}
+        due = min((self.windows // self.course.interval + 1) * self.course.interval, self.course.windows)
+        steps = 0
+        while self.windows < due and self.progress < 1:
+            epoch, first = divmod(self.step, self.course.steps(len(self.train)))
+            for batch in self.train.batches(self._parts(epoch)[first:]):
+                pixels = self.task.scored(batch).sum().clamp(min=1)
+                if self.worker.count > 1:
+                    pixels = average(pixels, self.worker.count)
+                rate = self._advance(pixels)
+                total += self._step(batch, pixels)
+                self.step, steps = self.step + 1, steps + 1
+                if self.progress >= 1 or self.windows >= due:
+                    break
+                if steps % CHECK == 0 and not math.isfinite(total.item()):
+                    raise self.divergence()
+        seen = self.windows
+        if seen >= due:
+            # A batch may lead beyond: trials are compared by what all of them have seen.
+            seen = min(seen // self.course.interval * self.course.interval, self.course.windows)
+            seen = max(seen, due)
+        return {
+            "windows": seen,
+            "epoch": seen / len(self.train),
+            "train_loss": total.item() / steps,
+            "learning_rate": rate,
+        }
 
     def _parts(self, epoch: int) -> list[tuple[Tensor, Tensor]]:
-        """Draw this worker's windows and gap patterns, batch by batch."""
+        """Draw this worker's windows and gap patterns of an epoch, batch by batch."""
         # From (seed, epoch) alone: a resumed run goes on as the uninterrupted one would.
         generator = torch.Generator().manual_seed(self.course.seed * 1_000_003 + epoch)
         order = torch.randperm(len(self.train), generator=generator).to(self.train.storage)
@@ -184,10 +215,11 @@ class _Training:
         mine = [slice(step * size + rank, (step + 1) * size, count) for step in steps]
         return [(order[part], patterns[part]) for part in mine]
 
-    def _advance(self, epoch: int, step: int, like: Tensor) -> float:
+    def _advance(self, like: Tensor) -> float:
         """Set the learning rate for a step and return it; all workers agree on the time."""
         course = self.course
-        self.progress = (epoch + (step + 0.5) / course.steps(len(self.train))) / course.epochs
+        self.progress = (self.step + 0.5) * len(self.train) / course.steps(len(self.train)) / course.windows
+        self.progress = min(self.progress, 1.0)
         if course.seconds is not None:
             elapsed = self.elapsed()
             if self.worker.count > 1:

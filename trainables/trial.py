@@ -1,4 +1,4 @@
-"""The Ray Tune adapter: trains a job, sends a message after each epoch, and keeps a checkpoint to go on from."""
+"""The Ray Tune adapter: trains a job, sends a message at each report, and keeps a checkpoint to go on from."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from trainables import checkpoints, devices
 from trainables.batches import WindowSet
 from trainables.job import Job
 from trainables.memory import Footprint, TooLargeError, footprint, out_of_memory
-from trainables.messages import Cost, EpochDone, Failed, Infeasible, Message, Started, StorageLost, to_report
+from trainables.messages import Cost, Failed, Infeasible, Message, Reported, Started, StorageLost, to_report
 from trainables.models import build, count_parameters
 from trainables.tasks import Task
 from trainables.training import ALONE, Course, DivergenceError, Progress, Worker, fit
 
 SLOWNESS = 10
-"""Times what an epoch should take: a trial silent for longer counts as hung."""
+"""Times what the windows between two reports should take: a trial silent for longer counts as hung."""
 
 
 def train_trial(job: dict[str, Any], data: tuple[Dataset, Dataset]) -> None:
@@ -85,7 +85,7 @@ def _train_and_save(job: Job, data: tuple[Dataset, Dataset], log: logging.Logger
     needs, limit = footprint(network, task, windows[0]), memory_limit(job, device)
     batch_size = int(job.config["batch_size"])
     micro_batch = needs.micro_batch(batch_size, limit)
-    patience = max(job.patience, SLOWNESS * needs.seconds * len(windows[0]))
+    patience = max(job.patience, SLOWNESS * needs.seconds * min(job.interval, job.windows))
     log.info("on %s of %s, %s", device, platform.node(), _sizes(needs, micro_batch, batch_size, limit))
 
     def cost(micro_batch: int) -> Cost:
@@ -95,9 +95,10 @@ def _train_and_save(job: Job, data: tuple[Dataset, Dataset], log: logging.Logger
     checkpoint = Path(job.checkpoint)
     state = checkpoints.load(checkpoint)
     history: list[dict[str, float]] = [] if state is None else state["history"]
-    # Epochs that were saved but not recorded before the session ended.
-    for metrics in history[job.known_epochs :]:
-        yield EpochDone(job.trial, cost(micro_batch), metrics)
+    # Reports that were saved but not recorded before the session ended.
+    for metrics in history:
+        if metrics["windows"] > job.known_windows:
+            yield Reported(job.trial, cost(micro_batch), metrics)
     faulthandler.dump_traceback_later(patience, file=_file(log))
     for metrics, reached, at_once in train(job, network, task, windows, state, micro_batch=micro_batch):
         history.append(metrics)
@@ -107,8 +108,8 @@ def _train_and_save(job: Job, data: tuple[Dataset, Dataset], log: logging.Logger
             # The search ends; this trial goes on once there is room.
             yield StorageLost(job.trial, error.errno or errno.EIO, error.strerror or str(error), str(checkpoint))
             return
-        log.info("epoch %d: %s", metrics["epoch"], _values(metrics))
-        yield EpochDone(job.trial, cost(at_once), metrics)
+        log.info("%d windows: %s", metrics["windows"], _values(metrics))
+        yield Reported(job.trial, cost(at_once), metrics)
         faulthandler.dump_traceback_later(patience, file=_file(log))
 
 
@@ -157,7 +158,14 @@ def train(
     worker: Worker = ALONE,
 ) -> Iterator[Progress]:
     """Train the network of a job on (train, validation) windows, as `fit` does."""
-    course = Course.of(job.config, epochs=job.epochs, schedule=job.schedule, seed=job.seed, seconds=job.seconds)
+    course = Course.of(
+        job.config,
+        windows=job.windows,
+        interval=job.interval,
+        schedule=job.schedule,
+        seed=job.seed,
+        seconds=job.seconds,
+    )
     return fit(network, task, *windows, course, state=state, micro_batch=micro_batch, worker=worker)
 
 
@@ -187,4 +195,4 @@ def _sizes(cost: Footprint, micro_batch: int, batch_size: int, limit: int) -> st
 
 
 def _values(metrics: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "epoch")
+    return ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "windows")

@@ -11,7 +11,7 @@ from optuna.storages import InMemoryStorage
 
 from benchmarks.search_efficiency.mapping import Space, draw
 from benchmarks.search_efficiency.replay import Report
-from records.tables import Config, Epoch
+from records.tables import Config, Interim
 from search.tuning.halving import SuccessiveHalving
 from search.tuning.sampler import open_study
 from search.tuning.studies import first_trials
@@ -115,7 +115,7 @@ class Ours:
     def report(self, report: Report) -> bool:
         """Record as the search's ledger does."""
         trial, epoch, value, seconds = report
-        self.sampler.record(Epoch(trial, epoch, value, value, value, 0.0, 0.0, seconds))
+        self.sampler.record(Interim(trial, epoch, value, value, value, 0.0, 0.0, seconds))
         return self.halving.record(trial, epoch, value, seconds)
 
     def end(self, report: Report, state: str) -> None:

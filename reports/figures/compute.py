@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from records.tables import Epoch, RetrainEpoch, Trial
+from records.tables import Interim, RetrainInterim, Trial
 from reports.figures.drawing import GREY, LOWER, THOUSANDTHS, Look, axis, color, draw, error, key, networks, title
 from reports.markup import duration, escape, known
 
@@ -21,39 +21,39 @@ class Gain(NamedTuple):
 
     network: str
     search: list[tuple[float, float]]
-    """(device-seconds, L1) after each epoch of any of its trials."""
+    """(device-seconds, L1) at each report of any of its trials."""
     retraining: list[tuple[float, float]]
     """Likewise, after the search."""
 
 
 def rows(
-    epochs: Iterable[Epoch], retraining: Iterable[RetrainEpoch], trials: Sequence[Trial], devices: float = 1
+    progress: Iterable[Interim], retraining: Iterable[RetrainInterim], trials: Sequence[Trial], devices: float = 1
 ) -> list[Gain]:
-    """Add up the training time of each network in the order in which its epochs arrived.
+    """Add up the training time of each network in the order in which its reports arrived.
 
     Args:
-        epochs: Of the search, in the order of arrival.
+        progress: Of the search, in the order of arrival.
         retraining: Of the winners.
-        trials: To tell which network a trial is of; epochs of an unknown one are left out.
+        trials: To tell which network a trial is of; reports of an unknown one are left out.
         devices: That a trial of the search has, or a part of one.
     """
     network_of = {trial.trial: trial.network for trial in trials if trial.network}
     found = {name: Gain(name, [], []) for name in networks(network_of.values())}
     clock: dict[tuple[int, int | None], float] = {}
-    for epoch in [*epochs, *retraining]:
-        again = isinstance(epoch, RetrainEpoch)
-        network = network_of.get(epoch.trial)
-        if network is None or not math.isfinite(epoch.seconds):
+    for interim in [*progress, *retraining]:
+        again = isinstance(interim, RetrainInterim)
+        network = network_of.get(interim.trial)
+        if network is None or not math.isfinite(interim.seconds):
             continue
         gain = found[network]
         part = gain.retraining if again else gain.search
         spent, best = (part or gain.search or [(0.0, math.inf)])[-1]
         # A training that began anew from a checkpoint repeats seconds that were counted.
-        key = (epoch.trial, epoch.seed if isinstance(epoch, RetrainEpoch) else None)
-        took = max(epoch.seconds - clock.get(key, 0.0), 0.0)
-        clock[key] = max(epoch.seconds, clock.get(key, 0.0))
-        spent += took * (epoch.devices if isinstance(epoch, RetrainEpoch) else devices)
-        value = epoch.val_gap_l1
+        key = (interim.trial, interim.seed if isinstance(interim, RetrainInterim) else None)
+        took = max(interim.seconds - clock.get(key, 0.0), 0.0)
+        clock[key] = max(interim.seconds, clock.get(key, 0.0))
+        spent += took * (interim.devices if isinstance(interim, RetrainInterim) else devices)
+        value = interim.val_gap_l1
         part.append((spent, min(best, value) if known(value) and value > 0 else best))
     return [gain for gain in found.values() if any(best < math.inf for _, best in gain.search + gain.retraining)]
 

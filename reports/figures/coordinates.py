@@ -14,7 +14,7 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from records.tables import Trial
+from records.tables import Trial, in_epochs
 from reports.figures.drawing import (
     GREY,
     LOWER,
@@ -145,7 +145,7 @@ def figure(lines: Lines) -> go.Figure:
             line={"color": color, "width": 3.5 if winner else 1.8 - share},
             opacity=1 if winner else 0.9 - 0.6 * share,
             text=f"<b>{named(trial)}</b>{', winner' if winner else ''}<br>{settings(trial.config)}"
-            f"<br>gap L1 {value(trial) * 1e3:.3f} × {THOUSANDTHS}, {trial.epochs} epochs, {trial.state}",
+            f"<br>gap L1 {value(trial) * 1e3:.3f} × {THOUSANDTHS}, {in_epochs(trial.epochs)} epochs, {trial.state}",
             hovertemplate="%{text}<extra></extra>",
         )
     for axis, height in zip(lines.axes, heights, strict=True):

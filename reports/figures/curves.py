@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from records.tables import Epoch, Trial
+from records.tables import Interim, Trial, in_epochs
 from reports.figures.drawing import (
     GREY,
     LOWER,
@@ -48,17 +48,17 @@ class Curve(NamedTuple):
     trial: Trial
     look: str
     """A key of `LINES`."""
-    epochs: list[int]
+    epochs: list[float]
     val_gap_l1: list[float]
 
 
-def rows(epochs: Iterable[Epoch], trials: Sequence[Row]) -> list[Curve]:
-    """Gather the epochs of each trial, the winner last; of an epoch that came twice the newer counts."""
+def rows(progress: Iterable[Interim], trials: Sequence[Row]) -> list[Curve]:
+    """Gather the curve of each trial, the winner last; of a report that came twice the newer counts."""
     known_trials = {row.trial.trial: row for row in trials}
-    by_trial: dict[int, dict[int, float]] = {}
-    for epoch in epochs:
-        if known(epoch.val_gap_l1) and epoch.val_gap_l1 > 0:
-            by_trial.setdefault(epoch.trial, {})[epoch.epoch] = epoch.val_gap_l1
+    by_trial: dict[int, dict[float, float]] = {}
+    for interim in progress:
+        if known(interim.val_gap_l1) and interim.val_gap_l1 > 0:
+            by_trial.setdefault(interim.trial, {})[interim.epoch] = interim.val_gap_l1
     found = []
     for number, values in sorted(by_trial.items()):
         row = known_trials.get(number)
@@ -70,7 +70,7 @@ def rows(epochs: Iterable[Epoch], trials: Sequence[Row]) -> list[Curve]:
     return sorted(found, key=lambda curve: places.index(curve.look))
 
 
-def figure(curves: Sequence[Curve], rungs: Sequence[int], span: tuple[float, float]) -> go.Figure:
+def figure(curves: Sequence[Curve], rungs: Sequence[float], span: tuple[float, float]) -> go.Figure:
     """Draw validation gap L1 against epoch, one line a trial, on the y range that the networks of a run share.
 
     Both axes are logarithmic: so ASHA's rungs lie evenly.
@@ -87,8 +87,9 @@ def figure(curves: Sequence[Curve], rungs: Sequence[int], span: tuple[float, flo
             marker={"size": 5, "color": color},
             opacity=opacity,
             text=f"<b>{named(curve.trial)}</b> ({name})<br>{settings(curve.trial.config)}",
-            hovertemplate=f"%{{text}}<br>epoch %{{x}}: L1 %{{y:.3f}} × {THOUSANDTHS}<extra></extra>",
+            hovertemplate=f"%{{text}}<br>epoch %{{x:.3g}}: L1 %{{y:.3f}} × {THOUSANDTHS}<extra></extra>",
         )
+    first = min(curve.epochs[0] for curve in curves)
     last = max(curve.epochs[-1] for curve in curves)
     low, high = span[0] * 1e3, span[1] * 1e3
     reached = [rung for rung in rungs if rung < last]
@@ -102,18 +103,15 @@ def figure(curves: Sequence[Curve], rungs: Sequence[int], span: tuple[float, flo
             hoverinfo="skip",
         )
     chart.update_layout(height=400)
-    chart.update_xaxes(axis(1, max(last, 2)), title="epoch", showgrid=False)
-    if reached:
-        values = [1, *(rung for rung in reached if 1 < rung < last / 1.3), last]
-        chart.update_xaxes(tickvals=values, ticktext=[str(value) for value in values])
-    else:
-        values = sorted({round(value) for value in ticks(1, max(last, 2), log=True)})
-        chart.update_xaxes(tickvals=values, ticktext=[str(value) for value in values])
+    end = max(last, 2 * first)
+    chart.update_xaxes(axis(first, end), title="epoch", showgrid=False)
+    values = [*(rung for rung in reached if rung < last / 1.3), last] if reached else ticks(first, end, log=True)
+    chart.update_xaxes(tickvals=values, ticktext=[in_epochs(value) for value in values])
     chart.update_yaxes(axis(low, high), title=f"validation gap L1 ({THOUSANDTHS}), {LOWER}")
     return chart
 
 
-def caption(curves: Sequence[Curve], rungs: Sequence[int]) -> str:
+def caption(curves: Sequence[Curve], rungs: Sequence[float]) -> str:
     """Say what the curves of a network show."""
     count = f"{len(curves)} trials" if len(curves) != 1 else "one trial"
     best = min(curves, key=lambda curve: (curve.val_gap_l1[-1], curve.trial.trial))
@@ -123,28 +121,29 @@ def caption(curves: Sequence[Curve], rungs: Sequence[int]) -> str:
     if compared and not stopped:
         compared = f" ASHA compares them after {_listed(rungs)} epochs (dotted)."
     return (
-        f"Error on the validation frames after each epoch of {count}{early}; {named(best.trial)} ends lowest, "
-        f"at {error(best.val_gap_l1[-1])} after {best.epochs[-1]} epochs.{compared}"
+        f"Error on the validation frames in the course of {count}{early}; {named(best.trial)} ends lowest, "
+        f"at {error(best.val_gap_l1[-1])} after {in_epochs(best.epochs[-1])} epochs.{compared}"
     )
 
 
-def _listed(values: Sequence[int]) -> str:
-    *most, last = map(str, values)
+def _listed(values: Sequence[float]) -> str:
+    *most, last = map(in_epochs, values)
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def html(curves: Sequence[Curve], rungs: Sequence[int], prefix: str = "") -> str:
-    """Draw the curves of each network; nothing without any."""
+def html(curves: Sequence[Curve], rungs: Mapping[str, Sequence[float]], prefix: str = "") -> str:
+    """Draw the curves of each network, with its rungs; nothing without any."""
     values = [value for curve in curves for value in curve.val_gap_l1]
     if not values:
         return ""
     drawn: list[tuple[str, str]] = []
     for network in networks(curve.trial.network for curve in curves):
         own = [curve for curve in curves if curve.trial.network == network]
-        chart = figure(own, rungs, (min(values), max(values)))
+        compared = rungs.get(network, ())
+        chart = figure(own, compared, (min(values), max(values)))
         name = f"{prefix}learning-curves-{len(drawn)}"
-        drawn.append((title(network), draw(chart, name, caption(own, rungs))))
+        drawn.append((title(network), draw(chart, name, caption(own, compared))))
     looks = {curve.look for curve in curves}
     marks = [(LINES[look][0], Look(LINES[look][1], "", DASHES.get(look, "solid"))) for look in LINES if look in looks]
-    marks = marks[::-1] + [(RUNG, Look(GREY, "", "dot"))] * bool(rungs)
+    marks = marks[::-1] + [(RUNG, Look(GREY, "", "dot"))] * any(rungs.values())
     return "\n".join(["<h3>Learning curves of the search</h3>", key(marks), side_by_side(drawn)])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import plotly.graph_objects as go
 
-from records.tables import Importance
+from records.tables import Importance, in_epochs
 from reports.figures.drawing import color, draw, networks, side_by_side, title
 from reports.markup import escape, known
 
@@ -76,4 +76,4 @@ def _heading(item: Importance) -> str:
 
 
 def _basis(item: Importance) -> str:
-    return f"{item.trials} trials after {item.epoch} epoch{'s' * (item.epoch != 1)}"
+    return f"{item.trials} trials after {in_epochs(item.epoch)} epoch{'s' * (item.epoch != 1)}"

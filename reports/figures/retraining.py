@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from records.tables import RetrainEpoch, Trial
+from records.tables import RetrainInterim, Trial
 from reports.figures.drawing import LOWER, THOUSANDTHS, Look, axis, color, draw, error, key, networks, title
 from reports.markup import escape, known
 
@@ -23,18 +23,18 @@ class Curve(NamedTuple):
     seed: int
     place: int
     """Of its trial among the retrained ones of its network, from 0, best first."""
-    epochs: list[int]
+    epochs: list[float]
     val_gap_l1: list[float]
 
 
-def rows(epochs: Iterable[RetrainEpoch], winners: Sequence[Trial]) -> list[Curve]:
-    """Gather the epochs of each training, by network, trial and seed; trials in the order of `winners`."""
+def rows(reports: Iterable[RetrainInterim], winners: Sequence[Trial]) -> list[Curve]:
+    """Gather the curve of each training, by network, trial and seed; trials in the order of `winners`."""
     found = {winner.trial: winner for winner in winners}
     order = [winner.trial for winner in winners]
-    trainings: dict[tuple[int, int], dict[int, float]] = {}
-    for epoch in epochs:
-        if known(epoch.val_gap_l1) and epoch.val_gap_l1 > 0:
-            trainings.setdefault((epoch.trial, epoch.seed), {})[epoch.epoch] = epoch.val_gap_l1
+    trainings: dict[tuple[int, int], dict[float, float]] = {}
+    for interim in reports:
+        if known(interim.val_gap_l1) and interim.val_gap_l1 > 0:
+            trainings.setdefault((interim.trial, interim.seed), {})[interim.epoch] = interim.val_gap_l1
     order += sorted({trial for trial, _ in trainings} - set(order))
 
     def network(trial: int) -> str:
@@ -66,7 +66,7 @@ def figure(curves: Sequence[Curve]) -> go.Figure:
             },
             opacity=0.9 if curve.place == 0 else 0.7,
             text=f"<b>{name}</b>, trial {curve.trial}, seed {curve.seed}",
-            hovertemplate=f"%{{text}}<br>epoch %{{x}}: L1 %{{y:.3f}} × {THOUSANDTHS}<extra></extra>",
+            hovertemplate=f"%{{text}}<br>epoch %{{x:.3g}}: L1 %{{y:.3f}} × {THOUSANDTHS}<extra></extra>",
         )
     values = [value * 1e3 for curve in curves for value in curve.val_gap_l1]
     last = max(curve.epochs[-1] for curve in curves)
@@ -78,8 +78,7 @@ def figure(curves: Sequence[Curve]) -> go.Figure:
 
 def caption(curves: Sequence[Curve]) -> str:
     """Say what the curves show."""
-    ends = sorted((curve.val_gap_l1[-1], place) for place, curve in enumerate(curves))
-    best = curves[ends[0][1]]
+    best = min(curves, key=lambda curve: min(curve.val_gap_l1))
     trials = len({curve.trial for curve in curves})
     what = "one trial" if trials == 1 else f"{trials} trials"
     seeds = len({curve.seed for curve in curves})
@@ -87,7 +86,10 @@ def caption(curves: Sequence[Curve]) -> str:
     lines[0] += f", each with {seeds} seeds (lines that look alike)" if seeds > 1 else ""
     if max(curve.place for curve in curves):
         lines[0] += "; solid: the best trial of a network, dashed and dotted: the next ones"
-    lines.append(f"Lowest at its end: {title(best.network)}, trial {best.trial}, {error(best.val_gap_l1[-1])}")
+    lines.append(
+        f"Lowest: {title(best.network)}, trial {best.trial}, {error(min(best.val_gap_l1))}; of each training the "
+        "weights with the lowest error are kept"
+    )
     return ". ".join(lines) + "."
 
 

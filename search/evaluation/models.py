@@ -12,7 +12,7 @@ from torch import nn
 
 from records.folder import RunFolder
 from records.networks import TITLES
-from records.tables import Member, RetrainEpoch, Trial
+from records.tables import Member, RetrainInterim, Trial
 from search.evaluation.methods import Filler, Method, network_filler
 from trainables.models import count_parameters, load
 from trainables.tasks import Task
@@ -72,12 +72,13 @@ def chosen(models: list[Model]) -> list[Model]:
 
 def trained(run: RunFolder) -> list[Model]:
     """Return all models of a run, in the order of its winners and of their seeds."""
-    # Of each training the last epoch.
-    ends = {(epoch.trial, epoch.seed): epoch for epoch in run.retraining.read()}
+    trainings: dict[tuple[int, int], list[RetrainInterim]] = {}
+    for interim in run.retraining.read():
+        trainings.setdefault((interim.trial, interim.seed), []).append(interim)
     return [
-        Model(winner, end, path)
+        Model(winner, tuple(training), path)
         for winner in run.winners.read()
-        for (trial, seed), end in sorted(ends.items())
+        for (trial, seed), training in sorted(trainings.items())
         if trial == winner.trial and (path := run.model(winner, seed)).exists()
     ]
 
@@ -87,13 +88,18 @@ class Model:
     """A trained model and where it comes from; its file is read when it is asked for."""
 
     winner: Trial
-    end: RetrainEpoch
+    training: tuple[RetrainInterim, ...]
     path: Path
+
+    @property
+    def val_gap_l1(self) -> float:
+        """Its validation error: the lowest of its training, whose weights are kept."""
+        return min(interim.val_gap_l1 for interim in self.training)
 
     @property
     def member(self) -> Member:
         """The record of the model as a member of the ensemble."""
-        return Member(self.winner.network, self.winner.trial, self.end.seed, self.end.val_gap_l1)
+        return Member(self.winner.network, self.winner.trial, self.training[-1].seed, self.val_gap_l1)
 
     @cached_property
     def loaded(self) -> tuple[nn.Module, Task]:
@@ -113,11 +119,12 @@ class Model:
     @property
     def device_seconds(self) -> float:
         """Training time times the devices it ran on."""
-        return self.end.seconds * self.end.devices
+        end = self.training[-1]
+        return end.seconds * end.devices
 
 
 def _error(model: Model) -> float:
-    return model.end.val_gap_l1
+    return model.val_gap_l1
 
 
 def _row(name: str, seeds: list[Model]) -> Method:

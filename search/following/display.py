@@ -6,11 +6,11 @@ has one JSON object a line and nothing else. Each has `event` and `time` (second
 
     message     text (what a person would read)
     searching   run, networks ({study: trials}), ended (trials of earlier sessions), seconds (limit, or null)
-    started     trial, network, epochs (planned), known_epochs (of earlier sessions), config
-    epoch       network, and all of `records.tables.Epoch`: trial, epoch, val_gap_l1, seconds, ...
+    started     trial, network, windows (planned), known_windows (of earlier sessions), config
+    interim     network, and all of `records.tables.Interim`: trial, windows, epoch, val_gap_l1, seconds, ...
     ended       trial, network, state, epochs (done), val_gap_l1, error
     retraining  trial, network, seed, epochs (planned), seconds (limit, or null)
-    retrained   network, and all of `records.tables.RetrainEpoch`: one epoch of a winner
+    retrained   network, and all of `records.tables.RetrainInterim`: a report of a winner
     finished    folder, leaderboard (the page), scores (the rows of leaderboard.csv)
     stopped     reason, code (the exit code), go_on (the command that goes on with the run, or "")
 
@@ -36,7 +36,7 @@ from rich.console import Console
 from rich.live import Live
 
 from records.files import read_retraining
-from records.tables import Epoch, RetrainEpoch, Trial
+from records.tables import Interim, RetrainInterim, Trial
 from search.following.view import Training, View, ended_line, picture
 
 if TYPE_CHECKING:
@@ -170,8 +170,14 @@ class _NotebookOutput:
 class SearchDisplay:
     """A search as it goes on."""
 
-    def __init__(self, run: str, planned: dict[str, int], earlier: list[Trial], seconds: float | None) -> None:
-        """Show a search of so many trials of each network, some of which an earlier session did."""
+    def __init__(
+        self, run: str, planned: dict[str, int], epoch: int, earlier: list[Trial], seconds: float | None
+    ) -> None:
+        """Show a search of so many trials of each network, some of which an earlier session did.
+
+        `epoch` is the number of windows of the training set.
+        """
+        self.epoch = epoch
         self.view = View(
             stage=f"{run}: searching {', '.join(planned)}",
             total=sum(planned.values()),
@@ -190,17 +196,19 @@ class SearchDisplay:
 
     def started(self, proposal: Proposal, network: str) -> None:
         """A trial was handed to a worker."""
-        row = Training(proposal.trial, network, proposal.epochs, epoch=proposal.known_epochs)
+        row = Training(
+            proposal.trial, network, proposal.windows / self.epoch, epoch=proposal.known_windows / self.epoch
+        )
         self.view = self.view.with_running(row)
-        facts = {"epochs": proposal.epochs, "known_epochs": proposal.known_epochs, "config": proposal.config}
+        facts = {"windows": proposal.windows, "known_windows": proposal.known_windows, "config": proposal.config}
         tell("started", trial=proposal.trial, network=network, **facts)
         self.changed()
 
-    def epoch(self, epoch: Epoch) -> None:
-        """A trial finished an epoch."""
-        row = self.view.running[epoch.trial].after(epoch)
+    def interim(self, interim: Interim) -> None:
+        """A trial reported."""
+        row = self.view.running[interim.trial].after(interim)
         self.view = self.view.with_running(row)
-        tell("epoch", network=row.network, **asdict(epoch))
+        tell("interim", network=row.network, **asdict(interim))
         self.changed()
 
     def ended(self, trial: int, state: str, error: str) -> None:
@@ -219,10 +227,10 @@ class RetrainDisplay:
 
     def __init__(self, run: str, records: Path, winner: Trial, seed: int, epochs: int, seconds: float | None) -> None:
         self.records, self.winner, self.seed, self.seconds = records, winner, seed, seconds
-        self.epochs = self._read()
+        self.known = self._read()
         row = Training(winner.trial, winner.network, epochs)
         self.view = View(stage=f"{run}: retraining", total=None)
-        self._advance(row, self.epochs)
+        self._advance(row, self.known)
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._follow, daemon=True)
         self.stack = ExitStack()
@@ -244,22 +252,22 @@ class RetrainDisplay:
         while not last:
             # Once more after the end, for what was written since.
             last = self.over.wait(0.5)
-            epochs = self._read()
-            if new := epochs[len(self.epochs) :]:
-                self.epochs = epochs
+            known = self._read()
+            if new := known[len(self.known) :]:
+                self.known = known
                 self._advance(self.view.running[self.winner.trial], new)
-                for epoch in new:
-                    tell("retrained", network=self.winner.network, **asdict(epoch))
+                for interim in new:
+                    tell("retrained", network=self.winner.network, **asdict(interim))
                 self.changed()
 
-    def _read(self) -> list[RetrainEpoch]:
+    def _read(self) -> list[RetrainInterim]:
         mine = self.winner.trial, self.seed
-        return [epoch for epoch in read_retraining(self.records) if (epoch.trial, epoch.seed) == mine]
+        return [one for one in read_retraining(self.records) if (one.trial, one.seed) == mine]
 
-    def _advance(self, row: Training, epochs: list[RetrainEpoch]) -> None:
+    def _advance(self, row: Training, new: list[RetrainInterim]) -> None:
         deadline = None
-        if epochs:
-            row = row.after(epochs[-1])
+        if new:
+            row = row.after(new[-1])
             # Its time runs from when the workers are there.
             deadline = None if self.seconds is None else time.time() + self.seconds - row.seconds
         self.view = replace(self.view.with_running(row), deadline=deadline)

@@ -13,10 +13,10 @@ from ray.tune.result import TIMESTEPS_TOTAL
 from tensorboardX import SummaryWriter
 from tensorboardX.summary import hparams
 
-from records.tables import Epoch
-from trainables.messages import EpochDone, from_report
+from records.tables import Interim
+from trainables.messages import Reported, from_report
 
-METRICS = tuple(name for name in Epoch.__dataclass_fields__ if name not in ("trial", "epoch"))
+METRICS = tuple(name for name in Interim.__dataclass_fields__ if name not in ("trial", "windows"))
 
 
 def callbacks(track: str | None, folder: Path) -> list[tune.Callback]:
@@ -41,11 +41,11 @@ class TensorBoard(LoggerCallback):
         self.writers[trial.trial_id] = SummaryWriter(str(self.folder / f"{trial.config['trial']:04d}"))
 
     def log_trial_result(self, iteration: int, trial: TuneTrial, result: dict[str, Any]) -> None:
-        """Write an epoch."""
+        """Write an interim result, against the windows seen."""
         message = from_report(result)
-        if isinstance(message, EpochDone):
+        if isinstance(message, Reported):
             for name in METRICS:
-                self.writers[trial.trial_id].add_scalar(name, message.metrics[name], message.metrics["epoch"])
+                self.writers[trial.trial_id].add_scalar(name, message.metrics[name], message.metrics["windows"])
             self.writers[trial.trial_id].flush()
             self.last[trial.trial_id] = message.metrics["val_gap_l1"]
 
@@ -62,7 +62,7 @@ class TensorBoard(LoggerCallback):
 
 
 def _mlflow(folder: Path) -> tune.Callback:
-    """Return Ray's callback, counting epochs where it counts reports, and telling only what was measured."""
+    """Return Ray's callback, counting windows where it counts reports, and telling only what was measured."""
     # Before it is imported: no word to its makers, none on the terminal.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
@@ -71,8 +71,8 @@ def _mlflow(folder: Path) -> tune.Callback:
     class MLflow(MLflowLoggerCallback):
         def log_trial_result(self, iteration: int, trial: TuneTrial, result: dict[str, Any]) -> None:
             message = from_report(result)
-            if isinstance(message, EpochDone):
-                epoch = {name: message.metrics[name] for name in METRICS}
-                super().log_trial_result(iteration, trial, {**epoch, TIMESTEPS_TOTAL: message.metrics["epoch"]})
+            if isinstance(message, Reported):
+                values = {name: message.metrics[name] for name in METRICS}
+                super().log_trial_result(iteration, trial, {**values, TIMESTEPS_TOTAL: message.metrics["windows"]})
 
     return MLflow(f"sqlite:///{folder.resolve() / 'mlflow.db'}", experiment_name=folder.name)

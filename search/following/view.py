@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from records.tables import Epoch, Trial
+from records.tables import Interim, Trial, in_epochs
 
 NARROW = 70
 """Columns below which the table leaves out networks, times and reasons."""
@@ -27,11 +27,11 @@ class Training:
 
     trial: int
     network: str
-    epochs: int | None
+    epochs: float | None
     """Planned; None where that is not known."""
     state: str = "running"
     """running, or how it ended: see `records.tables.Trial`."""
-    epoch: int = 0
+    epoch: float = 0.0
     """Epochs done."""
     gap_l1: float | None = None
     seconds: float = 0.0
@@ -39,15 +39,15 @@ class Training:
     error: str = ""
 
     @classmethod
-    def of(cls, trial: Trial, epochs: int | None) -> Training:
+    def of(cls, trial: Trial, epochs: float | None) -> Training:
         """Return a row of trials.csv as a training of so many epochs."""
         done = (trial.epochs, trial.val_gap_l1, trial.seconds)
         return cls(trial.trial, trial.network, epochs, trial.state, *done, trial.error)
 
-    def after(self, epoch: Epoch) -> Training:
-        """Return it after an epoch."""
-        value = epoch.val_gap_l1 if math.isfinite(epoch.val_gap_l1) else None
-        return replace(self, epoch=epoch.epoch, gap_l1=value, seconds=epoch.seconds)
+    def after(self, interim: Interim) -> Training:
+        """Return it after a report."""
+        value = interim.val_gap_l1 if math.isfinite(interim.val_gap_l1) else None
+        return replace(self, epoch=interim.epoch, gap_l1=value, seconds=interim.seconds)
 
     def seconds_left(self, usual: float) -> float:
         """Return how long it may still take, where one like it usually takes so long."""
@@ -158,7 +158,7 @@ def _table(rows: list[Training], *, wide: bool) -> Table:
     table.add_column("state", overflow="fold" if wide else "ellipsis", no_wrap=not wide)
     for row in rows:
         state, reason = WORDS.get(row.state, row.state), row.reason
-        epoch = f"{row.epoch}" if row.epochs is None else f"{row.epoch}/{row.epochs}"
+        epoch = in_epochs(row.epoch) + ("" if row.epochs is None else f"/{in_epochs(row.epochs)}")
         score = "" if row.gap_l1 is None else f"{row.gap_l1 * 1e3:.2f}"
         if wide:
             spent = duration(row.seconds) if row.epoch else ""
@@ -173,12 +173,12 @@ def _table(rows: list[Training], *, wide: bool) -> Table:
 def ended_line(row: Training, view: View) -> str:
     """Return the line of a log that says how a trial of a view ended."""
     words = WORDS.get(row.state, row.state)
-    planned = "" if row.epochs is None else f" of {row.epochs}"
+    planned = "" if row.epochs is None else f" of {in_epochs(row.epochs)}"
     score = "" if row.gap_l1 is None else f", gap L1 {row.gap_l1 * 1e3:.2f}e-3"
     why = f" ({row.reason})" if row.error else ""
     of = "" if view.total is None else f"/{view.total}"
     return (
-        f"  {row.network} trial {row.trial} {words} after {row.epoch}{planned} epochs{score}{why} "
+        f"  {row.network} trial {row.trial} {words} after {in_epochs(row.epoch)}{planned} epochs{score}{why} "
         f"[{len(view.ended)}{of}]"
     )
 

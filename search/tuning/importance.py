@@ -20,24 +20,25 @@ FEWEST = 10
 def importances(settings: Settings) -> list[Importance]:
     """Return the importance of each parameter of each study of a run; nothing of one with too few trials.
 
-    Trials are compared after equal epochs: the most that enough of them have come to.
+    Trials are compared after equal windows: the most that enough of them have seen.
     """
+    ladders = settings.ladders()
     return [
         row
-        for study, sampler in zip(settings.studies, open_studies(settings).values(), strict=True)
-        for row in _of(study, sampler, settings.seed)
+        for study, sampler in zip(settings.studies, open_studies(settings, ladders).values(), strict=True)
+        for row in _of(study, sampler, ladders[study.name].epoch, settings.seed)
     ]
 
 
-def _of(study: Study, sampler: Sampler, seed: int) -> list[Importance]:
+def _of(study: Study, sampler: Sampler, epoch: int, seed: int) -> list[Importance]:
     trials = sampler.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-    epoch = most_common_epoch([list(trial.intermediate_values) for trial in trials])
-    if epoch is None:
+    windows = most_common([list(trial.intermediate_values) for trial in trials])
+    if windows is None:
         return []
     compared = optuna.create_study(direction="minimize")
     for trial in trials:
-        if epoch in trial.intermediate_values:
-            value = trial.intermediate_values[epoch]
+        if windows in trial.intermediate_values:
+            value = trial.intermediate_values[windows]
             compared.add_trial(
                 optuna.create_trial(params=trial.params, distributions=trial.distributions, value=value)
             )
@@ -49,11 +50,11 @@ def _of(study: Study, sampler: Sampler, seed: int) -> list[Importance]:
     if len(values) < 2 or not searched:
         return []
     shares = get_param_importances(compared, evaluator=FanovaImportanceEvaluator(seed=seed), params=searched)
-    known = len(compared.trials), epoch, study.task or ""
+    known = len(compared.trials), windows / epoch, study.task or ""
     return [Importance(study.network, key, share, *known) for key, share in shares.items()]
 
 
-def most_common_epoch(epochs: Sequence[Sequence[int]]) -> int | None:
-    """Return the last epoch that `FEWEST` of the trials have come to; None where so many never came to one."""
-    reached = sorted((max(known) for known in epochs if known), reverse=True)
+def most_common(reports: Sequence[Sequence[int]]) -> int | None:
+    """Return the most windows after which `FEWEST` trials have reported; None where so many never did."""
+    reached = sorted((max(known) for known in reports if known), reverse=True)
     return reached[FEWEST - 1] if len(reached) >= FEWEST else None

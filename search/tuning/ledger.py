@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from dataclasses import asdict, replace
 
-from records.tables import Epoch, Trial
+from records.tables import Interim, Ladder, Trial
 from search.following.display import SearchDisplay
 from search.machines.resources import Resources
 from search.settings import UNLIMITED, Budget, Settings
@@ -23,24 +23,32 @@ RETRIES = 3
 class Ledger:
     """The studies, the rungs of early stopping and the run's records, kept in step.
 
-    The rungs are replayed from the recorded epochs, so a resumed search halves as if it had never stopped.
+    The rungs are replayed from the records, so a resumed search halves as if it had never stopped.
     """
 
     def __init__(
-        self, settings: Settings, samplers: dict[str, Sampler], resources: Resources, budget: Budget = UNLIMITED
+        self,
+        settings: Settings,
+        ladders: dict[str, Ladder],
+        samplers: dict[str, Sampler],
+        resources: Resources,
+        budget: Budget = UNLIMITED,
     ) -> None:
         self.settings = settings
+        self.ladders = ladders
         self.samplers = samplers
         self.studies = tuple(samplers)
         self.resources = resources
         self.budget = budget
         self.started = time.monotonic()
         self.run = settings.files
-        # Studies differ in what an epoch brings. The paper's points alone have no rungs: nothing is stopped early.
-        epochs = settings.epochs if settings.proposes else None
-        self.halving = {name: SuccessiveHalving(epochs or 0, compare_at=settings.compare_at) for name in samplers}
+        # Studies differ in what a window brings.
+        self.halving = {
+            name: SuccessiveHalving(ladder.length, ladder.first_rung, compare_at=settings.compare_at)
+            for name, ladder in ladders.items()
+        }
         self.display: SearchDisplay | None = None
-        self.last: dict[int, Epoch] = {}
+        self.last: dict[int, Interim] = {}
         self.began: dict[int, float] = {}
         self.took: dict[int, float] = {}
         self.crashes: dict[int, str] = {}
@@ -52,13 +60,13 @@ class Ledger:
         """Whether the time is over and no trial runs; those that wait for room wait in vain."""
         self.broken: OSError | None = None
         """Why nothing can be written any more; the search ends with it."""
-        for epoch in self.run.progress.read():
-            self.last[epoch.trial] = epoch
-            self._halve(epoch)
+        for interim in self.run.progress.read():
+            self.last[interim.trial] = interim
+            self._halve(interim)
         # Ended, but the session ended before that was written down.
         for name, sampler in samplers.items():
             for proposal in list(sampler.unfinished):
-                if proposal.trial in self.halving[name].stopped or proposal.known_epochs >= proposal.epochs:
+                if proposal.trial in self.halving[name].stopped or proposal.known_windows >= proposal.windows:
                     sampler.unfinished.remove(proposal)
                     self.conclude(proposal.trial)
 
@@ -109,12 +117,12 @@ class Ledger:
             number,
             self.network(number),
             proposal.config,
-            proposal.epochs,
+            (proposal.windows, self.ladders[self.study(number)].interval),
             self.resources,
             self.run.checkpoint(number),
         )
         log = str(self.run.log(number).resolve())
-        return replace(job, known_epochs=proposal.known_epochs, log=log, patience=patience)
+        return replace(job, known_windows=proposal.known_windows, log=log, patience=patience)
 
     def is_over(self, grace: float = 0.0) -> bool:
         """Tell whether the search has had its budget, and a share `grace` of it beyond, or cannot write any more."""
@@ -145,19 +153,19 @@ class Ledger:
         self.crashes.pop(trial, None)
         sampler.describe(trial, **asdict(message.cost))
         known = self.last.get(trial)
-        if isinstance(message, Started) or (known is not None and message.metrics["epoch"] <= known.epoch):
+        if isinstance(message, Started) or (known is not None and message.metrics["windows"] <= known.windows):
             return False
-        epoch = Epoch(trial=trial, **message.metrics)  # type: ignore[arg-type]
-        self.last[trial] = epoch
-        self.run.progress.append(epoch)
-        sampler.record(epoch)
+        interim = Interim(trial=trial, **message.metrics)  # type: ignore[arg-type]
+        self.last[trial] = interim
+        self.run.progress.append(interim)
+        sampler.record(interim)
         if self.display is not None:
-            self.display.epoch(epoch)
-        return self._halve(epoch)
+            self.display.interim(interim)
+        return self._halve(interim)
 
-    def _halve(self, epoch: Epoch) -> bool:
-        halving = self.halving[self.study(epoch.trial)]
-        return halving.record(epoch.trial, epoch.epoch, epoch.val_gap_l1, epoch.seconds)
+    def _halve(self, interim: Interim) -> bool:
+        halving = self.halving[self.study(interim.trial)]
+        return halving.record(interim.trial, interim.windows, interim.val_gap_l1, interim.seconds)
 
     def crashed(self, trial: int, story: str) -> None:
         """Take in what is known of a process that died."""
@@ -169,14 +177,14 @@ class Ledger:
     def conclude(self, trial: int) -> None:
         """Take in the end of a trial: the study, the tables, the display; its weights are not kept.
 
-        One whose process died is proposed again instead, from its last epoch, up to `RETRIES` times.
+        One whose process died is proposed again instead, from its last report, up to `RETRIES` times.
         """
         last, sampler = self.last.get(trial), self.samplers[self.study(trial)]
         if trial in self.began:
-            # A trial that crashed before its first epoch has taken time, too.
+            # A trial that crashed before its first report has taken time, too.
             self.took[trial] = time.monotonic() - self.began.pop(trial)
         if self._is_taken_up_again(trial):
-            sampler.take_back(trial, 0 if last is None else last.epoch)
+            sampler.take_back(trial, 0 if last is None else last.windows)
             return
         state, reason = self._end(trial, last, sampler)
         sampler.conclude(trial, state, reason)
@@ -192,13 +200,13 @@ class Ledger:
         self.deaths[trial] += 1
         return self.deaths[trial] <= RETRIES
 
-    def _end(self, trial: int, last: Epoch | None, sampler: Sampler) -> tuple[str, str]:
+    def _end(self, trial: int, last: Interim | None, sampler: Sampler) -> tuple[str, str]:
         """Return the state in which a trial ended, and the reason if there is one."""
         if trial in self.infeasible:
             return "infeasible", self.infeasible[trial]
         if trial in self.failures:
             return "failed", self.failures[trial]
-        if last is not None and last.epoch >= sampler.known()[trial].epochs:
+        if last is not None and last.windows >= sampler.known()[trial].windows:
             return "finished", ""
         if trial in self.halving[self.study(trial)].stopped:
             return "stopped", ""

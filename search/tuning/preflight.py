@@ -1,32 +1,20 @@
-"""Before a search: what it will take of the disk, the memory and the time, and whether that is there."""
+"""Before a search: what it will take of the disk and the memory, and whether that is there."""
 
 from __future__ import annotations
 
 import shutil
-from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from records.networks import TITLES
 from records.tables import Config
 from scattering.dataset import Dataset
 from scattering.errors import InputError
 from search.machines.resources import Resources, nodes
 from search.settings import Settings
-from search.tuning.halving import SuccessiveHalving
-from search.tuning.studies import paper_points
-from spaces import DEFAULTS, SPACES
-from trainables import devices
-from trainables.batches import WindowSet
-from trainables.job import Job
-from trainables.memory import Footprint, TooLargeError, footprint
+from search.tuning.course import planned
+from spaces import SPACES
 from trainables.models import build, count_parameters
-from trainables.trial import memory_limit, prepare
-
-if TYPE_CHECKING:
-    from ray import ObjectRef
 
 CHECKPOINT = 12
 """Bytes of a checkpoint for each parameter: itself and two moments of Adam, in float32."""
@@ -36,29 +24,6 @@ WEIGHTS = 4
 
 PAGE = 30_000_000
 """Bytes for tables, pictures and the page of a run, generously."""
-
-
-class Planned(NamedTuple):
-    """A configuration that a search is expected to train."""
-
-    network: str
-    config: Config
-    epochs: float
-    """Of all trainings that are as large as this one together."""
-
-
-def planned(settings: Settings) -> list[Planned]:
-    """Return the paper's points that a run trains to their end, and the defaults in the place of all proposals."""
-    rows = []
-    for study in settings.studies:
-        network, task = study.network, settings.task_of(study)
-        if task != "residual":
-            points = paper_points(settings, network)
-            rows += [Planned(network, dict(point.config), float(point.epochs)) for point in points]
-        if settings.proposes:
-            config = DEFAULTS[network] | ({} if task is None else {"task": task})
-            rows.append(Planned(network, config, settings.trials * expected_epochs(settings)))
-    return rows
 
 
 def check_room(settings: Settings, data: tuple[Dataset, Dataset], resources: Resources) -> str:
@@ -87,50 +52,6 @@ def check_room(settings: Settings, data: tuple[Dataset, Dataset], resources: Res
         f"{resources.parallel} at a time, {each}, frames {_size(shared)}; "
         f"disk: about {_size(disk)}, at most {_size(most)} (large networks), of {_size(free)} free"
     )
-
-
-def estimate_time(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]], resources: Resources) -> float:
-    """Measure a training step of each planned configuration where trials will run; returns hours for the search.
-
-    Raises InputError where none of them fits the memory.
-    """
-    import ray
-
-    probe = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0)(_probe)
-    seconds, reasons, rows = 0.0, [], planned(settings)
-    for row in rows:
-        job = settings.job(0, row.network, row.config, 1, resources, settings.folder / "probe")
-        cost, windows, reason = ray.get(probe.remote(job, data))
-        reasons += [f"{TITLES[row.network]}: {reason}"] if reason else []
-        seconds += row.epochs * cost.seconds * windows
-    if len(reasons) == len(rows):
-        raise InputError(
-            f"a trial must fit the memory, got {'; '.join(reasons)}: take a smaller --size or fewer --parallel"
-        )
-    return seconds / resources.parallel / 3600
-
-
-def expected_epochs(settings: Settings) -> float:
-    """Epochs that a trial lives on average when a rung lets one of `reduction` pass."""
-    if not settings.proposes or settings.epochs is None:
-        return float(settings.epochs or settings.retrain_epochs)
-    halving = SuccessiveHalving(settings.epochs)
-    places = [0, *halving.rungs, settings.epochs]
-    steps = enumerate(pairwise(places))
-    return float(sum((after - before) / halving.reduction**passed for passed, (before, after) in steps))
-
-
-def _probe(job: Job, data: tuple[Dataset, Dataset]) -> tuple[Footprint, int, str]:
-    """Return, on a node, the cost of a step, the windows of the training set, and why a step does not fit."""
-    device = devices.device(gpu=bool(job.gpus))
-    network, task = prepare(job, device)
-    windows = WindowSet(data[0], device)
-    cost = footprint(network, task, windows)
-    try:
-        cost.micro_batch(1, memory_limit(job, device))
-    except TooLargeError as error:
-        return cost, len(windows), str(error)
-    return cost, len(windows), ""
 
 
 def _parameters(settings: Settings, network: str, config: Config) -> int:

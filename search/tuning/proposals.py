@@ -15,7 +15,7 @@ from search.tuning.ledger import Ledger
 from trainables.messages import from_report
 
 PATIENCE = 600.0
-"""Seconds without a word after which a trial counts as hung; longer where it says that its epochs take long."""
+"""Seconds without a word after which a trial counts as hung; longer where it says that its reports take long."""
 
 
 class Hook:

@@ -21,8 +21,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState
 
-from records.tables import Config, Epoch
-from spaces.paper import Point
+from records.tables import Config, Interim
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -38,11 +37,23 @@ TRAINING_ONLY = ("batch_size", "learning_rate")
 """Parameters that change nothing in what a single window takes of the memory."""
 
 
+class First(NamedTuple):
+    """A trial that a study begins with."""
+
+    config: Config
+    """Parameters that it lacks are random."""
+    windows: int
+    """How many it is trained on, unless it is stopped early."""
+    model: int | None = None
+    """Its number in the paper's table; None for a configuration that is not the paper's."""
+
+
 class Known(NamedTuple):
     """The study's knowledge of a trial."""
 
     config: Config
-    epochs: int
+    windows: int
+    """Planned."""
     state: str
     """finished, stopped, infeasible, failed or interrupted, which it is until it ends."""
     error: str
@@ -60,9 +71,9 @@ class Proposal:
 
     trial: int
     config: Config
-    epochs: int
-    """How many it is trained for, unless it is stopped early."""
-    known_epochs: int = 0
+    windows: int
+    """How many it is trained on, unless it is stopped early."""
+    known_windows: int = 0
 
 
 @dataclass
@@ -76,7 +87,8 @@ class Sampler:
     space: dict[str, BaseDistribution]
     trials: int
     """How many there may be in all."""
-    epochs: int
+    windows: int
+    """Of a proposal that is not stopped early."""
     seed: int = 0
     place: int = 0
     studies: int = 1
@@ -98,16 +110,16 @@ class Sampler:
             self.conclude(proposal.trial, "infeasible", f"too large, as trial {twin} was")
         return None
 
-    def take_back(self, number: int, known_epochs: int) -> None:
+    def take_back(self, number: int, known_windows: int) -> None:
         """Have a trial proposed again that is not over, though its process is."""
         known = self.known()[number]
-        self.unfinished.append(Proposal(number, known.config, known.epochs, known_epochs))
+        self.unfinished.append(Proposal(number, known.config, known.windows, known_windows))
 
     def _take(self, trial: optuna.Trial) -> Proposal:
         """Keep the handle of a trial that is to run, and return its proposal."""
         number = self.place + trial.number * self.studies
         self.running[number] = trial
-        return Proposal(number, dict(trial.params), trial.user_attrs.get("epochs", self.epochs))
+        return Proposal(number, dict(trial.params), trial.user_attrs.get("windows", self.windows))
 
     def resume(self, trial: FrozenTrial) -> Proposal:
         """Return the proposal of a trial that an earlier session began, perhaps without all of its parameters."""
@@ -125,10 +137,10 @@ class Sampler:
             if trial.user_attrs.get(name) != value:
                 self.running[number].set_user_attr(name, value)
 
-    def record(self, epoch: Epoch) -> None:
-        """Take in one epoch of a running trial; one that is recorded already keeps its value."""
-        if epoch.epoch not in self._trial(epoch.trial).intermediate_values:
-            self.running[epoch.trial].report(epoch.val_gap_l1, epoch.epoch)
+    def record(self, interim: Interim) -> None:
+        """Take in an interim result of a running trial; one that is recorded already keeps its value."""
+        if interim.windows not in self._trial(interim.trial).intermediate_values:
+            self.running[interim.trial].report(interim.val_gap_l1, interim.windows)
 
     def conclude(self, number: int, state: str, reason: str = "") -> None:
         """End a trial as finished, stopped, interrupted, infeasible or failed; its last value is its value."""
@@ -151,7 +163,7 @@ class Sampler:
         return {
             self.place + trial.number * self.studies: Known(
                 dict(trial.params),
-                trial.user_attrs.get("epochs", self.epochs),
+                trial.user_attrs.get("windows", self.windows),
                 trial.user_attrs.get("state", "interrupted"),
                 trial.user_attrs.get("error", ""),
                 *(trial.user_attrs.get(name) for name in ("parameters", "micro_batch", "memory", "point")),
@@ -186,6 +198,12 @@ class Sampler:
             )
 
 
+def draw(space: dict[str, BaseDistribution], count: int) -> list[Config]:
+    """Draw configurations from a space, each as likely as any; always the same."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    return [dict(study.ask(space).params) for _ in range(count)]
+
+
 def open_storage(journal: Path, lock_seconds: int = LOCK_SECONDS) -> JournalStorage:
     """Open a run's journal, in whatever state a killed session left it."""
     _drop_torn_line(journal)
@@ -197,32 +215,31 @@ def open_study(
     storage: JournalStorage,
     name: str,
     space: dict[str, BaseDistribution],
-    first: Sequence[Point],
+    first: Sequence[First],
     *,
     trials: int,
-    epochs: int,
+    windows: int,
     seed: int,
-    progress: Sequence[Epoch],
+    progress: Sequence[Interim],
     place: int = 0,
     studies: int = 1,
 ) -> Sampler:
-    """Open a study, new or begun earlier; `progress` are the epochs recorded so far.
+    """Open a study, new or begun earlier; `progress` are the interim results recorded so far.
 
-    The `first` trials are given, parameters that a point lacks are random; then TPE proposes. Equal seeds give equal
-    first proposals.
+    After the `first` trials TPE proposes. Equal seeds give equal first proposals.
     """
     study = optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
     offset = len(study.get_trials(deepcopy=False))
-    for point in first[offset:]:
-        study.enqueue_trial(point.config, user_attrs={"epochs": point.epochs, "point": point.model})
-    opened = Sampler(study, space, trials, epochs, seed, place, studies)
+    for trial in first[offset:]:
+        study.enqueue_trial(trial.config, user_attrs={"windows": trial.windows, "point": trial.model})
+    opened = Sampler(study, space, trials, windows, seed, place, studies)
     for running in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         # It may have been interrupted while it was proposed, or between its record here and in the run's files.
         proposal = opened.resume(running)
-        for epoch in progress:
-            if epoch.trial == proposal.trial:
-                opened.record(epoch)
-                proposal.known_epochs = epoch.epoch
+        for interim in progress:
+            if interim.trial == proposal.trial:
+                opened.record(interim)
+                proposal.known_windows = interim.windows
         opened.unfinished.append(proposal)
     return opened
 

@@ -7,14 +7,14 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from records.tables import Config, Trial
+from records.tables import Config, Ladder, Trial
 from search.settings import Settings
-from search.tuning.sampler import STARTUP_TRIALS, Sampler, open_storage, open_study
+from search.tuning.sampler import STARTUP_TRIALS, First, Sampler, open_storage, open_study
 from spaces import DEFAULTS, SPACES
 from spaces.paper import POINTS, Point
 
 
-def open_studies(settings: Settings) -> dict[str, Sampler]:
+def open_studies(settings: Settings, ladders: dict[str, Ladder]) -> dict[str, Sampler]:
     """Open the studies of a run, new or begun earlier, by name, in one journal."""
     storage = open_storage(settings.files.journal)
     progress = settings.files.progress.read()
@@ -26,14 +26,18 @@ def open_studies(settings: Settings) -> dict[str, Sampler]:
         space, defaults = SPACES[network]("paper" if points else settings.preset), DEFAULTS[network]
         if task is not None:
             space, defaults = fixed(space, task=task), {**defaults, "task": task}
-        epochs = settings.epochs or 0
+        ladder = ladders[study.name]
+        proposed = first_trials(space, defaults) if settings.proposes else ()
         studies[study.name] = open_study(
             storage,
             study.name,
             space,
-            [*points, *(first_trials(space, defaults, epochs) if settings.proposes else ())],
+            [
+                *(First(point.config, point.epochs * ladder.epoch, point.model) for point in points),
+                *(First(config, ladder.length) for config in proposed),
+            ],
             trials=len(points) + (settings.trials if settings.proposes else 0),
-            epochs=epochs,
+            windows=ladder.length,
             seed=settings.seed,
             progress=progress,
             place=place,
@@ -51,14 +55,14 @@ def paper_points(settings: Settings, network: str) -> list[Point]:
 
 
 def full_length(settings: Settings, winner: Trial) -> int:
-    """Return the epochs that a winner is retrained for: those of its point, where the paper's are tried alone."""
+    """Return the epochs that a winner is retrained for at most: those of its point, where these are tried alone."""
     if settings.proposes:
         return settings.retrain_epochs
     assert winner.point is not None
     return paper_points(settings, winner.network)[winner.point].epochs
 
 
-def first_trials(space: dict[str, BaseDistribution], defaults: Config, epochs: int) -> Sequence[Point]:
+def first_trials(space: dict[str, BaseDistribution], defaults: Config) -> Sequence[Config]:
     """Return what a search begins with: the defaults, and the defaults with the other task.
 
     Blind networks need far more epochs than residual ones. One of them shows where they stand, and the random
@@ -69,8 +73,8 @@ def first_trials(space: dict[str, BaseDistribution], defaults: Config, epochs: i
     assert isinstance(tasks, CategoricalDistribution)
     others = [task for task in tasks.choices if task != given["task"]]
     same: Config = {"task": given["task"]}
-    points = [given, same, *({**given, "task": str(task)} for task in others)]
-    return [Point(point, epochs) for point in points + [same] * (STARTUP_TRIALS - len(points))]
+    configs = [given, same, *({**given, "task": str(task)} for task in others)]
+    return configs + [same] * (STARTUP_TRIALS - len(configs))
 
 
 def fixed(space: dict[str, BaseDistribution], **values: Any) -> dict[str, BaseDistribution]:

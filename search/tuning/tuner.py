@@ -7,7 +7,7 @@ import shutil
 import ray
 from ray import tune
 
-from records.tables import Trial
+from records.tables import Ladder, Trial
 from scattering.dataset import Dataset
 from search.following.display import SearchDisplay
 from search.following.tracking import callbacks
@@ -23,6 +23,7 @@ from trainables.trial import train_trial
 def search(
     settings: Settings,
     data: ray.ObjectRef[tuple[Dataset, Dataset]],
+    ladders: dict[str, Ladder],
     resources: Resources,
     budget: Budget = UNLIMITED,
 ) -> list[Trial]:
@@ -32,13 +33,14 @@ def search(
     running.
     """
     folder = settings.folder
-    ledger = Ledger(settings, open_studies(settings), resources, budget)
+    ledger = Ledger(settings, ladders, open_studies(settings, ladders), resources, budget)
     proposals = Proposals(ledger)
     # Tune gives a trial what the reference stands for.
     trainable = tune.with_resources(
         tune.with_parameters(train_trial, data=data), {"cpu": resources.cpus, "gpu": resources.gpus}
     )
-    with SearchDisplay(settings.name, ledger.planned(), ledger.ended(), budget.seconds) as display:
+    epoch = next(iter(ladders.values())).epoch
+    with SearchDisplay(settings.name, ledger.planned(), epoch, ledger.ended(), budget.seconds) as display:
         ledger.display = display
         tuner = tune.Tuner(
             trainable,

@@ -1,4 +1,4 @@
-"""Ends from outside what does not end by itself: trials that hang, or are in an epoch when the time is over."""
+"""Ends from outside what does not end by itself: trials that hang, or are still training when the time is over."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ ROOM = 60.0
 """Seconds after which it is said that no trial has found a place."""
 
 GRACE = 0.05
-"""Share of the time by which trials may end their epoch late."""
+"""Share of the time by which trials may come to their next report late."""
 
 
 class Watchdog(Hook, tune.Callback):
     """Looks after the processes of running trials.
 
     Tune itself waits for a report, however long; from here a process can only be killed. Its trial is then taken up
-    again, from its last epoch, unless it is given up.
+    again, from its last report, unless it is given up.
     """
 
     def __init__(self, ledger: Ledger, proposals: Proposals) -> None:
@@ -82,7 +82,7 @@ class Watchdog(Hook, tune.Callback):
             )
 
     def _is_late(self, trial: int) -> bool:
-        """Tell whether the time is over; without any result of its network a trial may end its epoch all the same."""
+        """Tell whether the time is over; without any result of its network a trial may still come to one."""
         study = self.ledger.study(trial)
         return self.ledger.is_over(GRACE) and any(self.ledger.study(other) == study for other in self.ledger.last)
 

@@ -25,9 +25,9 @@ from records.files import (
     write_text,
 )
 from records.folder import RunFolder
-from records.tables import Epoch, Evaluation, FrameScore, Gallery, Latent, MethodScore, RetrainEpoch, Trial
+from records.tables import Evaluation, FrameScore, Gallery, Interim, Latent, MethodScore, RetrainInterim, Trial
 
-EPOCH = Epoch(3, 1, 0.1, 0.2, 0.3, 0.9, 1e-3, 2.5)
+EPOCH = Interim(3, 1, 0.1, 0.2, 0.3, 0.9, 1e-3, 2.5)
 EVALUATION = Evaluation(48, 48, 1000, 500, 0.25, 0.24, None, 3.9e-3, ["a note"])
 
 
@@ -95,7 +95,7 @@ def test_arrays_round_trip(tmp_path: Path) -> None:
 
 def test_the_epochs_of_a_trial_are_dropped_and_no_others(tmp_path: Path) -> None:
     path = tmp_path / "retraining.jsonl"
-    first = RetrainEpoch(**asdict(EPOCH), seed=0, devices=1)
+    first = RetrainInterim(**asdict(EPOCH), seed=0, devices=1)
     kept = [replace(first, trial=2), replace(first, trial=4)]
     for epoch in (kept[0], first, replace(first, seed=1), replace(first, epoch=2), kept[1]):
         append_line(path, epoch)

@@ -11,15 +11,15 @@ from records.files import append_line, write_arrays, write_json, write_table
 from records.tables import (
     Coverage,
     DistanceScore,
-    Epoch,
     Evaluation,
     FrameScore,
     Gallery,
     Importance,
+    Interim,
     Latent,
     Member,
     MethodScore,
-    RetrainEpoch,
+    RetrainInterim,
     RunInfo,
     Trial,
 )
@@ -155,7 +155,7 @@ def write_run(
         last = {"finished": 16, "failed": 0, "infeasible": 0}.get(state, 2 ** (1 + number % 3))
         for epoch in range(1, last + 1):
             value = end * (1 + 2 * np.exp(-epoch / 4)) * random.uniform(0.98, 1.02)
-            append_line(folder / "progress.jsonl", Epoch(number, epoch, 0.02, 0.02, value, 0.99, 1e-3, 9.0 * epoch))
+            append_line(folder / "progress.jsonl", Interim(number, epoch, 0.02, 0.02, value, 0.99, 1e-3, 9.0 * epoch))
         error = {"failed": "RuntimeError: out of memory", "infeasible": "takes 40 GB, 16 GB are free"}.get(state, "")
         trials.append(replace(trial(number, state, value, error), network=network))
     write_table(folder / "trials.csv", trials)
@@ -165,7 +165,7 @@ def write_run(
         for own in (0, 1, 2):
             for epoch in range(1, 7):
                 l1 = 9e-3 * random.uniform(0.9, 1.1) / epoch**0.3
-                line = RetrainEpoch(winner.trial, epoch, 0.02, 0.02, l1, 0.99, 1e-3, 9.0 * epoch, own, 1)
+                line = RetrainInterim(winner.trial, epoch, 0.02, 0.02, l1, 0.99, 1e-3, 9.0 * epoch, own, 1)
                 append_line(folder / "retraining.jsonl", line)
     write_table(
         folder / "importances.csv",

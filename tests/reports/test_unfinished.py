@@ -17,11 +17,11 @@ LATER = ("leaderboard.csv", "evaluation.json", "scores.csv", "gallery.npz")
 
 
 def epoch(trial, number, l1=6e-3):
-    return records.Epoch(trial, number, 0.02, 0.02, l1, 0.99, 1e-3, 10.0 * number)
+    return records.Interim(trial, number, 0.02, 0.02, l1, 0.99, 1e-3, 10.0 * number)
 
 
 def again(number, seed):
-    return records.RetrainEpoch(**vars(epoch(1, number)), seed=seed, devices=1)
+    return records.RetrainInterim(**vars(epoch(1, number)), seed=seed, devices=1)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 
 from records.files import read_json, read_lines, read_retraining, read_table
 from records.networks import TITLES
-from records.tables import Epoch, Evaluation, MethodScore, RunInfo, Trial
+from records.tables import Evaluation, Interim, MethodScore, RunInfo, Trial
 from scattering.detectors import detector
 from scattering.simulation.recording import record
 from search.inpaint import load
@@ -44,7 +44,7 @@ def interrupt(process: subprocess.Popen[bytes]) -> float:
     return time.monotonic() - began
 
 
-def without_time(epochs: list[Epoch]) -> dict[tuple[int, int], tuple[float, ...]]:
+def without_time(epochs: list[Interim]) -> dict[tuple[int, int], tuple[float, ...]]:
     return {(e.trial, e.epoch): (e.train_loss, e.val_loss, e.val_gap_l1, e.val_gap_cc) for e in epochs}
 
 

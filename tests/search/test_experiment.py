@@ -10,7 +10,7 @@ import pytest
 
 from records.files import append_line, read_retraining, read_table, write_json, write_table
 from records.folder import RunFolder
-from records.tables import RetrainEpoch, RunInfo, Trial
+from records.tables import RetrainInterim, RunInfo, Trial
 from scattering.dataset import Dataset
 from scattering.errors import InputError
 from search import experiment, session
@@ -55,7 +55,7 @@ class Trainer:
         self.times.append(budget.seconds)
         if winner.trial == self.killed:
             raise KeyboardInterrupt
-        self.files.retraining.append(RetrainEpoch(winner.trial, 1, 0.1, 0.1, 0.1, 0.9, 1e-3, 1.0, seed, 1))
+        self.files.retraining.append(RetrainInterim(winner.trial, 1, 0.1, 0.1, 0.1, 0.9, 1e-3, 1.0, seed, 1))
         if self.asked[-1] in self.diverging:
             return False
         model = self.files.model(winner, seed)
@@ -166,7 +166,7 @@ def test_a_new_winner_does_not_go_on_from_the_checkpoint_of_another(run: Setting
     for name in ("tunet-0000-0.pt", "msdnet-0001-0.pt", "msdnet-0001-0.safetensors"):
         (models / name).touch()
     for number in (0, 1):
-        epoch = RetrainEpoch(number, 1, 0.1, 0.1, 0.1, 0.9, 1e-3, 1.0, 0, 1)
+        epoch = RetrainInterim(number, 1, 0.1, 0.1, 0.1, 0.9, 1e-3, 1.0, 0, 1)
         append_line(run.folder / "retraining.jsonl", epoch)
     experiment._drop_models(run, [trial(0, "finished", 0.1), trial(5, "finished", 0.05, "msdnet")])
     assert [path.name for path in models.iterdir()] == ["tunet-0000-0.pt"]

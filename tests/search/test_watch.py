@@ -15,14 +15,14 @@ import pytest
 
 from records.files import append_line, write_json, write_table
 from records.folder import RunFolder
-from records.tables import Epoch, MethodScore, RetrainEpoch, RunInfo, Trial
+from records.tables import Interim, MethodScore, RetrainInterim, RunInfo, Trial
 from search import watch
 from search.following.display import SearchDisplay
 from search.settings import resolve
 from search.tuning.ledger import Ledger
 from search.tuning.studies import open_studies
 from tests.search.conftest import COST, ONE_CORE
-from trainables.messages import EpochDone
+from trainables.messages import Reported
 
 NOW = 2e9
 
@@ -40,8 +40,8 @@ def begin(network: str = "tunet", **given: Any) -> Path:
     return settings.folder
 
 
-def epoch(trial: int, number: int, l1: float = 5e-3) -> Epoch:
-    return Epoch(trial, number, 0.02, 0.02, l1, 0.99, 1e-3, 10.0 * number)
+def epoch(trial: int, number: int, l1: float = 5e-3) -> Interim:
+    return Interim(trial, number, 0.02, 0.02, l1, 0.99, 1e-3, 10.0 * number)
 
 
 def trial(number: int, state: str, epochs: int = 3, l1: float | None = 5e-3) -> Trial:
@@ -81,7 +81,7 @@ def test_each_stage_is_told_from_the_files_alone(capsys: pytest.CaptureFixture[s
     write_table(folder / "winners.csv", trials[:1])
     assert [known.state for known in RunFolder(folder).trials_so_far()] == ["finished", "interrupted", "stopped"]
     assert "mine: retraining · 1 running · 0 of 1 ended" in once(capsys)
-    append_line(folder / "retraining.jsonl", RetrainEpoch(**asdict(epoch(0, 12, 2.5e-3)), seed=0, devices=1))
+    append_line(folder / "retraining.jsonl", RetrainInterim(**asdict(epoch(0, 12, 2.5e-3)), seed=0, devices=1))
     assert "12/40 2.50" in once(capsys)
     RunFolder(folder).model(trials[0], 0).parent.mkdir()
     RunFolder(folder).model(trials[0], 0).touch()
@@ -104,7 +104,7 @@ def test_it_shows_what_the_live_display_shows() -> None:
             shown.started(proposal, ledger.network(proposal.trial))
             for number in range(1, 4):
                 values = {"val_gap_l1": 1e-3 * (9 - proposal.trial) / number, "seconds": 5.0 * number}
-                stops = ledger.record(EpochDone(proposal.trial, COST, {"epoch": number, **report, **values}))
+                stops = ledger.record(Reported(proposal.trial, COST, {"epoch": number, **report, **values}))
                 if proposal.trial == 3 and number == 2:
                     break  # it goes on to the end of the search
                 seen, live = watch.read(folder, NOW), shown.view
@@ -150,7 +150,7 @@ def test_a_run_that_nobody_writes_to_is_quiet(capsys: pytest.CaptureFixture[str]
     assert "search.run tunet --name mine --resume" in text
     assert "left" not in text
     # Epochs that take an hour: three hours without a line are nothing unusual.
-    append_line(folder / "progress.jsonl", Epoch(0, 2, 0.1, 0.1, 0.1, 0.9, 0.1, 7600.0))
+    append_line(folder / "progress.jsonl", Interim(0, 2, 0.1, 0.1, 0.1, 0.9, 0.1, 7600.0))
     os.utime(folder / "progress.jsonl", (last, last))
     assert "quiet" not in once(capsys)
 

@@ -3,16 +3,16 @@ import random
 
 import pytest
 
-from records.tables import Epoch, RetrainEpoch, Trial
+from records.tables import Interim, RetrainInterim, Trial
 from reports.figures import compute
 
 
-def epoch(trial: int, seconds: float, l1: float = 6e-3) -> Epoch:
-    return Epoch(trial, 1, 0.02, 0.02, l1, 0.99, 1e-3, seconds)
+def epoch(trial: int, seconds: float, l1: float = 6e-3) -> Interim:
+    return Interim(trial, 1, 0.02, 0.02, l1, 0.99, 1e-3, seconds)
 
 
-def again(trial: int, seconds: float, l1: float, seed: int = 0, devices: int = 1) -> RetrainEpoch:
-    return RetrainEpoch(trial, 1, 0.02, 0.02, l1, 0.99, 1e-3, seconds, seed, devices)
+def again(trial: int, seconds: float, l1: float, seed: int = 0, devices: int = 1) -> RetrainInterim:
+    return RetrainInterim(trial, 1, 0.02, 0.02, l1, 0.99, 1e-3, seconds, seed, devices)
 
 
 def trial(number: int, network: str = "tunet") -> Trial:

@@ -1,12 +1,12 @@
 import re
 
-from records.tables import Epoch, Trial
+from records.tables import Interim, Trial
 from reports import sweep
 from reports.figures import curves
 
 
-def epoch(trial: int, number: int, l1: float = 6e-3) -> Epoch:
-    return Epoch(trial, number, 0.02, 0.02, l1, 0.99, 1e-3, 1.0)
+def epoch(trial: int, number: int, l1: float = 6e-3) -> Interim:
+    return Interim(trial, number, 0.02, 0.02, l1, 0.99, 1e-3, 1.0)
 
 
 def trial(

@@ -20,7 +20,7 @@ from records.tables import (
     Gallery,
     Member,
     MethodScore,
-    RetrainEpoch,
+    RetrainInterim,
     Trial,
 )
 from scattering.dataset import Dataset
@@ -54,8 +54,8 @@ def test_points_of_the_paper_are_named_and_number_nothing() -> None:
     assert titles(winners) == {0: "TUNet, paper's model 2", 1: "TUNet", 2: "TUNet 2"}
 
 
-def end(trial: int, seed: int, error: float, epoch: int = 5, devices: int = 1) -> RetrainEpoch:
-    return RetrainEpoch(trial, epoch, 0.1, 0.1, error, 0.9, 1e-3, 10.0 * epoch, seed, devices)
+def end(trial: int, seed: int, error: float, epoch: int = 5, devices: int = 1) -> RetrainInterim:
+    return RetrainInterim(trial, epoch, 0.1, 0.1, error, 0.9, 1e-3, 10.0 * epoch, seed, devices)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from records.files import append_line
-from records.tables import Epoch, RetrainEpoch, Trial
+from records.tables import Interim, RetrainInterim, Trial
 from search import run
 from search.following import display
 from search.following.display import RetrainDisplay, SearchDisplay
@@ -30,8 +30,8 @@ def as_it_was() -> Iterator[None]:
     display.choose()
 
 
-def epoch(trial: int, number: int, l1: float = 5e-3, seconds: float = 60.0) -> Epoch:
-    return Epoch(trial, number, 0.02, 0.02, l1, 0.99, 1e-3, seconds * number)
+def epoch(trial: int, number: int, l1: float = 5e-3, seconds: float = 60.0) -> Interim:
+    return Interim(trial, number, 0.02, 0.02, l1, 0.99, 1e-3, seconds * number)
 
 
 def drawn(view: View, width: int, now: float = 0.0) -> str:
@@ -248,8 +248,8 @@ def test_a_retraining_is_read_from_its_records(tmp_path: Path, capsys: pytest.Ca
     records = tmp_path / "retraining.jsonl"
     winner = Trial(3, "tunet", "finished", 3, 5e-3, 0.9, 0.1, 0.1, 9, 9.0)
 
-    def retrained(trial: int, number: int, seed: int) -> RetrainEpoch:
-        return RetrainEpoch(**asdict(epoch(trial, number)), seed=seed, devices=1)
+    def retrained(trial: int, number: int, seed: int) -> RetrainInterim:
+        return RetrainInterim(**asdict(epoch(trial, number)), seed=seed, devices=1)
 
     append_line(records, retrained(3, 1, seed=7))
     append_line(records, retrained(3, 1, seed=8))

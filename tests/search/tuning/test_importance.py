@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from records.tables import Epoch
+from records.tables import Interim
 from search.settings import Settings, resolve
 from search.tuning.importance import importances, most_common_epoch
 from search.tuning.studies import open_studies
@@ -29,7 +29,7 @@ def search(settings: Settings, trials: int, epochs: int = 3) -> None:
         assert proposal is not None
         error = abs(math.log10(float(proposal.config["learning_rate"])) + 2.5) + 1e-3 * int(proposal.config["depth"])
         for epoch in range(1, epochs + 1):
-            sampler.record(Epoch(proposal.trial, epoch, 0.1, 0.1, error + 1 / epoch, 0.9, 1e-3, float(epoch)))
+            sampler.record(Interim(proposal.trial, epoch, 0.1, 0.1, error + 1 / epoch, 0.9, 1e-3, float(epoch)))
         sampler.conclude(proposal.trial, "finished" if proposal.trial % 3 else "stopped")
 
 

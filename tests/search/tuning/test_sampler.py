@@ -12,13 +12,13 @@ import pytest
 from optuna.distributions import IntDistribution
 from optuna.trial import TrialState
 
-from records.tables import Epoch
+from records.tables import Interim
 from search.tuning.sampler import Sampler, open_storage, open_study
 from search.tuning.studies import first_trials, fixed
 from spaces import DEFAULTS, SPACES
 
 
-def _open(folder: Path, trials: int = 8, seed: int = 0, progress: list[Epoch] | None = None) -> Sampler:
+def _open(folder: Path, trials: int = 8, seed: int = 0, progress: list[Interim] | None = None) -> Sampler:
     return open_study(
         open_storage(folder / "optuna.journal"),
         "tunet",
@@ -31,8 +31,8 @@ def _open(folder: Path, trials: int = 8, seed: int = 0, progress: list[Epoch] | 
     )
 
 
-def _epoch(trial: int, epoch: int, value: float) -> Epoch:
-    return Epoch(trial, epoch, 0.1, 0.1, value, 0.9, 1e-3, float(epoch))
+def _epoch(trial: int, epoch: int, value: float) -> Interim:
+    return Interim(trial, epoch, 0.1, 0.1, value, 0.9, 1e-3, float(epoch))
 
 
 def _run(sampler: Sampler, values: list[float]) -> int:
