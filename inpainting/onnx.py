@@ -19,8 +19,9 @@ from torch.nn import functional as F
 from inpainting.filler import FrameFiller
 from scattering.errors import InputError, one_line
 from scattering.filling.interpolation import PASSES, linear_pass
+from trainables.hints import SLOPES
 from trainables.msdnet import MSDNet
-from trainables.tasks import SLOPES, TASKS, Task, correct, predict_blind
+from trainables.tasks import TASKS, Task, correct, predict_blind
 
 INPUTS = ("measured", "observed")
 OUTPUTS = ("filled", "spread")

@@ -100,6 +100,11 @@ class Dataset:
         """Counts that map to intensity 1."""
         return float(self.settings["full_scale"])
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for array in vars(self).values() if isinstance(array, np.ndarray))
+
     def select(self, frames: Sequence[int]) -> Dataset:
         """Keep these frames, in this order."""
         chosen = list(frames)

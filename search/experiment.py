@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from records.folder import Stage
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from ray import ObjectRef
 
     from search.machines.resources import Resources
+    from trainables.batches import Part
 
 
 def run(settings: Settings, data: Dataset, asked: Asked, more: frozenset[str] = frozenset()) -> list[MethodScore]:
@@ -38,14 +41,19 @@ def run(settings: Settings, data: Dataset, asked: Asked, more: frozenset[str] = 
         f"{settings.name}: {len(train)} train, {len(validation)} validation, {len(test)} test frames "
         f"({data.settings['title']}), gaps of {data.settings['detector']}"
     )
-    with alone(files):
+    with alone(files), ExitStack() as stack:
+        if more or files.stage(settings.retrain_seeds) is not Stage.DONE:
+            from search.machines.cluster import cluster
+            from search.machines.storage import check_shared
+
+            with status("starting Ray"):
+                stack.enter_context(cluster())
+                check_shared(settings.folder)
         if more or files.stage(settings.retrain_seeds) in (Stage.SEARCHING, Stage.RETRAINING):
             with preview(settings.folder):
                 _train(settings, (train, validation), asked, more)
         if files.stage(settings.retrain_seeds) is Stage.MEASURING:
-            from search.evaluation.evaluate import evaluate
-
-            evaluate(settings, validation, test)
+            _measure(settings, validation, test, asked)
         # A stage of its own: a session may end between the two.
         if not files.model_file.exists():
             from search.release import write_model
@@ -56,58 +64,69 @@ def run(settings: Settings, data: Dataset, asked: Asked, more: frozenset[str] = 
 
 def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: Asked, more: frozenset[str]) -> None:
     """Search and retrain on (train, validation) frames; neither ever holds a test frame."""
-    from search.machines.cluster import cluster
+    import ray
+
+    from search.machines.hints import with_hints
+    from search.machines.resources import resources
     from search.machines.storage import check_shared
+    from search.retrain import retrain
+    from search.tuning import preflight
+    from search.tuning.importance import importances
+    from search.tuning.tuner import search
+    from trainables.batches import count_windows
 
     files = settings.files
-    with ExitStack() as stack:
-        with status("starting Ray"):
-            stack.enter_context(cluster())
-            check_shared(settings.folder)
-            import ray
+    share = resources(**vars(asked))
+    if settings.gpu_hours is not None and not share.gpus:
+        raise InputError(f"--gpu-hours counts GPUs, got {settings.gpu_hours:g} without any: give --minutes")
+    if more:
+        # Not before: what cannot be leaves the run as it is. Time alone is for all of it.
+        reopen(settings, search="trials" in more or not more & {"top", "seeds"})
+    # One copy for all trainings, which have no use for the noise-free intensity.
+    train, validation = (replace(part, clean=None) for part in data)
+    if not files.winners.exists():
+        say(preflight.check_room(settings, (train, validation), share))
+    shared = ray.put(with_hints(settings, train, validation))
+    budget = settings.budget(1 - SEARCH_SHARE)
+    if not files.winners.exists():
+        windows = count_windows(train), count_windows(validation)
+        say(_plan(settings, windows, shared, share))
+        began = time.monotonic()
+        trials = search(settings, shared, settings.ladders(), share, settings.budget(SEARCH_SHARE))
+        if settings.minutes is not None:
+            # A search that was over early leaves its time to the retraining.
+            left = settings.minutes * 60 - (time.monotonic() - began)
+            budget = replace(budget, seconds=max(left, settings.minutes * 60 * (1 - SEARCH_SHARE)))
+        winners = choose(settings, trials, files.given_up.read())
+        if not winners:
+            raise InputError(_nothing(trials))
+        for study in settings.studies:
+            say(summary(trials, study))
+        files.importances.write(importances(settings))
+        _drop_models(settings, winners)
+        files.winners.write(winners)
+        # Machines may have joined.
+        check_shared(settings.folder)
+    retrain_winners(settings, lambda winner, seed, each: retrain(settings, winner, seed, shared, share, each), budget)
+    for rest in (*files.models.glob("*.pt"), *files.models.glob("*.best")):
+        # Of a model that was written just before a session was killed.
+        rest.unlink()
 
-            from search.machines.resources import resources
-            from search.retrain import retrain
-            from search.tuning import preflight
-            from search.tuning.importance import importances
-            from search.tuning.tuner import search
-            from trainables.batches import count_windows
-        share = resources(**vars(asked))
-        if settings.gpu_hours is not None and not share.gpus:
-            raise InputError(f"--gpu-hours counts GPUs, got {settings.gpu_hours:g} without any: give --minutes")
-        if more:
-            # Not before: what cannot be leaves the run as it is. Time alone is for all of it.
-            reopen(settings, search="trials" in more or not more & {"top", "seeds"})
-        # One copy for all trainings, which have no use for the noise-free intensity.
-        train, validation = (replace(part, clean=None) for part in data)
-        if not files.winners.exists():
-            say(preflight.check_room(settings, (train, validation), share))
-        shared = ray.put((train, validation))
-        if not files.winners.exists():
-            windows = count_windows(train), count_windows(validation)
-            say(_plan(settings, windows, shared, share))
-            trials = search(settings, shared, settings.ladders(), share, settings.budget(SEARCH_SHARE))
-            winners = choose(settings, trials, files.given_up.read())
-            if not winners:
-                raise InputError(_nothing(trials))
-            for study in settings.studies:
-                say(summary(trials, study))
-            files.importances.write(importances(settings))
-            _drop_models(settings, winners)
-            files.winners.write(winners)
-            # Machines may have joined.
-            check_shared(settings.folder)
-        retrain_winners(settings, lambda winner, seed, budget: retrain(settings, winner, seed, shared, share, budget))
-    for kind in ("*.pt", "*.best"):
-        for left in files.models.glob(kind):
-            # Of a model that was written just before a session was killed.
-            left.unlink()
+
+def _measure(settings: Settings, validation: Dataset, test: Dataset, asked: Asked) -> None:
+    """Measure on all cores, and networks on all GPUs."""
+    from search.evaluation.evaluate import Workers, evaluate
+    from search.machines.resources import total_gpus
+    from search.machines.tasks import on_ray
+
+    gpus = 1.0 if total_gpus() and asked.gpus != 0 else 0.0
+    evaluate(settings, validation, test, Workers(on_ray, partial(on_ray, gpus=gpus)))
 
 
 def _plan(
     settings: Settings,
     windows: tuple[int, int],
-    data: ObjectRef[tuple[Dataset, Dataset]],
+    data: ObjectRef[tuple[Part, Part]],
     resources: Resources,
 ) -> str:
     """Fix the course of the trials, unless an earlier session did, and say how long the search will take.
@@ -152,8 +171,8 @@ def _drop(settings: Settings, trial: Trial) -> None:
     settings.files.retraining.drop(trial.trial)
 
 
-def retrain_winners(settings: Settings, retrain: Callable[[Trial, int, Budget], bool]) -> None:
-    """Retrain every winner with each seed for an equal time; a trial that diverges gives way to the next best.
+def retrain_winners(settings: Settings, retrain: Callable[[Trial, int, Budget], bool], budget: Budget) -> None:
+    """Retrain every winner with each seed for an equal share of the budget; one that diverges gives way to the next.
 
     `retrain` trains a winner with a seed within a budget, and tells whether it came to its end.
     Raises InputError where none of them does.
@@ -162,8 +181,7 @@ def retrain_winners(settings: Settings, retrain: Callable[[Trial, int, Budget], 
     trials, given_up, winners = files.trials.read(), files.given_up.read(), files.winners.read()
     while left := files.untrained(settings.retrain_seeds):
         winner, seed = left[0]
-        budget = settings.budget((1 - SEARCH_SHARE) / (len(winners) * settings.seeds))
-        if retrain(winner, seed, budget):
+        if retrain(winner, seed, budget.share(1 / (len(winners) * settings.seeds))):
             continue
         given_up.append(winner)
         files.given_up.write(given_up)

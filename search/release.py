@@ -15,6 +15,7 @@ from scattering.provenance import versions
 from search.evaluation.methods import BIHARMONIC
 from search.evaluation.models import ENSEMBLE, Model, chosen, trained
 from search.settings import Settings
+from trainables.models import load
 
 SCORES = ("horizontal_l1", "horizontal_cc", "vertical_l1", "vertical_cc")
 
@@ -54,7 +55,7 @@ def write_model(settings: Settings, train: Dataset) -> None:
         scores=_scores(run, models),
         versions=versions(),
     )
-    model_file.write(run.model_file.path, description, train.gap, [model.loaded[0] for model in models])
+    model_file.write(run.model_file.path, description, train.gap, [load(model.path)[0] for model in models])
 
 
 def _scores(run: RunFolder, models: Sequence[Model]) -> dict[str, Any]:

@@ -19,14 +19,13 @@ from ray.train.v2.api.exceptions import WorkerGroupError
 
 from records.files import append_line, read_retraining
 from records.tables import RetrainInterim, Trial
-from scattering.dataset import Dataset
 from search.following.display import RetrainDisplay
 from search.machines.resources import Resources, node_size, total_gpus
 from search.settings import Budget, Settings
 from search.tuning.ledger import RETRIES
 from search.tuning.studies import full_length
 from trainables import checkpoints
-from trainables.batches import WindowSet
+from trainables.batches import Part, WindowSet
 from trainables.job import Job
 from trainables.memory import TooLargeError, footprint
 from trainables.models import save
@@ -39,7 +38,7 @@ def retrain(
     settings: Settings,
     winner: Trial,
     seed: int,
-    data: ray.ObjectRef[tuple[Dataset, Dataset]],
+    data: ray.ObjectRef[tuple[Part, Part]],
     share: Resources,
     budget: Budget,
 ) -> bool:
@@ -128,7 +127,7 @@ def train_winner(given: dict[str, Any]) -> None:
     # Ray Train's answer is a GPU where the machine has one, though none was asked for.
     device = ray_train.torch.get_device() if job.gpus else torch.device("cpu")
     network, task = prepare(job, device)
-    train_set, validation = (WindowSet(part, device) for part in ray.get(given["data"]))
+    train_set, validation = (WindowSet.of(part, device) for part in ray.get(given["data"]))
     checkpoint, progress = Path(job.checkpoint), given["progress"]
     known = [one for one in read_retraining(progress) if (one.trial, one.seed) == (job.trial, job.seed)]
     last = known[-1].windows if known else 0

@@ -68,6 +68,10 @@ class Budget:
     gpu_seconds: float | None = None
     """Of all GPUs together."""
 
+    def share(self, part: float) -> Budget:
+        """Return a part of it."""
+        return Budget(*(None if limit is None else limit * part for limit in (self.seconds, self.gpu_seconds)))
+
 
 UNLIMITED = Budget()
 
@@ -267,9 +271,9 @@ class Settings:
     def budget(self, share: float) -> Budget:
         """Return a share of what the run may spend."""
         return Budget(
-            None if self.minutes is None else self.minutes * 60 * share,
-            None if self.gpu_hours is None else self.gpu_hours * 3600 * share,
-        )
+            None if self.minutes is None else self.minutes * 60,
+            None if self.gpu_hours is None else self.gpu_hours * 3600,
+        ).share(share)
 
     def job(
         self,

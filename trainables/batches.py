@@ -16,6 +16,7 @@ from torch import Tensor
 
 from scattering.dataset import Dataset
 from scattering.windows import cut
+from trainables.hints import Hints
 
 NO_GAP = -1
 """Pattern number of a window that keeps all its columns."""
@@ -29,6 +30,8 @@ class Batch(NamedTuple):
     observed: Tensor
     truth: Tensor
     valid: Tensor
+    hints: Tensor
+    """(B, C, H, W), see `trainables.hints`; no channels where there is no table of them."""
 
     @property
     def held_out(self) -> Tensor:
@@ -45,18 +48,31 @@ def count_windows(data: Dataset) -> int:
     return len(data) * len(data.windows.free)
 
 
+class Part(NamedTuple):
+    """A part of a data set, ready to train or to validate on."""
+
+    data: Dataset
+    hints: Hints | None = None
+    """None: they are made step by step."""
+
+    def first(self) -> Part:
+        """Return its first frame alone."""
+        hints = self.hints and self.hints.first(len(self.hints.pixels) // len(self.data))
+        return Part(self.data.select([0]), hints)
+
+
 class WindowSet:
     """The windows without a real vertical gap, of every frame of a data set: N frames x F windows.
 
     They lie on the device once where they fit, else in the host's memory.
     """
 
-    def __init__(self, data: Dataset, device: torch.device) -> None:
+    def __init__(self, data: Dataset, device: torch.device, hints: Hints | None = None) -> None:
         self.layout = data.windows
         self.names = data.names
         self.patterns = len(self.layout.gapped)
         self.device = device
-        self.storage = storage = device if _fits(data, device) else torch.device("cpu")
+        self.storage = storage = device if _fits(data, hints, device) else torch.device("cpu")
         self.measured = self._windows(_tensor(data.measured, storage))
         self.observed = self._windows(_tensor(data.observed, storage))
         self.truth = self._windows(_tensor(data.truth, storage))
@@ -66,6 +82,12 @@ class WindowSet:
         starts = torch.tensor(data.strip_starts, device=storage).reshape(-1, 1)
         self.strip_columns = starts + torch.arange(data.strips.shape[-1], device=storage)
         self.free = torch.tensor(self.layout.free, device=storage)
+        self.hints = None if hints is None else tuple(_tensor(array, storage) for array in hints)
+
+    @classmethod
+    def of(cls, part: Part, device: torch.device) -> WindowSet:
+        """Return the windows of a part."""
+        return cls(part.data, device, part.hints)
 
     def __len__(self) -> int:
         """Number of windows."""
@@ -78,14 +100,29 @@ class WindowSet:
         measured, observed = self.measured[frame, window], self.observed[frame, window]  # (B, H, W)
         if self.patterns:
             laid = (pattern != NO_GAP)[:, None, None]
-            pattern = pattern.clamp(min=0)
-            columns = self.strip_columns[pattern][:, None].expand(-1, measured.shape[1], -1)  # (B, H, S)
-            strip = torch.where(laid, self.strips[frame, pattern, free], measured.gather(2, columns))
-            measured = measured.scatter(2, columns, strip)
-            seen = torch.where(laid, self.strips_observed[frame, pattern, free], observed.gather(2, columns))
+            strip = pattern.clamp(min=0)
+            columns = self.strip_columns[strip][:, None].expand(-1, measured.shape[1], -1)  # (B, H, S)
+            inside = torch.where(laid, self.strips[frame, strip, free], measured.gather(2, columns))
+            measured = measured.scatter(2, columns, inside)
+            seen = torch.where(laid, self.strips_observed[frame, strip, free], observed.gather(2, columns))
             observed = observed.scatter(2, columns, seen)
         truth, valid = self.truth[frame, window], self.valid[frame, window]
-        return Batch(measured[:, None], observed[:, None], truth[:, None], valid[:, None])
+        hints = self._hints(chosen, pattern, measured)
+        return Batch(measured[:, None], observed[:, None], truth[:, None], valid[:, None], hints)
+
+    def _hints(self, chosen: Tensor, pattern: Tensor, measured: Tensor) -> Tensor:
+        """Lay the hints of windows (B, H, W) in their places, (B, C, H, W)."""
+        count, *shape = measured.shape
+        if self.hints is None:
+            return measured.new_zeros(count, 0, *shape)
+        row = chosen * (self.patterns + 1) + pattern + 1
+        pixels, start, slants = (table[row] for table in self.hints)
+        pixels = pixels.long()
+        directions = slants.shape[1]
+        hints = measured.new_zeros(count, 1 + directions, measured[0].numel())
+        hints[:, 0] = measured.flatten(1).scatter(1, pixels, start)
+        hints[:, 1:].scatter_(2, pixels[:, None].expand(-1, directions, -1), slants.to(measured.dtype))
+        return hints.reshape(count, -1, *shape)
 
     def batches(self, parts: Sequence[tuple[Tensor, Tensor]]) -> Iterator[Batch]:
         """Cut the windows and patterns of each part and give them on the device, from the host one part ahead."""
@@ -123,15 +160,15 @@ class WindowSet:
         return cut(frames, self.layout)
 
 
-def _fits(data: Dataset, device: torch.device) -> bool:
+def _fits(data: Dataset, hints: Hints | None, device: torch.device) -> bool:
     if device.type != "cuda":
         return True
-    arrays = (data.measured, data.observed, data.truth, data.valid, data.strips, data.strips_observed)
+    arrays = [data.measured, data.observed, data.truth, data.valid, data.strips, data.strips_observed, *(hints or ())]
     # What an earlier trial of this process has given back still counts as taken there.
     free = (
         torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     )
-    return sum(array.nbytes for array in arrays) <= BUDGET * free
+    return bool(sum(array.nbytes for array in arrays) <= BUDGET * free)
 
 
 def _tensor(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:

@@ -9,14 +9,22 @@ from torch import Tensor, nn
 
 
 def mixed_precision(network: nn.Module, device: torch.device) -> AbstractContextManager[object]:
-    """Run convolutions in bfloat16 on GPUs that have it; a CPU computes it by way of float32, more slowly.
+    """Run convolutions in bfloat16 on GPUs and CPUs that have units for it; others would be slower than in float32.
 
     Only for networks whose last layer is a `FullPrecisionConv2d`.
     """
     ready = any(isinstance(module, FullPrecisionConv2d) for module in network.modules())
-    if ready and device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
-        return torch.autocast("cuda", torch.bfloat16)
-    return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16) if ready and has_bfloat16(device) else nullcontext()
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Tell whether a device multiplies matrices of bfloat16: a GPU's tensor cores, or the AMX units of a CPU.
+
+    AVX-512 alone has instructions for it, too, and gains nothing by them (benchmarks/results/training_step.md).
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 class FullPrecisionConv2d(nn.Conv2d):

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scattering.filling.interpolation import linear, slanted
 from trainables.batches import Batch
+from trainables.hints import CHANNELS
+from trainables.hints import make as make_hints
 
 
 @dataclass(frozen=True)
@@ -18,34 +19,32 @@ class Task:
     """The making of a network's input and the reading of its output; everything (N, C, H, W)."""
 
     in_channels: int
-    predict: Callable[[nn.Module, Tensor, Tensor], Tensor]
-    """(network, measured, observed) -> intensity everywhere; from observed pixels alone."""
+    predict: Callable[[nn.Module, Tensor, Tensor, Tensor | None], Tensor]
+    """(network, measured, observed, hints) -> intensity everywhere; from observed pixels alone. Hints are those of
+    `trainables.hints`, which are made where there are none."""
     scored: Callable[[Batch], Tensor]
     """Pixels whose error is the training loss."""
 
 
-def predict_blind(network: nn.Module, measured: Tensor, observed: Tensor) -> Tensor:
+def predict_blind(network: nn.Module, measured: Tensor, observed: Tensor, hints: Tensor | None = None) -> Tensor:
     """Paint the whole window from the intensity with zeros in the gaps, as in the paper."""
     return apply(network, measured, observed)
-
-
-SLOPES = (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)
-"""Directions in which the residual task looks across a gap: the best of them errs by a third of `linear`."""
 
 
 SMALLEST_CONTRAST = 1e-3
 """Intensity; a thousandth of full scale is a fifth of what `linear` errs by on simulated frames."""
 
 
-def predict_residual(network: nn.Module, measured: Tensor, observed: Tensor) -> Tensor:
+def predict_residual(network: nn.Module, measured: Tensor, observed: Tensor, hints: Tensor | None = None) -> Tensor:
     """Correct a linear interpolation of the gaps; observed pixels stay as measured.
 
     The network sees the interpolation's contrast against its surroundings, where the gaps are, and what
     interpolations along slanted lines would give instead, all in units of the local contrast (root mean square
     over 9 x 9 pixels). Its correction is in the same unit: a faint halo and a bright ring are one task.
     """
-    start = linear(measured, observed)
-    return correct(network, measured, observed, start, slanted(start, observed, SLOPES))
+    if hints is None or not hints.shape[1]:
+        hints = make_hints(measured, observed)
+    return correct(network, measured, observed, hints[:, :1], hints[:, 1:])
 
 
 def correct(network: nn.Module, measured: Tensor, observed: Tensor, start: Tensor, slants: Tensor) -> Tensor:
@@ -80,16 +79,17 @@ def texture(start: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _surroundings(image: Tensor) -> Tensor:
-    """Mean over 9 x 9 pixels."""
-    return F.avg_pool2d(image, 9, stride=1, padding=4, count_include_pad=False)
+    """Mean over 9 x 9 pixels, along columns and then along rows: 18 additions a pixel in the place of 81."""
+    down = F.avg_pool2d(image, (9, 1), stride=1, padding=(4, 0), count_include_pad=False)
+    return F.avg_pool2d(down, (1, 9), stride=1, padding=(0, 4), count_include_pad=False)
 
 
 TASKS: dict[str, Task] = {
     "blind": Task(1, predict_blind, lambda batch: batch.valid),
-    "residual": Task(3 + len(SLOPES), predict_residual, lambda batch: batch.held_out),
+    "residual": Task(2 + CHANNELS, predict_residual, lambda batch: batch.held_out),
 }
 
 
 def fill(task: Task, network: nn.Module, measured: Tensor, observed: Tensor) -> Tensor:
     """Fill the unobserved pixels; observed ones are put back untouched. Intensity stays at or above 0."""
-    return torch.where(observed, measured, task.predict(network, measured, observed).clamp(min=0))
+    return torch.where(observed, measured, task.predict(network, measured, observed, None).clamp(min=0))

@@ -270,7 +270,7 @@ def _accumulate(
         alone = getattr(network, "no_sync", None) if number < len(parts) else None
         with alone() if alone else nullcontext():
             with precision:
-                prediction = task.predict(network, part.measured, part.observed)
+                prediction = task.predict(network, part.measured, part.observed, part.hints)
             scored, _ = absolute_error(prediction, part.truth, task.scored(part))
             (scored / pixels).backward()  # type: ignore[no-untyped-call]
         error += absolute_error(prediction.detach(), part.truth, part.valid)[0]
@@ -313,7 +313,7 @@ def validate(network: nn.Module, task: Task, windows: WindowSet, batch_size: int
     truth: list[Tensor] = []
     everything = torch.arange(len(windows), device=windows.storage)
     for batch in windows.batches([(part, patterns[part]) for part in torch.split(everything, batch_size)]):
-        prediction = task.predict(network, batch.measured, batch.observed)
+        prediction = task.predict(network, batch.measured, batch.observed, batch.hints)
         error, count = absolute_error(prediction, batch.truth, batch.valid)
         losses.append(error)
         pixels.append(count)

@@ -16,10 +16,9 @@ import torch
 from ray import tune
 from torch import nn
 
-from scattering.dataset import Dataset
 from scattering.errors import one_line
 from trainables import checkpoints, devices
-from trainables.batches import WindowSet
+from trainables.batches import Part, WindowSet
 from trainables.job import Job
 from trainables.memory import Footprint, TooLargeError, footprint, out_of_memory
 from trainables.messages import Cost, Failed, Infeasible, Message, Reported, Started, StorageLost, to_report
@@ -31,7 +30,7 @@ SLOWNESS = 10
 """Times what the windows between two reports should take: a trial silent for longer counts as hung."""
 
 
-def train_trial(job: dict[str, Any], data: tuple[Dataset, Dataset]) -> None:
+def train_trial(job: dict[str, Any], data: tuple[Part, Part]) -> None:
     """Train one trial of a search on (train, validation) frames; `job` has the fields of `Job`.
 
     Every report is a message. What would fail again is said in one and not raised. An error of the accelerator or of
@@ -52,7 +51,7 @@ def train_trial(job: dict[str, Any], data: tuple[Dataset, Dataset]) -> None:
             tune.report(to_report(message))
 
 
-def messages(job: Job, data: tuple[Dataset, Dataset], log: logging.Logger) -> Iterator[Message]:
+def messages(job: Job, data: tuple[Part, Part], log: logging.Logger) -> Iterator[Message]:
     """Train a job, from its checkpoint if there is one, and yield all that the driver must know.
 
     Raises an error that is the process's own: see `ends_process`.
@@ -76,12 +75,12 @@ def messages(job: Job, data: tuple[Dataset, Dataset], log: logging.Logger) -> It
             yield Failed(job.trial, f"{type(error).__name__}: {one_line(error)}")
 
 
-def _train_and_save(job: Job, data: tuple[Dataset, Dataset], log: logging.Logger) -> Iterator[Message]:
+def _train_and_save(job: Job, data: tuple[Part, Part], log: logging.Logger) -> Iterator[Message]:
     log.info("%s %s: process %d", job.network, job.config, os.getpid())
     faulthandler.dump_traceback_later(job.patience, file=_file(log))
     device = devices.device(gpu=bool(job.gpus))
     network, task = prepare(job, device)
-    windows = WindowSet(data[0], device), WindowSet(data[1], device)
+    windows = WindowSet.of(data[0], device), WindowSet.of(data[1], device)
     needs, limit = footprint(network, task, windows[0]), memory_limit(job, device)
     batch_size = int(job.config["batch_size"])
     micro_batch = needs.micro_batch(batch_size, limit)

@@ -13,12 +13,10 @@ import torch
 from inpainting.uncertainty import ENOUGH, Uncertainty, counting_noise, fit, spread
 from records.tables import Coverage
 from scattering.arrays import Bools, Floats, Integers, Reals
-from scattering.dataset import Dataset
 from scattering.filling.interpolation import linear
 from scattering.preprocessing import footprint, to_counts
 from search.evaluation.images import Images
-from search.evaluation.methods import Filler
-from search.evaluation.scores import KINDS, few_at_a_time
+from search.evaluation.scores import Filled, Targets
 from trainables.tasks import texture
 
 DECADES = (0.0, 1.0, 10.0, 100.0, 1e3, 1e4, np.inf)
@@ -41,25 +39,20 @@ class Pixels(NamedTuple):
     frame: Integers
 
 
-def gap_pixels(fillers: Sequence[Filler], data: Dataset) -> dict[str, Pixels]:
-    """Fill the gaps of a data set: both kinds by name."""
-    found: dict[str, list[Pixels]] = {kind: [] for kind in KINDS}
-    shape = data.windows.frame_shape
-    rows, columns = data.settings.get("native", shape)
-    averaged, first = footprint((rows, columns), shape), 0
-    for horizontal, vertical in few_at_a_time(data):
-        fills = np.stack([filler.frames(horizontal)[horizontal.scored] for filler in fillers])
-        found["horizontal"].append(_pixels(fills, horizontal, averaged, first))
-        fills = np.stack([filler.windows(vertical)[vertical.scored] for filler in fillers])
-        found["vertical"].append(_pixels(fills, vertical, averaged, first))
-        first += len(horizontal.data)
-    return {kind: Pixels._make(map(np.concatenate, zip(*parts, strict=True))) for kind, parts in found.items()}
+def gap_pixels(filled: Sequence[Filled], test: Targets) -> dict[str, Pixels]:
+    """Gather what is known of the scored pixels as each model fills them: both kinds of gap by name."""
+    shape = test.data.windows.frame_shape
+    rows, columns = test.data.settings.get("native", shape)
+    averaged = footprint((rows, columns), shape)
+    return {
+        kind: _pixels(np.stack([getattr(one, kind) for one in filled]), images, averaged)
+        for kind, images in test.kinds
+    }
 
 
-def _pixels(fills: Floats, images: Images, averaged: float, first: int) -> Pixels:
+def _pixels(fills: Floats, images: Images, averaged: float) -> Pixels:
     """Gather what is known of the scored pixels, filled by each model: (models, pixels)."""
     filled = fills.mean(axis=0, dtype=np.float64)
-    frames = np.broadcast_to(images.frame[:, None, None], images.scored.shape)[images.scored]
     return Pixels(
         filled=filled.astype(np.float32),
         error=(filled - images.truth[images.scored]).astype(np.float32),
@@ -67,7 +60,7 @@ def _pixels(fills: Floats, images: Images, averaged: float, first: int) -> Pixel
         contrast=_contrast(images)[images.scored],
         noise=counting_noise(filled, images.data.full_scale, averaged).astype(np.float32),
         distance=images.distance,
-        frame=frames + first,
+        frame=images.pixel_frame,
     )
 
 
@@ -80,24 +73,24 @@ def _contrast(images: Images) -> Floats:
     return contrast
 
 
-def calibrate(fillers: Sequence[Filler], validation: Dataset) -> Uncertainty | None:
+def calibrate(filled: Sequence[Filled], validation: Targets) -> Uncertainty | None:
     """Fit the uncertainty of the mean of several fills on validation frames, on both kinds of gap together.
 
     None where these have too few scored pixels.
     """
-    both = gap_pixels(fillers, validation).values()
+    both = gap_pixels(filled, validation).values()
     together = Pixels._make(map(np.concatenate, zip(*both, strict=True)))
     return fit(together.error, together.spread, together.contrast, together.noise, together.distance)
 
 
-def coverage(fillers: Sequence[Filler], uncertainty: Uncertainty, test: Dataset) -> list[Coverage]:
+def coverage(filled: Sequence[Filled], uncertainty: Uncertainty, test: Targets) -> list[Coverage]:
     """Count how much of the truth of test frames lies within the intervals that are stated for the mean fill."""
     rows: list[Coverage] = []
-    for kind, pixels in gap_pixels(fillers, test).items():
+    for kind, pixels in gap_pixels(filled, test).items():
         near = pixels.distance <= uncertainty.reach
         kept = Pixels._make(values[near] for values in pixels)
         if kept.error.size:
-            rows += _rows(kind, kept, uncertainty, test.full_scale)
+            rows += _rows(kind, kept, uncertainty, test.data.full_scale)
     return rows
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -16,12 +17,14 @@ from scattering.dataset import Dataset
 from search.evaluation.coverage import calibrate, coverage
 from search.evaluation.images import whole_frames
 from search.evaluation.latent import FEWEST, latent_space
-from search.evaluation.methods import CLASSICAL, FLOOR, FRIEDEL, NOISE_FLOOR, PYFAI, Method
-from search.evaluation.models import ENSEMBLE, MEMBER_SHARE, Model, chosen, retrained, trained
+from search.evaluation.methods import CLASSICAL, FLOOR, FRIEDEL, NOISE_FLOOR, PYFAI, Filler, Method
+from search.evaluation.models import ENSEMBLE, MEMBER_SHARE, chosen, retrained, trained
 from search.evaluation.pictures import Failures, gallery
 from search.evaluation.pyfai import tuned_pyfai
 from search.evaluation.scores import (
+    Filled,
     Targets,
+    Tasks,
     distance_rows,
     fill_gaps,
     frame_rows,
@@ -43,23 +46,37 @@ class Result(NamedTuple):
     distances: list[DistanceScore]
     gallery: Gallery
     failures: Gallery
+    kept: list[Filled]
+    """The test set as those fillers fill it that were asked for."""
 
 
-def evaluate(settings: Settings, validation: Dataset, test: Dataset) -> None:
+class Workers(NamedTuple):
+    """Functions that do jobs as `map` does, perhaps many at once: of classical methods, and of networks."""
+
+    classical: Tasks = map
+    networks: Tasks = map
+
+
+HERE = Workers()
+"""One job after another, in this process."""
+
+
+def evaluate(settings: Settings, validation: Dataset, test: Dataset, workers: Workers = HERE) -> None:
     """Measure the retrained winners of a run, their ensemble and the classical methods; write what comes out."""
     run = settings.files
     own = trained(run)
     models, members = retrained(run, own)
     with status(f"tuning pyFAI on {len(validation)} validation frames"):
-        classical, notes = classical_methods(validation, test)
+        classical, notes = classical_methods(validation, test, workers.classical)
     if members:
         notes.append(
             f"The {ENSEMBLE} averages {len(members)} of {len(own)} models: those whose validation error is within "
             f"{MEMBER_SHARE:.0%} of the lowest."
         )
     notes += _moved(test)
+    fillers = [model.filler for model in chosen(own)]
     with status(f"measuring on {len(test)} test frames"):
-        result = measure([*models, *classical], test, notes)
+        result = measure([*models, *classical], test, notes, workers, keep=fillers)
     found = _latent(settings, [*models, *classical], result, test)
     if found is None:
         few = f"The latent-space analysis needs {FEWEST} test frames, there are {len(test)}: it was not done."
@@ -67,7 +84,7 @@ def evaluate(settings: Settings, validation: Dataset, test: Dataset) -> None:
         run.latent.remove()
     else:
         run.latent.write(found)
-    _uncertainty(run, chosen(own), validation, test, result.test_set.notes)
+    _uncertainty(run, fillers, validation, targets(test), result.kept, result.test_set.notes, workers)
     run.evaluation.write(result.test_set)
     run.ensemble.write(members)
     run.scores.write(result.frames)
@@ -99,7 +116,13 @@ def _latent(settings: Settings, methods: Sequence[Method], result: Result, test:
 
 
 def _uncertainty(
-    run: RunFolder, models: Sequence[Model], validation: Dataset, test: Dataset, notes: list[str]
+    run: RunFolder,
+    fillers: Sequence[Filler],
+    validation: Dataset,
+    test: Targets,
+    kept: Sequence[Filled],
+    notes: list[str],
+    workers: Workers,
 ) -> None:
     """Calibrate the uncertainty of what fills users' frames on validation frames, and count how often it holds.
 
@@ -107,22 +130,22 @@ def _uncertainty(
     """
     for earlier in (run.uncertainty, run.coverage, run.model_file):
         earlier.remove()
-    fillers = [model.filler for model in models]
     if not fillers:
         return
-    with status(f"uncertainty on {len(validation)} validation frames and {len(test)} test frames"):
-        found = calibrate(fillers, validation)
+    with status(f"uncertainty on {len(validation)} validation frames"):
+        filled = list(fill_gaps(fillers, validation, workers.networks))
+        found = calibrate(filled, targets(validation))
         if found is None:
             notes.append(
                 f"Fills have no uncertainty: to calibrate one takes {ENOUGH} scored pixels of validation frames at "
                 "one distance from measured pixels."
             )
             return
-        run.coverage.write(coverage(fillers, found, test))
+        run.coverage.write(coverage(kept, found, test))
         run.uncertainty.write(found)
 
 
-def classical_methods(validation: Dataset, test: Dataset) -> tuple[list[Method], list[str]]:
+def classical_methods(validation: Dataset, test: Dataset, tasks: Tasks = map) -> tuple[list[Method], list[str]]:
     """Return the methods that need no training, and sentences on what was tuned or left out."""
     if None in [*validation.calibrations, *test.calibrations]:
         note = (
@@ -130,13 +153,20 @@ def classical_methods(validation: Dataset, test: Dataset) -> tuple[list[Method],
             "hits the frames (--poni)."
         )
         return list(CLASSICAL), [note]
-    tuned, note = tuned_pyfai(validation)
+    tuned, note = tuned_pyfai(validation, tasks)
     law = "Friedel's law is that of transmission: frames at grazing incidence are not symmetric about the beam."
     return [*CLASSICAL, PYFAI, tuned, FRIEDEL], [note, law]
 
 
-def measure(methods: Sequence[Method], test: Dataset, notes: Sequence[str] = ()) -> Result:
-    """Fill the gaps of every test frame by every method and score them.
+def measure(
+    methods: Sequence[Method],
+    test: Dataset,
+    notes: Sequence[str] = (),
+    workers: Workers = HERE,
+    *,
+    keep: Sequence[Filler] = (),
+) -> Result:
+    """Fill the gaps of every test frame by every method and score them; give back what the fillers to `keep` gave.
 
     Horizontal gaps are scored on whole frames, vertical ones on windows with an artificial gap, both where
     the truth is known. The noise floor is the error of the simulator's noise-free intensity.
@@ -146,11 +176,14 @@ def measure(methods: Sequence[Method], test: Dataset, notes: Sequence[str] = ())
     leaderboard: list[MethodScore] = []
     frames: list[FrameScore] = []
     distances: list[DistanceScore] = []
-    for method in [*methods, FLOOR] if test.clean is not None else methods:
+    kept: dict[Filler, Filled] = {}
+    every = [*methods, FLOOR] if test.clean is not None else methods
+    for method, fills in zip(every, _fills(every, test, workers), strict=True):
         seeds = []
-        for filler in method.fillers:
-            filled = fill_gaps(filler, known)
+        for filler, filled in zip(method.fillers, fills, strict=True):
             seeds.append(score(filled, known))
+            if filler in keep:
+                kept[filler] = filled
             if method.kind != "limit" and filler is method.fillers[0]:
                 failures.add(filled.horizontal)
         leaderboard.append(row(method, seeds))
@@ -163,7 +196,21 @@ def measure(methods: Sequence[Method], test: Dataset, notes: Sequence[str] = ())
         distances=distances,
         gallery=gallery(test, methods, frames, best(leaderboard)),
         failures=failures.gallery(methods),
+        kept=[kept[filler] for filler in keep],
     )
+
+
+def _fills(methods: Sequence[Method], test: Dataset, workers: Workers) -> Iterator[Iterator[Filled]]:
+    """Yield for each method what its fillers give, in their order; methods of a kind are at work together."""
+    kinds = {True: workers.networks, False: workers.classical}
+    done = {
+        trained: fill_gaps(
+            [filler for method in methods if method.trained is trained for filler in method.fillers], test, tasks
+        )
+        for trained, tasks in kinds.items()
+    }
+    for method in methods:
+        yield islice(done[method.trained], len(method.fillers))
 
 
 def _describe(known: Targets, leaderboard: list[MethodScore], notes: Sequence[str]) -> Evaluation:

@@ -52,6 +52,12 @@ class Images:
         far = [np.rint(ndimage.distance_transform_edt(~seen)).astype(np.int64) for seen in self.observed]
         return np.stack(far)[self.scored] if far else np.zeros(0, np.int64)
 
+    @cached_property
+    def pixel_frame(self) -> Integers:
+        """The frame that each scored pixel is of, in the order of `truth[scored]`."""
+        frames: Integers = np.broadcast_to(self.frame[:, None, None], self.scored.shape)[self.scored]
+        return frames
+
     def whole(self) -> Iterator[WholeFrame]:
         """Frames with the gaps of their images laid in; images of a frame that do not overlap share one."""
         width = self.measured.shape[2]

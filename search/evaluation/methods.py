@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +20,7 @@ from scattering.filling.polar import inpaint
 from scattering.filling.symmetry import friedel
 from search.evaluation.images import Images
 from trainables import devices
+from trainables.models import load
 from trainables.tasks import Task
 
 BIHARMONIC = "biharmonic"
@@ -49,6 +52,11 @@ class Method:
     trial: int | None = None
     point: int | None = None
     seeds: int | None = None
+
+    @property
+    def trained(self) -> bool:
+        """Tell whether it is made of networks."""
+        return self.kind in ("network", "ensemble")
 
 
 def _alone(name: str, fill_image: Callable[[Floats, Bools], Floats]) -> Method:
@@ -117,6 +125,18 @@ def network_filler(members: Sequence[tuple[nn.Module, Task]]) -> Filler:
         return fills.mean(0)[:, 0].cpu().numpy()
 
     return Filler(frames, windows)
+
+
+def stored_filler(paths: Sequence[Path]) -> Filler:
+    """Fill with networks that are read from their files where gaps are filled."""
+    files = tuple(paths)
+    return Filler(lambda images: _read(files).frames(images), lambda images: _read(files).windows(images))
+
+
+@lru_cache(maxsize=1)
+def _read(files: tuple[Path, ...]) -> Filler:
+    """Keep the last ones: a process fills a few frames a task, one task after another."""
+    return network_filler([load(file) for file in files])
 
 
 def _noise_free(images: Images) -> Floats:

@@ -8,14 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 
-from torch import nn
-
 from records.folder import RunFolder
 from records.networks import TITLES
 from records.tables import Member, RetrainInterim, Trial
-from search.evaluation.methods import Filler, Method, network_filler
+from search.evaluation.methods import Filler, Method, stored_filler
 from trainables.models import count_parameters, load
-from trainables.tasks import Task
 
 ENSEMBLE = "ensemble"
 
@@ -102,19 +99,14 @@ class Model:
         return Member(self.winner.network, self.winner.trial, self.training[-1].seed, self.val_gap_l1)
 
     @cached_property
-    def loaded(self) -> tuple[nn.Module, Task]:
-        """The network with its weights, and how its input is made."""
-        return load(self.path)
-
-    @cached_property
     def filler(self) -> Filler:
-        """Fills gaps with the network, which goes to the device."""
-        return network_filler([self.loaded])
+        """Fills gaps with the network."""
+        return stored_filler([self.path])
 
     @property
     def parameters(self) -> int:
         """Number of the network's learnable parameters."""
-        return count_parameters(self.loaded[0])
+        return count_parameters(load(self.path)[0])
 
     @property
     def device_seconds(self) -> float:
@@ -154,7 +146,7 @@ def _ensemble(members: list[Model]) -> Method:
     return Method(
         name=ENSEMBLE,
         kind="ensemble",
-        fillers=(network_filler([model.loaded for model in members]),),
+        fillers=(stored_filler([model.path for model in members]),),
         parameters=sum(model.parameters for model in members),
         train_seconds=sum(model.device_seconds for model in members),
         seeds=len(members),

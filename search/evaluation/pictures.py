@@ -59,17 +59,20 @@ class Failures:
         """(rows, columns) of the first pixels of close-ups, for each frame: the error of the best method so far."""
 
     def add(self, filled: Floats) -> None:
-        """Take in whole frames as one method fills them."""
-        sums = [self._sums(number, fill) for number, fill in enumerate(filled)]
+        """Take in the scored pixels of horizontal gaps as one method fills them."""
+        images = self.targets.horizontal
+        sums = [self._sums(frame, filled[images.pixel_frame == frame]) for frame in range(len(images))]
         self.least = [np.minimum(*pair) for pair in zip(self.least, sums, strict=True)] if self.least else sums
 
     def _sums(self, number: int, fill: Floats) -> Reals:
         images = self.targets.horizontal
-        reference = self.reference[number]
-        error = np.abs(fill.astype(np.float64) - reference)
+        reference, scored = self.reference[number], images.scored[number]
+        error = np.zeros(reference.shape)
+        error[scored] = np.abs(fill.astype(np.float64) - reference[scored])
         if images.clean is None:
-            error = np.maximum(error - photon_noise(images.truth[number], images.data.full_scale), 0)
-        return window_sums(np.where(images.scored[number], error, 0), *_crop_shape(reference))
+            noise = photon_noise(images.truth[number], images.data.full_scale)
+            error[scored] = np.maximum(error - noise, 0)[scored]
+        return window_sums(error, *_crop_shape(reference))
 
     def gallery(self, methods: Sequence[Method]) -> Gallery:
         """Show the frames in which the best fill of some close-up is poorest."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
 
 import numpy as np
 
+from scattering.arrays import Reals
 from scattering.dataset import Dataset
 from scattering.filling.polar import Bins, inpaint
 from search.evaluation.images import Images, gapped_windows, whole_frames
 from search.evaluation.methods import Method, around_beam
+from search.evaluation.scores import Tasks
 
 FRAMES = 12
 """Validation frames at most: at 256 x 256 pixels each takes about a second."""
@@ -21,14 +24,14 @@ AZIMUTHAL = (180, 720)
 GROWTH = (0, 1)
 
 
-def tuned_pyfai(validation: Dataset) -> tuple[Method, str]:
+def tuned_pyfai(validation: Dataset, tasks: Tasks = map) -> tuple[Method, str]:
     """Return pyFAI's fill with the bins that err least on validation frames, and a sentence on how it came out."""
     few = validation.select(range(min(FRAMES, len(validation))))
-    images = whole_frames(few)
-    if not images.scored.any():
-        images = gapped_windows(few)
+    lay = whole_frames if whole_frames(few).scored.any() else gapped_windows
     radial = (round(share * max(few.gap.shape)) for share in RADIAL)
-    errors = _errors(images, [None, *(Bins(*bins) for bins in product(radial, AZIMUTHAL, GROWTH))])
+    grid = [None, *(Bins(*bins) for bins in product(radial, AZIMUTHAL, GROWTH))]
+    totals = sum(tasks(partial(_errors, few, lay, grid), range(len(few))))
+    errors = dict(zip(grid, totals / lay(few).scored.sum(), strict=True))
     best = min(errors, key=lambda bins: errors[bins])
     where = f"{len(few)} validation frame{'s' * (len(few) > 1)}"
     usual = f"{errors[None] * 1e3:.2f}e-3"
@@ -42,17 +45,17 @@ def tuned_pyfai(validation: Dataset) -> tuple[Method, str]:
     return around_beam("pyFAI, tuned bins", partial(inpaint, bins=best)), note
 
 
-def _errors(images: Images, grid: list[Bins | None]) -> dict[Bins | None, float]:
-    """L1 over the scored pixels with each of several bins."""
-    totals = dict.fromkeys(grid, 0.0)
-    calibrations = images.data.calibrations
+def _errors(data: Dataset, lay: Callable[[Dataset], Images], grid: Sequence[Bins | None], number: int) -> Reals:
+    """Sum of |fill - truth| over the scored pixels of one frame, with each of several bins."""
+    images = lay(data.select([number]))
+    (calibration,) = images.data.calibrations
+    assert calibration is not None, "asked for where every geometry is known"
+    totals = np.zeros(len(grid))
     for frame in images.whole():
-        calibration = calibrations[frame.frame]
-        assert calibration is not None, "asked for where every geometry is known"
         # Bins that differ by their growth alone share what pyFAI prepares: they come one after another.
-        for bins in grid:
+        for place, bins in enumerate(grid):
             filled = inpaint(frame.measured, frame.observed, calibration, bins)
-            for number, part in images.parts(frame, filled):
-                chosen = images.scored[number]
-                totals[bins] += float(np.abs(part - images.truth[number])[chosen].sum(dtype=np.float64))
-    return {bins: total / int(images.scored.sum()) for bins, total in totals.items()}
+            for image, part in images.parts(frame, filled):
+                chosen = images.scored[image]
+                totals[place] += np.abs(part - images.truth[image])[chosen].sum(dtype=np.float64)
+    return totals

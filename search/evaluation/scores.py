@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import NamedTuple
+from functools import cached_property, partial
+from itertools import islice, product
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,10 +21,13 @@ from search.evaluation.methods import BIHARMONIC, NOISE_FLOOR, Filler, Method
 from search.evaluation.profiles import Profile, profiles
 from trainables.metrics import correlation, mean_absolute_error
 
-FRAMES = 8
-"""Filled at a time: for so many pyFAI keeps what it has prepared for whole frames until their windows come."""
+FRAMES = 4
+"""Filled by a task: for so many pyFAI keeps what it has prepared for whole frames until their windows come."""
 
 KINDS = ("horizontal", "vertical")
+
+Tasks = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+"""A function that does jobs as `map` does, perhaps many at once."""
 
 Figures = dict[str, float | None]
 """By the name of their column."""
@@ -42,11 +46,6 @@ class Targets:
         """I(q) of the truth, frame by frame."""
         return profiles(self.horizontal)
 
-    @cached_property
-    def parts(self) -> list[tuple[Images, Images]]:
-        """The images of a few frames at a time."""
-        return list(few_at_a_time(self.data))
-
     @property
     def kinds(self) -> tuple[tuple[str, Images], ...]:
         """Both kinds of gap by name."""
@@ -58,16 +57,8 @@ def targets(data: Dataset) -> Targets:
     return Targets(data, whole_frames(data), gapped_windows(data))
 
 
-def few_at_a_time(data: Dataset) -> Iterator[tuple[Images, Images]]:
-    """Lay both kinds of gap of a few frames at a time."""
-    frames = range(len(data))
-    for start in frames[::FRAMES]:
-        part = data.select(frames[start : start + FRAMES])
-        yield whole_frames(part), gapped_windows(part)
-
-
 class Filled(NamedTuple):
-    """Both kinds of gap as one filler fills them."""
+    """The scored pixels of both kinds of gap, (pixels,), as one filler fills them."""
 
     horizontal: Floats
     vertical: Floats
@@ -83,17 +74,27 @@ class Scored(NamedTuple):
     """L1 by kind of gap and distance."""
 
 
-def fill_gaps(filler: Filler, test: Targets) -> Filled:
-    """Fill every gap of the test set; timed on whole frames."""
+def fill_gaps(fillers: Sequence[Filler], data: Dataset, tasks: Tasks = map) -> Iterator[Filled]:
+    """Fill every gap of a data set with one filler after another, a few frames a task; timed on whole frames."""
+    starts = range(0, len(data), FRAMES)
+    done = iter(tasks(partial(_fill, fillers, data), product(range(len(fillers)), starts)))
+    for _ in fillers:
+        parts = list(islice(done, len(starts)))
+        horizontal, vertical = (np.concatenate(pixels) for pixels in list(zip(*parts, strict=True))[:2])
+        yield Filled(horizontal, vertical, sum(seconds for *_, seconds in parts) * 1000 / len(data))
+
+
+def _fill(fillers: Sequence[Filler], data: Dataset, job: tuple[int, int]) -> tuple[Floats, Floats, float]:
+    """Return the scored pixels of both kinds, and the seconds that whole frames took."""
+    number, start = job
+    filler, part = fillers[number], data.select(range(start, min(start + FRAMES, len(data))))
     # Imports and the first use of a device are no part of what a frame takes.
-    filler.frames(whole_frames(test.data.select([0])))
-    frames, windows, seconds = [], [], 0.0
-    for horizontal, vertical in test.parts:
-        started = time.perf_counter()
-        frames.append(filler.frames(horizontal))
-        seconds += time.perf_counter() - started
-        windows.append(filler.windows(vertical))
-    return Filled(np.concatenate(frames), np.concatenate(windows), seconds * 1000 / len(test.data))
+    filler.frames(whole_frames(part.select([0])))
+    horizontal, vertical = whole_frames(part), gapped_windows(part)
+    started = time.perf_counter()
+    frames = filler.frames(horizontal)
+    seconds = time.perf_counter() - started
+    return frames[horizontal.scored], filler.windows(vertical)[vertical.scored], seconds
 
 
 def score(filled: Filled, test: Targets) -> Scored:
@@ -102,21 +103,19 @@ def score(filled: Filled, test: Targets) -> Scored:
     frames: list[Figures] = [{} for _ in test.data.names]
     distances: dict[tuple[str, int], float] = {}
     for kind, images in test.kinds:
-        fills = getattr(filled, kind)
-        prediction, truth = fills[images.scored], images.truth[images.scored]
+        prediction, truth = getattr(filled, kind), images.truth[images.scored]
         pooled |= _errors(kind, prediction, truth)
         in_counts = (to_counts(values.astype(np.float64), test.data.full_scale) for values in (prediction, truth))
         pooled[f"{kind}_l1_counts"] = mean_absolute_error(*in_counts)
         for number, figures in enumerate(frames):
-            mine = images.frame == number
-            chosen = images.scored[mine]
-            figures |= _errors(kind, fills[mine][chosen], images.truth[mine][chosen])
+            mine = images.pixel_frame == number
+            figures |= _errors(kind, prediction[mine], truth[mine])
         pixels = np.bincount(images.distance)
         total = np.bincount(images.distance, np.abs(prediction.astype(np.float64) - truth))
         distances |= {(kind, int(far)): float(total[far] / pixels[far]) for far in np.flatnonzero(pixels)}
     for number, (figures, profile) in enumerate(zip(frames, test.profiles, strict=True)):
-        chosen = filled.horizontal[number][test.horizontal.scored[number]]
-        counts = to_counts(chosen.astype(np.float64), test.data.full_scale)
+        mine = filled.horizontal[test.horizontal.pixel_frame == number]
+        counts = to_counts(mine.astype(np.float64), test.data.full_scale)
         figures["iq_error"] = None if profile is None else profile.error(counts)
     known = [value for figures in frames if (value := figures["iq_error"]) is not None]
     pooled["iq_error"] = statistics.fmean(known) if known else None

@@ -80,6 +80,11 @@ def nodes() -> list[Node]:
     return [Node(*(int(node.get(name, 0)) for name in names)) for node in have]
 
 
+def smallest_store() -> int:
+    """Bytes for shared objects on the node where they are fewest."""
+    return min((node.store for node in nodes()), default=0)
+
+
 def node_size() -> tuple[int, int]:
     """CPU cores and GPUs of the node that a worker should be cut for: the smallest with GPUs, else the largest.
 

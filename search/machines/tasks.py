@@ -16,16 +16,16 @@ AHEAD = 2
 """Tasks beyond one a core that wait for a core, or with their result for an earlier one."""
 
 
-def on_ray(function: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
+def on_ray(function: Callable[[Job], Result], jobs: Iterable[Job], gpus: float = 0) -> Iterator[Result]:
     """Do jobs as `map` does, many at once; results come in order.
 
     What the function holds, such as the arguments of a `partial`, is sent once. One core each: a worker of Ray gives
-    its task no more threads. A worker that dies is replaced and its task done again.
+    its task no more threads; and so many GPUs. A worker that dies is replaced and its task done again.
     Raises InputError as the function does, and where workers die again and again.
     """
     import ray
 
-    task: Any = ray.remote(num_cpus=1, max_retries=3)(_do)
+    task: Any = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=3)(_do)
     limit = int(ray.cluster_resources().get("CPU", 1)) + AHEAD  # type: ignore[no-untyped-call]
     shared = ray.put(function)
     running: deque[Any] = deque()

@@ -11,7 +11,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from records.networks import TITLES
 from records.tables import REDUCTION, Config, Ladder
-from scattering.dataset import Dataset
 from scattering.errors import InputError
 from search.machines.resources import Resources
 from search.settings import Budget, Settings, Study
@@ -20,7 +19,7 @@ from search.tuning.sampler import draw
 from search.tuning.studies import paper_points
 from spaces import DEFAULTS, SPACES
 from trainables import devices
-from trainables.batches import WindowSet
+from trainables.batches import Part, WindowSet
 from trainables.job import Job
 from trainables.memory import TooLargeError, footprint
 from trainables.models import build
@@ -81,7 +80,7 @@ def planned(settings: Settings) -> list[Planned]:
     return rows
 
 
-def measure(settings: Settings, data: ObjectRef[tuple[Dataset, Dataset]], resources: Resources) -> list[Measured]:
+def measure(settings: Settings, data: ObjectRef[tuple[Part, Part]], resources: Resources) -> list[Measured]:
     """Measure the pace of each planned configuration where trials will run.
 
     Raises InputError where none of them fits the memory.
@@ -212,11 +211,11 @@ def _device_seconds(budget: Budget, resources: Resources) -> float | None:
     return min(limits, default=None)
 
 
-def _probe(job: Job, data: tuple[Dataset, Dataset]) -> tuple[Pace, str]:
+def _probe(job: Job, data: tuple[Part, Part]) -> tuple[Pace, str]:
     """Return, on a node, the pace of a configuration, and why it does not fit the memory."""
     device = devices.device(gpu=bool(job.gpus))
     network, task = prepare(job, device)
-    train, few = WindowSet(data[0], device), WindowSet(data[1].select([0]), device)
+    train, few = WindowSet.of(data[0], device), WindowSet.of(data[1].first(), device)
     batch_size = int(job.config["batch_size"])
     try:
         needs = footprint(network, task, train)

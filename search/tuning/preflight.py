@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from records.tables import Config
 from scattering.dataset import Dataset
 from scattering.errors import InputError
-from search.machines.resources import Resources, nodes
+from search.machines.resources import Resources, smallest_store
 from search.settings import Settings
 from search.tuning.course import planned
 from spaces import SPACES
@@ -38,8 +38,8 @@ def check_room(settings: Settings, data: tuple[Dataset, Dataset], resources: Res
         raise InputError(
             f"{settings.folder.parent.resolve()} must have {_size(disk)} free, got {_size(free)}: make room"
         )
-    shared = sum(array.nbytes for part in data for array in vars(part).values() if hasattr(array, "nbytes"))
-    store = min((node.store for node in nodes()), default=0)
+    shared = sum(part.nbytes for part in data)
+    store = smallest_store()
     if shared > store:
         raise InputError(
             f"the prepared frames must fit the shared memory of each node, {_size(store)}, got {_size(shared)}: "

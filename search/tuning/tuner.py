@@ -8,7 +8,6 @@ import ray
 from ray import tune
 
 from records.tables import Ladder, Trial
-from scattering.dataset import Dataset
 from search.following.display import SearchDisplay
 from search.following.tracking import callbacks
 from search.machines.resources import Resources
@@ -17,12 +16,13 @@ from search.tuning.ledger import Ledger
 from search.tuning.proposals import Closing, Halving, Proposals
 from search.tuning.studies import open_studies
 from search.tuning.watchdog import Watchdog
+from trainables.batches import Part
 from trainables.trial import train_trial
 
 
 def search(
     settings: Settings,
-    data: ray.ObjectRef[tuple[Dataset, Dataset]],
+    data: ray.ObjectRef[tuple[Part, Part]],
     ladders: dict[str, Ladder],
     resources: Resources,
     budget: Budget = UNLIMITED,
