@@ -88,7 +88,9 @@ def trained(seconds: float) -> Model:
     network, task = build("tunet", CONFIG)
     for progress in fit(
         network.to(DEVICE), task, train, validation,
-        Course.of(CONFIG, epochs=EPOCHS, schedule="cosine", seed=0, seconds=seconds),
+        Course.of(
+            CONFIG, windows=EPOCHS * len(train), interval=len(train), schedule="cosine", seed=0, seconds=seconds
+        ),
     ):  # fmt: skip
         last = progress.metrics
     name = f"TUNet, residual, {seconds:g} s ({last['epoch']:.0f} epochs) on {len(train.names)} other frames"

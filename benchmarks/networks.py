@@ -56,7 +56,10 @@ def main() -> None:
             network, task = build(name, config)
             progress = fit(
                 network.to(device), task, windows, watched,
-                Course.of(config, epochs=EPOCHS, schedule="cosine", seed=0, seconds=options.seconds),
+                Course.of(
+                    config, windows=EPOCHS * len(windows), interval=len(windows), schedule="cosine", seed=0,
+                    seconds=options.seconds,
+                ),
             )  # fmt: skip
             label = f"{title}, {posed}"
             epochs[label] = max(step.metrics["epoch"] for step in progress)  # type: ignore[assignment]

@@ -581,7 +581,7 @@ def train_ours(
         copy_weights(network, peer(next(iter(case.peers)), case, data[0], seed).state_dict())
     progress = fit(
         network.to(device), task, windows, validation,
-        Course.of(case.config, epochs=epochs, schedule="step", seed=seed),
+        Course.of(case.config, windows=epochs * len(windows), interval=len(windows), schedule="step", seed=seed),
     )  # fmt: skip
     first, *_, last = (step.metrics["seconds"] for step in progress)
     return network, len(windows) * (epochs - 1) / (last - first)

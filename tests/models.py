@@ -12,6 +12,7 @@ from inpainting.model import Model, load
 from inpainting.model_file import Description, MemberInfo
 from search.evaluation.coverage import calibrate
 from search.evaluation.methods import network_filler
+from search.evaluation.scores import fill_gaps, targets
 from trainables.batches import WindowSet
 from trainables.models import build
 from trainables.training import Course, fit
@@ -36,7 +37,7 @@ def trained(data):
         network, task = build("tunet", CONFIG, seed=seed)
         for _ in fit(
             network, task, windows, windows,
-            Course.of(CONFIG, epochs=3, schedule="cosine", seed=seed),
+            Course.of(CONFIG, windows=3 * len(windows), interval=len(windows), schedule="cosine", seed=seed),
         ):  # fmt: skip
             pass
         members.append((network, task))
@@ -45,7 +46,8 @@ def trained(data):
 
 @pytest.fixture(scope="session")
 def description(data, trained, tiny_detector) -> Description:
-    uncertainty = calibrate([network_filler([member]) for member in trained], data)
+    fillers = [network_filler([member]) for member in trained]
+    uncertainty = calibrate(list(fill_gaps(fillers, data)), targets(data))
     return Description(
         run="tiny",
         created="2026-01-01T00:00:00+00:00",

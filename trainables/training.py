@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from scattering.errors import one_line
-from trainables.batches import Batch, WindowSet
+from trainables.batches import TURNS, Batch, Drawn, WindowSet
 from trainables.losses import absolute_error
 from trainables.memory import TooLargeError, out_of_memory
 from trainables.metrics import correlation, mean_absolute_error
@@ -66,6 +66,8 @@ class Course:
     schedule: str
     """A key of `SCHEDULES`."""
     seed: int
+    mirrored: bool = False
+    """Whether windows are turned left to right and upside down by chance."""
     seconds: float | None = None
     """Time limit. The learning rate follows the time where that is further along than the windows."""
 
@@ -75,7 +77,8 @@ class Course:
     ) -> Course:
         """Return the settings of training a configuration, which says the batch size and the learning rate."""
         batch_size, rate = int(config["batch_size"]), float(config["learning_rate"])
-        return cls(windows, interval, batch_size, rate, schedule, seed, seconds)
+        mirrored = config.get("augmentation") == "mirrored"
+        return cls(windows, interval, batch_size, rate, schedule, seed, mirrored, seconds)
 
     def steps(self, epoch: int) -> int:
         """Return the number of steps in an epoch of so many windows."""
@@ -115,15 +118,12 @@ def fit(
 
     Raises DivergenceError when a loss is not finite, TooLargeError when not even one window fits.
     """
-    optimizer = torch.optim.Adam(network.parameters(), lr=course.learning_rate, fused=True)
-    step, spent = 0, 0.0
+    training = Training.begin(network, task, train, course, worker=worker, micro_batch=micro_batch)
+    spent = 0.0
     if state is not None:
         unwrap(network).load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, spent = state["step"], state["seconds"]
-    share = -(-course.batch_size // worker.count)
-    precision = mixed_precision(network, train.device)
-    training = _Training(network, task, train, course, worker, optimizer, precision, micro_batch or share, step)
+        training.optimizer.load_state_dict(state["optimizer"])
+        training.step, spent = state["step"], state["seconds"]
     while training.windows < course.windows and training.progress < 1:
         # The caller's work between two reports is not training time.
         training.started = time.perf_counter() - spent
@@ -134,7 +134,7 @@ def fit(
         spent = training.elapsed()
         checkpoint = {
             "network": unwrap(network).state_dict(),
-            "optimizer": optimizer.state_dict(),
+            "optimizer": training.optimizer.state_dict(),
             "step": training.step,
             "seconds": spent,
         }
@@ -142,7 +142,7 @@ def fit(
 
 
 @dataclass
-class _Training:
+class Training:
     """A training under way."""
 
     network: nn.Module
@@ -153,12 +153,29 @@ class _Training:
     optimizer: torch.optim.Optimizer
     precision: AbstractContextManager[object]
     micro_batch: int
-    step: int
+    step: int = 0
     """Steps done."""
     started: float = 0.0
     """On the clock of `time.perf_counter`."""
     progress: float = 0.0
     """Share of the course that is done."""
+
+    @classmethod
+    def begin(
+        cls,
+        network: nn.Module,
+        task: Task,
+        train: WindowSet,
+        course: Course,
+        *,
+        worker: Worker = ALONE,
+        micro_batch: int | None = None,
+    ) -> Training:
+        """Return a training before its first step."""
+        optimizer = torch.optim.Adam(network.parameters(), lr=course.learning_rate, fused=True)
+        share = -(-course.batch_size // worker.count)
+        precision = mixed_precision(network, train.device)
+        return cls(network, task, train, course, worker, optimizer, precision, micro_batch or share)
 
     def elapsed(self) -> float:
         """Return the seconds of training and validation so far."""
@@ -195,8 +212,8 @@ class _Training:
         seen = self.windows
         if seen >= due:
             # A batch may lead beyond: trials are compared by what all of them have seen.
-            seen = min(seen // self.course.interval * self.course.interval, self.course.windows)
-            seen = max(seen, due)
+            end, interval = self.course.windows, self.course.interval
+            seen = end if seen >= end else seen // interval * interval
         return {
             "windows": seen,
             "epoch": seen / len(self.train),
@@ -204,7 +221,7 @@ class _Training:
             "learning_rate": rate,
         }
 
-    def _parts(self, epoch: int) -> list[tuple[Tensor, Tensor]]:
+    def _parts(self, epoch: int) -> list[Drawn]:
         """Draw this worker's windows and gap patterns of an epoch, batch by batch."""
         # From (seed, epoch) alone: a resumed run goes on as the uninterrupted one would.
         generator = torch.Generator().manual_seed(self.course.seed * 1_000_003 + epoch)
@@ -213,7 +230,8 @@ class _Training:
         size, rank, count = self.course.batch_size, self.worker.rank, self.worker.count
         steps = range(self.course.steps(len(self.train)))
         mine = [slice(step * size + rank, (step + 1) * size, count) for step in steps]
-        return [(order[part], patterns[part]) for part in mine]
+        turns = torch.randint(len(TURNS) if self.course.mirrored else 1, (len(mine),), generator=generator).tolist()
+        return [Drawn(order[part], patterns[part], turn) for part, turn in zip(mine, turns, strict=True)]
 
     def _advance(self, like: Tensor) -> float:
         """Set the learning rate for a step and return it; all workers agree on the time."""
@@ -312,7 +330,7 @@ def validate(network: nn.Module, task: Task, windows: WindowSet, batch_size: int
     filled: list[Tensor] = []
     truth: list[Tensor] = []
     everything = torch.arange(len(windows), device=windows.storage)
-    for batch in windows.batches([(part, patterns[part]) for part in torch.split(everything, batch_size)]):
+    for batch in windows.batches([Drawn(part, patterns[part]) for part in torch.split(everything, batch_size)]):
         prediction = task.predict(network, batch.measured, batch.observed, batch.hints)
         error, count = absolute_error(prediction, batch.truth, batch.valid)
         losses.append(error)

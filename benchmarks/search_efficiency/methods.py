@@ -13,9 +13,8 @@ from benchmarks.search_efficiency.mapping import Space, draw
 from benchmarks.search_efficiency.replay import Report
 from records.tables import Config, Interim
 from search.tuning.halving import SuccessiveHalving
-from search.tuning.sampler import open_study
+from search.tuning.sampler import First, open_study
 from search.tuning.studies import first_trials
-from spaces.paper import Point
 
 ENDLESS = 10**6
 """Trials; the budget ends every search."""
@@ -44,7 +43,7 @@ class Halved(Listed):
 
     def __init__(self, configs: Iterable[Config], epochs: int) -> None:
         super().__init__(configs)
-        self.halving = SuccessiveHalving(epochs)
+        self.halving = SuccessiveHalving(epochs, epochs // 9)
 
     def report(self, report: Report) -> bool:
         """Ask our rule."""
@@ -101,11 +100,11 @@ class Ours:
     def __init__(
         self, space: Space, defaults: Config, epochs: int, seed: int, known: bool = True, **halving: Any
     ) -> None:
-        points: Sequence[Point] = first_trials(space, defaults, epochs) if known else ()
+        points = [First(config, epochs) for config in first_trials(space, defaults)] if known else []
         self.sampler = open_study(
-            InMemoryStorage(), "replay", space, points, trials=ENDLESS, epochs=epochs, seed=seed, progress=[]
+            InMemoryStorage(), "replay", space, points, trials=ENDLESS, windows=epochs, seed=seed, progress=[]
         )  # type: ignore[arg-type]
-        self.halving = SuccessiveHalving(epochs, **halving)
+        self.halving = SuccessiveHalving(epochs, **{"first_rung": epochs // 9, **halving})
 
     def propose(self) -> tuple[int, Config] | None:
         """Ask the study."""
@@ -115,7 +114,7 @@ class Ours:
     def report(self, report: Report) -> bool:
         """Record as the search's ledger does."""
         trial, epoch, value, seconds = report
-        self.sampler.record(Interim(trial, epoch, value, value, value, 0.0, 0.0, seconds))
+        self.sampler.record(Interim(trial, epoch, epoch, value, value, value, 0.0, 0.0, seconds))
         return self.halving.record(trial, epoch, value, seconds)
 
     def end(self, report: Report, state: str) -> None:

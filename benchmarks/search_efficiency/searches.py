@@ -24,10 +24,10 @@ Make = Callable[[Space, Config, int, int, int], Search]
 """space, defaults, epochs, seed, budget in full trainings -> a search."""
 
 
-def known(space: Space, defaults: Config, epochs: int, seed: int) -> list[Config]:
+def known(space: Space, defaults: Config, seed: int) -> list[Config]:
     """Return what our search begins with, parameters that a point lacks drawn at random."""
     rng = np.random.default_rng((seed, 1))  # apart from the draws that follow
-    return [{**draw(space, rng), **point.config} for point in first_trials(space, defaults, epochs)]
+    return [{**draw(space, rng), **config} for config in first_trials(space, defaults)]
 
 
 SEARCHES: dict[str, Make] = {
@@ -39,32 +39,32 @@ SEARCHES: dict[str, Make] = {
         space, seed, epochs * budget // 3, epochs * budget // 12
     ),
     f"{QUARTER}, our first trials": lambda space, defaults, epochs, seed, budget: TopK(
-        space, seed, epochs * budget // 3, epochs * budget // 12, known(space, defaults, epochs, seed)
+        space, seed, epochs * budget // 3, epochs * budget // 12, known(space, defaults, seed)
     ),
     "Syne Tune ASHA": lambda space, defaults, epochs, seed, budget: SyneTune("ASHA", space, epochs, seed),
     "Syne Tune BOHB": lambda space, defaults, epochs, seed, budget: SyneTune("BOHB", space, epochs, seed),
     STOCK: lambda space, defaults, epochs, seed, budget: Stock(space, epochs, seed),
     f"{STOCK}, our first trials": lambda space, defaults, epochs, seed, budget: Stock(
-        space, epochs, seed, known(space, defaults, epochs, seed)
+        space, epochs, seed, known(space, defaults, seed)
     ),
     f"{STOCK}, our rungs": lambda space, defaults, epochs, seed, budget: Stock(
         space, epochs, seed, grace=2, reduction=3
     ),
     f"{STOCK}, our first trials and rungs": lambda space, defaults, epochs, seed, budget: Stock(
-        space, epochs, seed, known(space, defaults, epochs, seed), grace=2, reduction=3
+        space, epochs, seed, known(space, defaults, seed), grace=2, reduction=3
     ),
     f"{OURS}, without its first trials": lambda space, defaults, epochs, seed, budget: Ours(
         space, defaults, epochs, seed, known=False
     ),
     OURS: lambda space, defaults, epochs, seed, budget: Ours(space, defaults, epochs, seed),
     f"{OURS}, random instead of TPE": lambda space, defaults, epochs, seed, budget: Halved(
-        chain(known(space, defaults, epochs, seed), draws(space, seed)), epochs
+        chain(known(space, defaults, seed), draws(space, seed)), epochs
     ),
-    f"{OURS}, first rung after 1 epoch, no first trials": lambda space, defaults, epochs, seed, budget: Ours(
-        space, defaults, epochs, seed, known=False, grace=1
+    f"{OURS}, first rung after 2 epochs, no first trials": lambda space, defaults, epochs, seed, budget: Ours(
+        space, defaults, epochs, seed, known=False, first_rung=2
     ),
-    f"{OURS}, first rung after 1 epoch": lambda space, defaults, epochs, seed, budget: Ours(
-        space, defaults, epochs, seed, grace=1
+    f"{OURS}, first rung after 2 epochs": lambda space, defaults, epochs, seed, budget: Ours(
+        space, defaults, epochs, seed, first_rung=2
     ),
     f"{OURS}, reduction 2": lambda space, defaults, epochs, seed, budget: Ours(
         space, defaults, epochs, seed, reduction=2

@@ -121,7 +121,7 @@ def _epochs(config: Config, seed: int) -> Iterator[tuple[float, float]]:
     try:
         for progress in fit(
             network, task, train, validation,
-            Course.of(config, epochs=EPOCHS, schedule="cosine", seed=seed),
+            Course.of(config, windows=EPOCHS * len(train), interval=len(train), schedule="cosine", seed=seed),
         ):  # fmt: skip
             ended = time.process_time()
             yield progress.metrics["val_gap_l1"], ended - started

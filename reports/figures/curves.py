@@ -105,7 +105,10 @@ def figure(curves: Sequence[Curve], rungs: Sequence[float], span: tuple[float, f
     chart.update_layout(height=400)
     end = max(last, 2 * first)
     chart.update_xaxes(axis(first, end), title="epoch", showgrid=False)
-    values = [*(rung for rung in reached if rung < last / 1.3), last] if reached else ticks(first, end, log=True)
+    if reached:
+        values = [first, *(rung for rung in reached if first < rung < last / 1.3), last]
+    else:
+        values = sorted({round(value) if value >= 1 else value for value in ticks(first, end, log=True)})
     chart.update_xaxes(tickvals=values, ticktext=[in_epochs(value) for value in values])
     chart.update_yaxes(axis(low, high), title=f"validation gap L1 ({THOUSANDTHS}), {LOWER}")
     return chart

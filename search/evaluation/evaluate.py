@@ -77,13 +77,12 @@ def evaluate(settings: Settings, validation: Dataset, test: Dataset, workers: Wo
     fillers = [model.filler for model in chosen(own)]
     with status(f"measuring on {len(test)} test frames"):
         result = measure([*models, *classical], test, notes, workers, keep=fillers)
-    found = _latent(settings, [*models, *classical], result, test)
-    if found is None:
+    if len(test) < FEWEST:
         few = f"The latent-space analysis needs {FEWEST} test frames, there are {len(test)}: it was not done."
         result.test_set.notes.append(few)
         run.latent.remove()
     else:
-        run.latent.write(found)
+        run.latent.write(_latent(settings, [*models, *classical], result, test))
     _uncertainty(run, fillers, validation, targets(test), result.kept, result.test_set.notes, workers)
     run.evaluation.write(result.test_set)
     run.ensemble.write(members)
@@ -107,7 +106,7 @@ def _moved(test: Dataset) -> list[str]:
     ]
 
 
-def _latent(settings: Settings, methods: Sequence[Method], result: Result, test: Dataset) -> Latent | None:
+def _latent(settings: Settings, methods: Sequence[Method], result: Result, test: Dataset) -> Latent:
     """Compare the neighbours of frames as the best network fills them."""
     name = best(result.leaderboard)
     filler = next(method for method in methods if method.name == name).fillers[0]
@@ -194,8 +193,8 @@ def measure(
         leaderboard=with_recovered(leaderboard),
         frames=frames,
         distances=distances,
-        gallery=gallery(test, methods, frames, best(leaderboard)),
-        failures=failures.gallery(methods),
+        gallery=gallery(test, methods, frames, best(leaderboard), workers.classical),
+        failures=failures.gallery(methods, workers.classical),
         kept=[kept[filler] for filler in keep],
     )
 

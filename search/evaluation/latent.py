@@ -28,16 +28,14 @@ CHUNK = 2**15
 """Pixels that are correlated at once: few enough for sums in float32, which are added up in float64."""
 
 
-def latent_space(method: str, filled: Floats, test: Dataset, seed: int) -> Latent | None:
-    """Compare the latent spaces of masked and filled test frames with that of the truth; None with too few frames.
+def latent_space(method: str, filled: Floats, test: Dataset, seed: int) -> Latent:
+    """Compare the latent spaces of masked and filled test frames with that of the truth.
 
     `filled` (N, H, W) are the fills of `method`. A pixel without truth (a beamstop; a gap that no exposure reached)
     is 0 in every space, so spaces differ by what is put where the truth is known and the detector saw nothing: the
     truth, the fill, or 0. One autoencoder a space: same settings, initial weights and order of batches. Another one,
     on the truth with another seed, tells how much overlap its training alone leaves.
     """
-    if len(test) < FEWEST:
-        return None
     device = devices.device()
     # By name: the order in which frames are given decides neither batches nor ties.
     order = np.array(sorted(range(len(test)), key=lambda i: test.names[i]))

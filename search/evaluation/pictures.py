@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +11,9 @@ import numpy.typing as npt
 from records.tables import FrameScore, Gallery
 from scattering.arrays import Bools, Floats, Reals
 from scattering.dataset import Dataset
-from search.evaluation.images import whole_frames
-from search.evaluation.methods import Method
-from search.evaluation.scores import Targets
+from search.evaluation.images import Images, whole_frames
+from search.evaluation.methods import Filler, Method
+from search.evaluation.scores import Targets, Tasks
 
 RANKS = (
     (0.0, "best"),
@@ -28,7 +29,9 @@ CROP = 48
 """Side of a close-up in pixels: a gap is 2 to 6 pixels thin in a frame of 512."""
 
 
-def gallery(data: Dataset, methods: Sequence[Method], frames: Sequence[FrameScore], best: str) -> Gallery:
+def gallery(
+    data: Dataset, methods: Sequence[Method], frames: Sequence[FrameScore], best: str, tasks: Tasks = map
+) -> Gallery:
     """Show frames from the best to the worst of one method."""
     own = [score for score in frames if score.method == best]
     kind = "horizontal_l1" if any(score.horizontal_l1 is not None for score in own) else "vertical_l1"
@@ -40,7 +43,7 @@ def gallery(data: Dataset, methods: Sequence[Method], frames: Sequence[FrameScor
     chosen = [ranked[place] for place in sorted(reasons)]
     held_out = data.valid & ~data.observed
     crops = [close_up(data.truth[number], held_out[number]) for number in chosen]
-    return _shown(data, methods, chosen, [reasons[place] for place in sorted(reasons)], crops)
+    return _shown(data, methods, chosen, [reasons[place] for place in sorted(reasons)], crops, tasks)
 
 
 class Failures:
@@ -74,7 +77,7 @@ class Failures:
             error[scored] = np.maximum(error - noise, 0)[scored]
         return window_sums(error, *_crop_shape(reference))
 
-    def gallery(self, methods: Sequence[Method]) -> Gallery:
+    def gallery(self, methods: Sequence[Method], tasks: Tasks = map) -> Gallery:
         """Show the frames in which the best fill of some close-up is poorest."""
         data, scored = self.targets.data, self.targets.horizontal.scored
         worst = [float(least.max()) for least in self.least]
@@ -84,7 +87,7 @@ class Failures:
         for number in chosen:
             first = divmod(int(np.argmax(self.least[number])), self.least[number].shape[1])
             crops.append(_centred(scored[number], first))
-        shown = _shown(data, methods, chosen, [""] * len(chosen), crops)
+        shown = _shown(data, methods, chosen, [""] * len(chosen), crops, tasks)
         shown.reasons[:] = [self._reason(number, shown, place) for place, number in enumerate(chosen)]
         return shown
 
@@ -144,13 +147,15 @@ def _shown(
     chosen: list[int],
     reasons: list[str],
     crops: list[tuple[int, int, int, int]],
+    tasks: Tasks,
 ) -> Gallery:
     """Put frames together, filled by every method; by a network's first seed."""
     part = data.select(chosen)
     images = whole_frames(part)
     nothing = np.float32(np.nan)
     # Where there is nothing to show no method is asked.
-    fills = [method.fillers[0].frames(images) for method in methods] if chosen else [images.measured] * len(methods)
+    fillers = [method.fillers[0] for method in methods]
+    fills = list(tasks(partial(_frames, images), fillers)) if chosen else [images.measured] * len(methods)
     return Gallery(
         names=list(part.names),
         categories=list(part.categories),
@@ -161,3 +166,7 @@ def _shown(
         truth=np.where(part.valid, part.truth, nothing),
         filled=np.stack(fills, axis=1),
     )
+
+
+def _frames(images: Images, filler: Filler) -> Floats:
+    return filler.frames(images)

@@ -148,7 +148,7 @@ def test_random_search_finds_the_expected_minimum_of_as_many_draws():
 def test_ours_stops_where_successive_halving_stops(bank):
     watched = Watched(Ours(SPACE, DEFAULTS, EPOCHS, seed=0))
     replay(watched, bank, workers=3, epochs=EPOCHS, budget=400.0)
-    halving = SuccessiveHalving(EPOCHS)
+    halving = SuccessiveHalving(EPOCHS, EPOCHS // 9)
     stops = {r.trial for r in watched.reports if halving.record(r.trial, r.epoch, r.value)}
     assert stops == {report.trial for report, state in watched.ends if state == "stopped"}
     assert len(stops) > 20

@@ -11,9 +11,10 @@ from inpainting.filler import FrameFiller
 from scattering.errors import InputError
 from scattering.filling import interpolation
 from trainables import NETWORKS
+from trainables.hints import SLOPES
 from trainables.models import build
 from trainables.msdnet import MSDNet
-from trainables.tasks import SLOPES, TASKS, Task, fill
+from trainables.tasks import TASKS, Task, fill
 
 SHAPE = (24, 40)
 STARTS, WIDTH = (0, 8, 16, 24), 16

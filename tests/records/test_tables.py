@@ -27,7 +27,7 @@ from records.files import (
 from records.folder import RunFolder
 from records.tables import Evaluation, FrameScore, Gallery, Interim, Latent, MethodScore, RetrainInterim, Trial
 
-EPOCH = Interim(3, 1, 0.1, 0.2, 0.3, 0.9, 1e-3, 2.5)
+EPOCH = Interim(3, 1, 1, 0.1, 0.2, 0.3, 0.9, 1e-3, 2.5)
 EVALUATION = Evaluation(48, 48, 1000, 500, 0.25, 0.24, None, 3.9e-3, ["a note"])
 
 

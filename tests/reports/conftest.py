@@ -16,6 +16,7 @@ from records.tables import (
     Gallery,
     Importance,
     Interim,
+    Ladder,
     Latent,
     Member,
     MethodScore,
@@ -155,17 +156,20 @@ def write_run(
         last = {"finished": 16, "failed": 0, "infeasible": 0}.get(state, 2 ** (1 + number % 3))
         for epoch in range(1, last + 1):
             value = end * (1 + 2 * np.exp(-epoch / 4)) * random.uniform(0.98, 1.02)
-            append_line(folder / "progress.jsonl", Interim(number, epoch, 0.02, 0.02, value, 0.99, 1e-3, 9.0 * epoch))
+            append_line(
+                folder / "progress.jsonl", Interim(number, epoch, epoch, 0.02, 0.02, value, 0.99, 1e-3, 9.0 * epoch)
+            )
         error = {"failed": "RuntimeError: out of memory", "infeasible": "takes 40 GB, 16 GB are free"}.get(state, "")
         trials.append(replace(trial(number, state, value, error), network=network))
     write_table(folder / "trials.csv", trials)
+    write_table(folder / "ladders.csv", [Ladder(network, network, 1, 16, 1, 2) for network in NETWORKS])
     winners = [trials[0], trials[1], trials[len(states)]]
     write_table(folder / "winners.csv", winners)
     for winner in winners:
         for own in (0, 1, 2):
             for epoch in range(1, 7):
                 l1 = 9e-3 * random.uniform(0.9, 1.1) / epoch**0.3
-                line = RetrainInterim(winner.trial, epoch, 0.02, 0.02, l1, 0.99, 1e-3, 9.0 * epoch, own, 1)
+                line = RetrainInterim(winner.trial, epoch, epoch, 0.02, 0.02, l1, 0.99, 1e-3, 9.0 * epoch, own, 1)
                 append_line(folder / "retraining.jsonl", line)
     write_table(
         folder / "importances.csv",
@@ -261,7 +265,6 @@ def _info(name: str, seed: int = 7) -> RunInfo:
             "optuna": "5.0.0",
             "commit": "0a1b2c3d4e5f",
         },
-        rungs=[2, 4, 8],
         machine={"processor": "2 cores", "memory": "23 GiB", "accelerator": "none", "system": "Linux 6.1"},
     )
 

@@ -154,7 +154,7 @@ def test_a_browser_draws_the_page_of_a_run_under_way(make_run, tmp_path, width):
         path.unlink()
     winner, *_ = read_table(run / "winners.csv", Trial)
     for number in range(1, 4):
-        line = RetrainInterim(winner.trial, number, 0.02, 0.02, 6e-3 / number, 0.99, 1e-3, 9.0 * number, 0, 1)
+        line = RetrainInterim(winner.trial, number, number, 0.02, 0.02, 6e-3 / number, 0.99, 1e-3, 9.0 * number, 0, 1)
         append_line(run / "retraining.jsonl", line)
     seen = open_page(page.write(run).read_text(encoding="utf-8"), width, tmp_path)
     # The learning curves of the search and of the retraining.

@@ -114,7 +114,7 @@ def test_a_run_that_has_just_begun_has_a_page(run):
         if path.name != "run.json":
             path.unlink()
     text = page.write(run).read_text(encoding="utf-8")
-    assert "no trial has come to the end of an epoch" in text
+    assert "no trial has reported yet" in text
     assert "Trials</h2>" not in text
 
 

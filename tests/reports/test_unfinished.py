@@ -17,7 +17,7 @@ LATER = ("leaderboard.csv", "evaluation.json", "scores.csv", "gallery.npz")
 
 
 def epoch(trial, number, l1=6e-3):
-    return records.Interim(trial, number, 0.02, 0.02, l1, 0.99, 1e-3, 10.0 * number)
+    return records.Interim(trial, number, number, 0.02, 0.02, l1, 0.99, 1e-3, 10.0 * number)
 
 
 def again(number, seed):
@@ -60,7 +60,7 @@ def cells(run, trial):
 def test_before_the_first_epoch_there_is_no_figure_and_no_number(begun):
     text = text_of(begun)
     assert "not finished" in text
-    assert "no trial has come to the end of an epoch" in text
+    assert "no trial has reported yet" in text
     assert "Best so far" not in text
     assert not any(name.startswith("learning-curves") for name in Outline(page.html(page.read(begun))).ids)
 
@@ -150,7 +150,7 @@ def test_a_running_search_writes_its_page_anew(begun, hasty):
     written = begun / "report" / "index.html"
     with preview(begun, pause=0.05):
         wait_for(written)
-        assert "no trial has come" in written.read_text()
+        assert "no trial has reported" in written.read_text()
         searching(begun)
         written.unlink()
         wait_for(written)

@@ -13,9 +13,10 @@ from scattering.detectors import detector
 from scattering.sources import from_files
 from scattering.split import split
 from scattering.survey.findings import Options
+from tests.courses import in_epochs
 from trainables.batches import NO_GAP, Batch, WindowSet
 from trainables.tasks import TASKS
-from trainables.training import Course, fit, validate
+from trainables.training import fit, validate
 
 SIZE = 128
 SHAPES = [(300, 280), (140, 150), (90, 100)]
@@ -189,7 +190,7 @@ def test_training_and_validation_show_networks_no_truth(data, task):
         network, windows = Recorder(), WindowSet(version, torch.device("cpu"))
         for _ in fit(
             network, TASKS[task], windows, windows,
-            Course(epochs=1, batch_size=8, learning_rate=1e-3, schedule="step", seed=0),
+            in_epochs(1, windows, batch_size=8, learning_rate=1e-3, schedule="step", seed=0),
         ):  # fmt: skip
             validate(network, TASKS[task], windows)
         seen.append(network.seen)

@@ -15,7 +15,7 @@ from scattering.dataset import Dataset
 from scattering.errors import InputError
 from search import experiment, session
 from search.experiment import _nothing
-from search.settings import Asked, Budget, Settings, resolve
+from search.settings import SEARCH_SHARE, UNLIMITED, Asked, Budget, Settings, resolve
 from search.winners import choose
 from tests.search.conftest import ONE_CORE
 
@@ -55,7 +55,7 @@ class Trainer:
         self.times.append(budget.seconds)
         if winner.trial == self.killed:
             raise KeyboardInterrupt
-        self.files.retraining.append(RetrainInterim(winner.trial, 1, 0.1, 0.1, 0.1, 0.9, 1e-3, 1.0, seed, 1))
+        self.files.retraining.append(RetrainInterim(winner.trial, 1, 1, 0.1, 0.1, 0.1, 0.9, 1e-3, 1.0, seed, 1))
         if self.asked[-1] in self.diverging:
             return False
         model = self.files.model(winner, seed)
@@ -70,7 +70,7 @@ def retrained(
     """Retrain the winners of a run; returns (trial, seed) of each training, and the time that it was given."""
     trainer = Trainer(settings.files, diverging, killed)
     with suppress(KeyboardInterrupt):
-        experiment.retrain_winners(settings, trainer)
+        experiment.retrain_winners(settings, trainer, settings.budget(1 - SEARCH_SHARE))
     return trainer.asked, trainer.times
 
 
@@ -137,7 +137,7 @@ def test_without_any_winner_left_a_run_ends(run: Settings) -> None:
     trainer = Trainer(run.files, {(trial, 0) for trial in range(12)})
     for _ in range(2):
         with pytest.raises(InputError, match="could be trained at full length: start a new run"):
-            experiment.retrain_winners(run, trainer)
+            experiment.retrain_winners(run, trainer, UNLIMITED)
     assert sorted(seedless(trainer.asked)) == list(range(12))
 
 
@@ -166,7 +166,7 @@ def test_a_new_winner_does_not_go_on_from_the_checkpoint_of_another(run: Setting
     for name in ("tunet-0000-0.pt", "msdnet-0001-0.pt", "msdnet-0001-0.safetensors"):
         (models / name).touch()
     for number in (0, 1):
-        epoch = RetrainInterim(number, 1, 0.1, 0.1, 0.1, 0.9, 1e-3, 1.0, 0, 1)
+        epoch = RetrainInterim(number, 1, 1, 0.1, 0.1, 0.1, 0.9, 1e-3, 1.0, 0, 1)
         append_line(run.folder / "retraining.jsonl", epoch)
     experiment._drop_models(run, [trial(0, "finished", 0.1), trial(5, "finished", 0.05, "msdnet")])
     assert [path.name for path in models.iterdir()] == ["tunet-0000-0.pt"]

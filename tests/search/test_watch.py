@@ -21,6 +21,7 @@ from search.following.display import SearchDisplay
 from search.settings import resolve
 from search.tuning.ledger import Ledger
 from search.tuning.studies import open_studies
+from tests.courses import ladders
 from tests.search.conftest import COST, ONE_CORE
 from trainables.messages import Reported
 
@@ -37,11 +38,12 @@ def begin(network: str = "tunet", **given: Any) -> Path:
     settings = resolve(network, "mine", "quick", {"trials": 3, "epochs": 3, **given})
     info = RunInfo("mine", "", network, "quick", 0, "2026-05-04T12:30:00+00:00", settings.as_dict(), {}, {}, {})
     write_json(settings.folder / "run.json", info)
+    settings.files.ladders.write(list(ladders(settings).values()))
     return settings.folder
 
 
 def epoch(trial: int, number: int, l1: float = 5e-3) -> Interim:
-    return Interim(trial, number, 0.02, 0.02, l1, 0.99, 1e-3, 10.0 * number)
+    return Interim(trial, number, number, 0.02, 0.02, l1, 0.99, 1e-3, 10.0 * number)
 
 
 def trial(number: int, state: str, epochs: int = 3, l1: float | None = 5e-3) -> Trial:
@@ -94,9 +96,9 @@ def test_it_shows_what_the_live_display_shows() -> None:
     """A search written down by its ledger, and the view of its display, after each event."""
     folder = begin("all", trials=2, minutes=None)
     settings = resolve("all", "mine", "quick", {"trials": 2, "epochs": 3, "minutes": None})
-    ledger = Ledger(settings, open_studies(settings), ONE_CORE)
+    ledger = Ledger(settings, ladders(settings), open_studies(settings, ladders(settings)), ONE_CORE)
     report = {"train_loss": 0.1, "val_loss": 0.1, "val_gap_cc": 0.9, "learning_rate": 1e-3}
-    with SearchDisplay("mine", ledger.planned(), [], None) as shown:
+    with SearchDisplay("mine", ledger.planned(), 1, [], None) as shown:
         ledger.display = shown
         for _ in range(8):
             proposal = ledger.propose()
@@ -104,7 +106,9 @@ def test_it_shows_what_the_live_display_shows() -> None:
             shown.started(proposal, ledger.network(proposal.trial))
             for number in range(1, 4):
                 values = {"val_gap_l1": 1e-3 * (9 - proposal.trial) / number, "seconds": 5.0 * number}
-                stops = ledger.record(Reported(proposal.trial, COST, {"epoch": number, **report, **values}))
+                stops = ledger.record(
+                    Reported(proposal.trial, COST, {"windows": number, "epoch": number, **report, **values})
+                )
                 if proposal.trial == 3 and number == 2:
                     break  # it goes on to the end of the search
                 seen, live = watch.read(folder, NOW), shown.view
@@ -150,7 +154,7 @@ def test_a_run_that_nobody_writes_to_is_quiet(capsys: pytest.CaptureFixture[str]
     assert "search.run tunet --name mine --resume" in text
     assert "left" not in text
     # Epochs that take an hour: three hours without a line are nothing unusual.
-    append_line(folder / "progress.jsonl", Interim(0, 2, 0.1, 0.1, 0.1, 0.9, 0.1, 7600.0))
+    append_line(folder / "progress.jsonl", Interim(0, 2, 2, 0.1, 0.1, 0.1, 0.9, 0.1, 7600.0))
     os.utime(folder / "progress.jsonl", (last, last))
     assert "quiet" not in once(capsys)
 

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from scattering import dataset
 from scattering.detectors import Detector
-from trainables.batches import NO_GAP, WindowSet
+from trainables.batches import NO_GAP, Drawn, WindowSet
 
 CPU = torch.device("cpu")
 
@@ -36,7 +36,7 @@ def test_without_a_gap_a_batch_is_the_plain_window(window_set, data):
     for number in range(len(window_set)):
         frame, free = divmod(number, len(layout.free))
         columns = slice(layout.starts[layout.free[free]], layout.starts[layout.free[free]] + layout.width)
-        for name in batch._fields:
+        for name in ("measured", "observed", "truth", "valid"):
             expected = getattr(data, name)[frame][:, columns]
             np.testing.assert_array_equal(getattr(batch, name)[number, 0].numpy(), expected)
 
@@ -95,7 +95,7 @@ def test_windows_of_a_batch_are_those_asked_for(window_set):
     batch = window_set.batch(chosen, pattern)
     for place in range(4):
         alone = window_set.batch(chosen[place : place + 1], pattern[place : place + 1])
-        for name in batch._fields:
+        for name in ("measured", "observed", "truth", "valid"):
             assert torch.equal(getattr(batch, name)[place], getattr(alone, name)[0])
 
 
@@ -148,7 +148,7 @@ def test_batches_from_the_host_are_the_same_and_one_ahead(data):
     here, there = WindowSet(data, CPU), WindowSet(data, CPU)
     there.device = torch.device("cpu", 0)  # another device than that of the windows, for all that it knows
     chosen, patterns = torch.arange(20), torch.arange(20) % here.patterns
-    parts = list(zip(chosen.split(6), patterns.split(6), strict=True))
+    parts = [Drawn(*part) for part in zip(chosen.split(6), patterns.split(6), strict=True)]
     for one, other in zip(here.batches(parts), there.batches(parts), strict=True):
         assert all(torch.equal(*pair) for pair in zip(one, other, strict=True))
 
@@ -156,7 +156,7 @@ def test_batches_from_the_host_are_the_same_and_one_ahead(data):
 def test_batches_may_be_left_before_their_end(data):
     windows = WindowSet(data, CPU)
     windows.device = torch.device("cpu", 0)
-    parts = [(torch.arange(4), torch.zeros(4, dtype=torch.long))] * 9
+    parts = [Drawn(torch.arange(4), torch.zeros(4, dtype=torch.long))] * 9
     before = threading.active_count()
     batches = windows.batches(parts)
     next(batches)

@@ -11,10 +11,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from scattering import dataset_file
 from scattering.dataset import Dataset
+from tests.courses import in_epochs
 from trainables.batches import WindowSet
 from trainables.models import build
 from trainables.tasks import unwrap
-from trainables.training import Course, Worker, fit
+from trainables.training import Worker, fit
 
 CONFIG = {"task": "residual", "depth": 2, "base_channels": 4, "growth_rate": 2.0}
 
@@ -27,7 +28,7 @@ def train(file: Path, rank: int, workers: int) -> tuple[dict[str, torch.Tensor],
     if workers > 1:
         network = DistributedDataParallel(network)
     # A limit far away: the workers also agree on the time.
-    course = Course(epochs=2, batch_size=6, learning_rate=1e-3, schedule="cosine", seed=0, seconds=1e6)
+    course = in_epochs(2, windows, batch_size=6, learning_rate=1e-3, schedule="cosine", seed=0, seconds=1e6)
     *_, last = fit(network, task, windows, windows, course, worker=Worker(rank, workers))
     return unwrap(network).state_dict(), last.metrics
 

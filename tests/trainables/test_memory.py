@@ -12,15 +12,22 @@ import torch
 from torch import nn
 
 from spaces import DEFAULTS
-from trainables import NETWORKS, training
+from tests.courses import in_epochs
+from trainables import NETWORKS, precision, training
 from trainables.batches import Batch, WindowSet
 from trainables.losses import absolute_error
 from trainables.memory import Footprint, TooLargeError, footprint, peak
 from trainables.models import build
 from trainables.tasks import TASKS, Task
-from trainables.training import Course, fit
+from trainables.training import fit
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same on every CPU: half precision takes less memory, and rounds the parts of a batch differently."""
+    monkeypatch.setattr(precision, "has_bfloat16", lambda device: False)
 
 
 def test_tensors_alive_are_counted_once_and_only_while_they_are() -> None:
@@ -65,7 +72,7 @@ def test_an_epoch_takes_what_a_step_was_found_to_take(name: str, task: str, wind
     """Validation, too: it keeps no gradients, but several of a network's layers at once."""
     network, posed = build(name, {**DEFAULTS[name], "task": task})
     cost = footprint(network, posed, window_set)
-    course = Course(epochs=1, batch_size=6, learning_rate=1e-3, schedule="cosine", seed=0)
+    course = in_epochs(1, window_set, batch_size=6, learning_rate=1e-3, schedule="cosine", seed=0)
 
     def epoch() -> None:
         next(fit(network, posed, window_set, window_set, course))
@@ -103,7 +110,7 @@ def test_batches_in_parts_train_as_whole_ones(name: str, task: str, micro_batch:
     losses = []
     for parts in (None, micro_batch):
         network, posed = build(name, config)
-        course = Course(epochs=1, batch_size=6, learning_rate=1e-3, schedule="cosine", seed=0)
+        course = in_epochs(1, window_set, batch_size=6, learning_rate=1e-3, schedule="cosine", seed=0)
         (progress,) = fit(network, posed, window_set, window_set, course, micro_batch=parts)
         losses.append([progress.metrics[key] for key in ("train_loss", "val_loss", "val_gap_l1", "val_gap_cc")])
         assert progress.micro_batch == (parts or 6)
@@ -118,14 +125,15 @@ STARVED = """
     from tests.conftest import SIZE, gapless_frames, striped_detector
     from scattering import dataset
     from trainables.batches import WindowSet
-    from trainables.models import build
+    from trainables import precision
+from trainables.models import build
     from trainables.training import Course, fit
 
     raw = gapless_frames(24, (560, 600), striped_detector())
     data = dataset.build(raw, striped_detector(), (256, 256), {"title": "test", "size": 256}, 600)
     windows = WindowSet(data, torch.device("cpu"))
     network, task = build("tunet", {"depth": 3, "base_channels": 16, "growth_rate": 2, "task": "blind"})
-    course = Course(epochs=1, batch_size=48, learning_rate=1e-3, schedule="cosine", seed=0)
+    course = Course(len(windows), len(windows), batch_size=48, learning_rate=1e-3, schedule="cosine", seed=0)
     if sys.argv[1] != "plenty":
         next(fit(network, task, windows, windows, replace(course, batch_size=1)))  # what libraries set up
         network, task = build("tunet", {"depth": 3, "base_channels": 16, "growth_rate": 2, "task": "blind"})
@@ -160,7 +168,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(
 ) -> None:
     monkeypatch.setattr(training, "_accumulate", lambda *_: torch.ones(2) @ torch.ones(3))
     network, task = build("tunet", {**DEFAULTS["tunet"]})
-    course = Course(epochs=1, batch_size=6, learning_rate=1e-3, schedule="cosine", seed=0)
+    course = in_epochs(1, window_set, batch_size=6, learning_rate=1e-3, schedule="cosine", seed=0)
     with pytest.raises(RuntimeError, match="size"):
         next(fit(network, task, window_set, window_set, course))
 
@@ -177,7 +185,7 @@ def test_a_step_that_ran_out_of_memory_leaves_no_gradients(
             torch.empty(2**60, dtype=torch.uint8)  # torch's own error
         return error
 
-    course = Course(epochs=1, batch_size=6, learning_rate=1e-3, schedule="cosine", seed=0)
+    course = in_epochs(1, window_set, batch_size=6, learning_rate=1e-3, schedule="cosine", seed=0)
     weights = []
     for accumulate in (honest, starved):
         monkeypatch.setattr(training, "_accumulate", accumulate)
@@ -200,7 +208,7 @@ def test_a_validation_out_of_memory_is_done_again_in_parts(
             torch.empty(2**60, dtype=torch.uint8)  # torch's own error
         return honest(network, task, windows, batch_size)
 
-    course = Course(epochs=1, batch_size=6, learning_rate=1e-3, schedule="cosine", seed=0)
+    course = in_epochs(1, window_set, batch_size=6, learning_rate=1e-3, schedule="cosine", seed=0)
     metrics = []
     for validate in (honest, starved):
         monkeypatch.setattr(training, "validate", validate)
@@ -219,6 +227,6 @@ def test_without_memory_for_a_single_window_training_ends(
         torch.empty(2**60, dtype=torch.uint8)  # torch's own error
 
     monkeypatch.setattr("trainables.training._accumulate", starved)
-    course = Course(epochs=1, batch_size=6, learning_rate=1e-3, schedule="cosine", seed=0)
+    course = in_epochs(1, window_set, batch_size=6, learning_rate=1e-3, schedule="cosine", seed=0)
     with pytest.raises(TooLargeError, match="single window"):
         next(fit(network, task, window_set, window_set, course))

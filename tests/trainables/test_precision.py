@@ -4,19 +4,28 @@ import pytest
 import torch
 from torch import nn
 
+from tests.courses import in_epochs
 from trainables import NETWORKS, training
 from trainables.models import build
 from trainables.precision import FullPrecisionConv2d, mixed_precision
-from trainables.training import Course, fit
+from trainables.training import fit
 
 
 def bfloat16(network: nn.Module, device: torch.device) -> torch.autocast:
     return torch.autocast("cpu", torch.bfloat16)
 
 
-def test_a_cpu_computes_in_single_precision():
+def test_a_cpu_without_units_for_it_computes_in_single_precision(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True, "amx_bf16": False})
     with mixed_precision(FullPrecisionConv2d(1, 1, 1), torch.device("cpu")):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+
+
+def test_a_cpu_with_units_for_it_uses_them(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    ours = mixed_precision(FullPrecisionConv2d(1, 1, 1), torch.device("cpu"))
+    assert isinstance(ours, torch.autocast)
+    assert (ours.device, ours.fast_dtype) == ("cpu", torch.bfloat16)
 
 
 @pytest.mark.filterwarnings("ignore:CUDA is not available")
@@ -62,7 +71,7 @@ def test_speed_costs_no_quality(small, name, window_set, monkeypatch):
         network, task = build(name, small(name, "residual"))
         epochs = fit(
             network, task, window_set, window_set,
-            Course(epochs=12, batch_size=4, learning_rate=5e-3, schedule="cosine", seed=0),
+            in_epochs(12, window_set, batch_size=4, learning_rate=5e-3, schedule="cosine", seed=0),
         )  # fmt: skip
         errors = [progress.metrics["val_gap_l1"] for progress in epochs]
         return errors[0], errors[-1]

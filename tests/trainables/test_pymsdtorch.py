@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from scattering.errors import InputError
+from tests.courses import in_epochs
 from trainables import models, pymsdtorch
 from trainables.models import count_parameters
 from trainables.msdnet import MSDNet
-from trainables.training import Course, fit
+from trainables.training import fit
 from trainables.tunet import TUNet
 
 CONFIGURATIONS = range(20)
@@ -203,7 +204,7 @@ def test_networks_of_dlsia_train_and_are_saved(tmp_path, window_set, name, task)
     config = {**SMALL[name], "task": task}
     network, posed = models.build(name, config, implementation="pymsdtorch")
     before = [parameter.clone() for parameter in network.parameters()]
-    course = Course(epochs=1, batch_size=4, learning_rate=1e-3, schedule="step", seed=0)
+    course = in_epochs(1, window_set, batch_size=4, learning_rate=1e-3, schedule="step", seed=0)
     (progress,) = fit(network, posed, window_set, window_set, course)
     assert progress.metrics["epoch"] == 1
     assert not all(torch.equal(one, other) for one, other in zip(before, network.parameters(), strict=True))

@@ -13,13 +13,14 @@ import torch
 from scattering.dataset import Dataset
 from spaces import DEFAULTS
 from trainables import devices, trial
+from trainables.batches import Part
 from trainables.job import Job
 from trainables.messages import (
     Cost,
-    EpochDone,
     Failed,
     Infeasible,
     Message,
+    Reported,
     Started,
     StorageLost,
     from_report,
@@ -30,7 +31,7 @@ from trainables.messages import (
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
     return Job(
-        trial=0, network="tunet", implementation="gapsearch", config=DEFAULTS["tunet"], epochs=3,
+        trial=0, network="tunet", implementation="gapsearch", config=DEFAULTS["tunet"], windows=3 * 36, interval=36,
         schedule="cosine", seed=0, threads=1, gpus=0.0, memory=10**9, patience=600.0,
         checkpoint=str(tmp_path / "0000.pt"), log=str(tmp_path / "0000.log"),
     )  # fmt: skip
@@ -39,7 +40,7 @@ def job(tmp_path: Path) -> Job:
 def told(job: Job, data: Dataset) -> list[Message]:
     """All messages of a session of a trial."""
     with trial.trial_log(Path(job.log)) as log:
-        return list(trial.messages(job, (data, data), log))
+        return list(trial.messages(job, (Part(data), Part(data)), log))
 
 
 @pytest.mark.parametrize(
@@ -79,8 +80,8 @@ def test_epochs_that_were_saved_but_not_recorded_are_reported_first(job: Job, da
         """The values that a session of a trial reports until its last epoch."""
         values = []
         with trial.trial_log(Path(job.log)) as log:
-            for message in trial.messages(replace(job, known_epochs=known), (data, data), log):
-                if isinstance(message, EpochDone):
+            for message in trial.messages(replace(job, known_windows=36 * known), (Part(data), Part(data)), log):
+                if isinstance(message, Reported):
                     values.append(message.metrics["val_gap_l1"])
                     if message.metrics["epoch"] == ends:
                         break
@@ -138,7 +139,7 @@ def test_what_would_fail_again_is_said_and_not_raised(
     "message",
     [
         Started(1, Cost(10, 4, 10**6, 10**8), 60.0),
-        EpochDone(1, Cost(10, 4, 10**6, 10**8), {"epoch": 1, "val_gap_l1": 0.1}),
+        Reported(1, Cost(10, 4, 10**6, 10**8), {"epoch": 1, "val_gap_l1": 0.1}),
         Failed(2, "why"),
         Infeasible(3, "too large", -5),
         StorageLost(4, errno.ENOSPC, "No space left on device", "/x"),

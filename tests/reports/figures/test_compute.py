@@ -8,11 +8,11 @@ from reports.figures import compute
 
 
 def epoch(trial: int, seconds: float, l1: float = 6e-3) -> Interim:
-    return Interim(trial, 1, 0.02, 0.02, l1, 0.99, 1e-3, seconds)
+    return Interim(trial, 1, 1, 0.02, 0.02, l1, 0.99, 1e-3, seconds)
 
 
 def again(trial: int, seconds: float, l1: float, seed: int = 0, devices: int = 1) -> RetrainInterim:
-    return RetrainInterim(trial, 1, 0.02, 0.02, l1, 0.99, 1e-3, seconds, seed, devices)
+    return RetrainInterim(trial, 1, 1, 0.02, 0.02, l1, 0.99, 1e-3, seconds, seed, devices)
 
 
 def trial(number: int, network: str = "tunet") -> Trial:

@@ -6,7 +6,7 @@ from reports.figures import curves
 
 
 def epoch(trial: int, number: int, l1: float = 6e-3) -> Interim:
-    return Interim(trial, number, 0.02, 0.02, l1, 0.99, 1e-3, 1.0)
+    return Interim(trial, number, number, 0.02, 0.02, l1, 0.99, 1e-3, 1.0)
 
 
 def trial(
@@ -28,7 +28,7 @@ def test_the_winner_comes_last_and_the_newest_of_repeated_epochs_counts():
 
 def test_epochs_without_a_value_leave_no_point():
     assert curves.rows([epoch(0, 1, float("nan")), epoch(0, 2, 0.0)], []) == []
-    assert curves.html([], [2, 6]) == ""
+    assert curves.html([], {"tunet": [2, 6]}) == ""
 
 
 def test_a_rung_that_was_reached_is_a_vertical_line_and_a_tick():
@@ -52,14 +52,14 @@ def test_one_epoch_of_one_trial_is_a_point_that_can_be_seen():
 
 def test_each_network_has_a_figure_on_the_same_scale():
     rows = sweep.rows([trial(0), trial(1, network="msdnet")])
-    html = curves.html(curves.rows([epoch(0, 1), epoch(0, 2, 3e-3), epoch(1, 1, 5e-2)], rows), [2], "a-")
+    html = curves.html(curves.rows([epoch(0, 1), epoch(0, 2, 3e-3), epoch(1, 1, 5e-2)], rows), {"tunet": [2]}, "a-")
     assert re.findall(r'id="(a-learning-curves-\d)"', html) == ["a-learning-curves-0", "a-learning-curves-1"]
     scales = re.findall(r'"yaxis":\{[^}]*?"range":\[([^\]]*)\]', html)
     assert len(scales) == 2 and len(set(scales)) == 1
 
 
 def test_trials_of_which_only_epochs_are_known_are_drawn():
-    html = curves.html(curves.rows([epoch(3, 1), epoch(4, 1)], []), [])
+    html = curves.html(curves.rows([epoch(3, 1), epoch(4, 1)], []), {})
     assert "network not known yet" in html and "not over yet" in html
 
 

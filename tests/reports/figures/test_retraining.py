@@ -3,7 +3,7 @@ from reports.figures import retraining
 
 
 def epoch(trial: int, seed: int, number: int, l1: float = 6e-3) -> RetrainInterim:
-    return RetrainInterim(trial, number, 0.02, 0.02, l1, 0.99, 1e-3, 1.0, seed, 1)
+    return RetrainInterim(trial, number, number, 0.02, 0.02, l1, 0.99, 1e-3, 1.0, seed, 1)
 
 
 def winner(number: int, network: str = "tunet") -> Trial:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from inpainting.uncertainty import Uncertainty
 from records.tables import Coverage
 from scattering import dataset
 from scattering.arrays import Floats
@@ -18,6 +19,7 @@ from scattering.simulation.recording import record
 from search.evaluation.coverage import Pixels, calibrate, coverage, gap_pixels
 from search.evaluation.images import Images
 from search.evaluation.methods import Filler
+from search.evaluation.scores import fill_gaps, targets
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +38,27 @@ def _noisy(size: float, seed: int) -> Filler:
     return Filler(fill, fill)
 
 
+def gap_pixels_of(fillers: Sequence[Filler], data: Dataset) -> dict[str, Pixels]:
+    return gap_pixels(list(fill_gaps(fillers, data)), targets(data))
+
+
+def calibrated(fillers: Sequence[Filler], data: Dataset) -> Uncertainty | None:
+    return calibrate(list(fill_gaps(fillers, data)), targets(data))
+
+
+def covered(fillers: Sequence[Filler], uncertainty: Uncertainty, data: Dataset) -> list[Coverage]:
+    return coverage(list(fill_gaps(fillers, data)), uncertainty, targets(data))
+
+
 def _overall(rows: list[Coverage]) -> dict[tuple[str, float], Coverage]:
     return {(row.kind, row.level): row for row in rows if not row.by}
 
 
 def test_stated_shares_are_found(native: Dataset) -> None:
-    found = calibrate([_noisy(0.05, seed) for seed in range(3)], native)
+    found = calibrated([_noisy(0.05, seed) for seed in range(3)], native)
     assert found is not None
     # The same frames with other errors: pixels of both kinds together are exchangeable.
-    rows = _overall(coverage([_noisy(0.05, seed) for seed in range(10, 13)], found, native))
+    rows = _overall(covered([_noisy(0.05, seed) for seed in range(10, 13)], found, native))
     for level in found.levels:
         both = [rows[kind, level] for kind in ("horizontal", "vertical")]
         count = sum(row.pixels for row in both)
@@ -59,19 +73,19 @@ def test_stated_shares_are_found(native: Dataset) -> None:
 
 def test_errors_are_counted_against_the_half_width(native: Dataset) -> None:
     validation, test = native.select(range(8)), native.select(range(8, 12))
-    found = calibrate([_noisy(0.05, 1)], validation)
+    found = calibrated([_noisy(0.05, 1)], validation)
     assert found is not None
     perfect = Filler(*[lambda images: images.truth] * 2)
     far_off = Filler(*[lambda images: images.truth + np.float32(1)] * 2)
-    assert {row.found for row in coverage([perfect], found, test)} == {1.0}
-    assert {row.found for row in coverage([far_off], found, test)} == {0.0}
-    assert {row.l1 for row in coverage([perfect], found, test)} == {0.0}
+    assert {row.found for row in covered([perfect], found, test)} == {1.0}
+    assert {row.found for row in covered([far_off], found, test)} == {0.0}
+    assert {row.l1 for row in covered([perfect], found, test)} == {0.0}
 
 
 def test_classes_share_out_the_pixels(native: Dataset) -> None:
-    found = calibrate([_noisy(0.05, 1)], native.select(range(8)))
+    found = calibrated([_noisy(0.05, 1)], native.select(range(8)))
     assert found is not None
-    rows = coverage([_noisy(0.05, 2)], found, native.select(range(8, 12)))
+    rows = covered([_noisy(0.05, 2)], found, native.select(range(8, 12)))
     for whole in _overall(rows).values():
         own = [row for row in rows if (row.kind, row.level) == (whole.kind, whole.level)]
         near = [row for row in own if row.by == "distance"]
@@ -85,8 +99,8 @@ def test_classes_share_out_the_pixels(native: Dataset) -> None:
 
 def test_members_are_averaged_and_their_spread_is_known(native: Dataset) -> None:
     models = [_noisy(0.05, seed) for seed in range(3)]
-    alone = [gap_pixels([model], native)["vertical"] for model in models]
-    together = gap_pixels(models, native)["vertical"]
+    alone = [gap_pixels_of([model], native)["vertical"] for model in models]
+    together = gap_pixels_of(models, native)["vertical"]
     fills = np.stack([pixels.filled for pixels in alone])
     np.testing.assert_allclose(together.filled, fills.mean(axis=0), rtol=1e-6)
     np.testing.assert_allclose(together.spread, fills.std(axis=0, ddof=1), rtol=1e-4)
@@ -94,7 +108,7 @@ def test_members_are_averaged_and_their_spread_is_known(native: Dataset) -> None
 
 
 def test_pixels_know_their_frame_and_distance(native: Dataset) -> None:
-    pixels = gap_pixels([_noisy(0.05, 1)], native)
+    pixels = gap_pixels_of([_noisy(0.05, 1)], native)
     scored = native.valid & ~native.observed & ~native.windows.vertical
     assert np.bincount(pixels["horizontal"].frame).tolist() == scored.sum(axis=(1, 2)).tolist()
     assert pixels["horizontal"].distance.min() == 1
@@ -105,7 +119,7 @@ def test_pixels_know_their_frame_and_distance(native: Dataset) -> None:
 def test_too_few_pixels_are_not_calibrated(native: Dataset) -> None:
     unseen = replace(native, valid=native.observed)
     nothing = replace(unseen, strips_observed=np.ones_like(native.strips_observed))
-    assert calibrate([_noisy(0.05, 1)], nothing) is None
+    assert calibrated([_noisy(0.05, 1)], nothing) is None
 
 
 def _noise(data: Dataset) -> Pixels:
@@ -115,7 +129,7 @@ def _noise(data: Dataset) -> Pixels:
         assert images.clean is not None
         return images.clean
 
-    return gap_pixels([Filler(clean, clean)], data)["vertical"]
+    return gap_pixels_of([Filler(clean, clean)], data)["vertical"]
 
 
 def test_the_noise_of_resized_frames_is_that_of_their_footprint(
@@ -145,11 +159,11 @@ def test_the_noise_of_simulated_frames_is_that_of_the_detector(tiny_detector: De
 
 
 def test_intensities_of_the_fill_decide_how_bright_a_pixel_is(native: Dataset) -> None:
-    found = calibrate([_noisy(0.05, 1)], native)
+    found = calibrated([_noisy(0.05, 1)], native)
     assert found is not None
-    pixels = gap_pixels([_noisy(0.05, 2)], native)["horizontal"]
+    pixels = gap_pixels_of([_noisy(0.05, 2)], native)["horizontal"]
     counts = to_counts(pixels.filled.astype(float), native.full_scale)
-    rows = [row for row in coverage([_noisy(0.05, 2)], found, native) if row.kind == "horizontal"]
+    rows = [row for row in covered([_noisy(0.05, 2)], found, native) if row.kind == "horizontal"]
     for row in rows:
         if row.by == "counts" and row.start is not None:
             expected = (counts >= row.start) & (counts < (row.end or np.inf)) & (pixels.distance <= found.reach)

@@ -11,12 +11,13 @@ from scattering.detectors import Detector
 from search.evaluation.images import gapped_windows, whole_frames
 from search.evaluation.methods import CLASSICAL, network_filler
 from tests.conftest import gapless_frames
+from tests.courses import in_epochs
 from trainables import NETWORKS
 from trainables.batches import WindowSet
 from trainables.models import Config
 from trainables.models import build as build_network
 from trainables.tasks import TASKS
-from trainables.training import Course, fit
+from trainables.training import fit
 
 SMALL: dict[str, Config] = {
     "tunet": {"depth": 2, "base_channels": 4, "growth_rate": 1.5},
@@ -68,7 +69,11 @@ def test_networks_learn_from_and_fill_frames_of_odd_sides(kind: str, name: str, 
     losses = [
         metrics["train_loss"]
         for metrics, *_ in fit(
-            network, posed, windows, windows, Course(1, batch_size=4, learning_rate=1e-3, schedule="step", seed=0)
+            network,
+            posed,
+            windows,
+            windows,
+            in_epochs(1, windows, batch_size=4, learning_rate=1e-3, schedule="step", seed=0),
         )
     ]
     assert np.isfinite(losses).all()

@@ -97,13 +97,15 @@ def test_noise_is_no_failure(data: Dataset) -> None:
     """The noise-free intensity fails nowhere where it is known; else photon noise is allowed for."""
     clean = data.truth + np.float32(0.01)
     known = Failures(targets(replace(data, clean=clean)))
-    known.add(clean)
+    known.add(clean[known.targets.horizontal.scored])
     assert max(least.max() for least in known.least) == pytest.approx(0, abs=1e-6)
     unknown = Failures(targets(data))
-    unknown.add(data.truth + photon_noise(data.truth, data.full_scale).astype(np.float32) * np.float32(0.99))
+    scored = unknown.targets.horizontal.scored
+    noise = photon_noise(data.truth, data.full_scale).astype(np.float32) * np.float32(0.99)
+    unknown.add((data.truth + noise)[scored])
     assert max(least.max() for least in unknown.least) == pytest.approx(0, abs=1e-6)
     unknown.least = []
-    unknown.add(data.truth + np.float32(0.2))
+    unknown.add((data.truth + np.float32(0.2))[scored])
     assert min(least.max() for least in unknown.least) > 1
 
 

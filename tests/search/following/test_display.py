@@ -31,7 +31,7 @@ def as_it_was() -> Iterator[None]:
 
 
 def epoch(trial: int, number: int, l1: float = 5e-3, seconds: float = 60.0) -> Interim:
-    return Interim(trial, number, 0.02, 0.02, l1, 0.99, 1e-3, seconds * number)
+    return Interim(trial, number, number, 0.02, 0.02, l1, 0.99, 1e-3, seconds * number)
 
 
 def drawn(view: View, width: int, now: float = 0.0) -> str:
@@ -134,16 +134,16 @@ def test_a_trial_that_outlives_the_usual_is_taken_to_go_to_its_end() -> None:
 
 def follow(planned: dict[str, int] | None = None, earlier: list[Trial] | None = None) -> SearchDisplay:
     """A search of three trials: one finishes, one is stopped, one fails before its first epoch."""
-    with SearchDisplay("mine", planned or {"tunet": 3}, earlier or [], 60.0) as shown:
+    with SearchDisplay("mine", planned or {"tunet": 3}, 1, earlier or [], 60.0) as shown:
         for trial in (0, 1):
             shown.started(Proposal(trial, {"depth": 2}, 3), "tunet")
-        shown.epoch(epoch(0, 1))
-        shown.epoch(epoch(1, 1, math.nan))
+        shown.interim(epoch(0, 1))
+        shown.interim(epoch(1, 1, math.nan))
         shown.ended(1, "stopped", "")
         shown.started(Proposal(2, {"depth": 3}, 3), "tunet")
         shown.ended(2, "failed", "ValueError: [no] luck")
         for number in (2, 3):
-            shown.epoch(epoch(0, number, 4e-3))
+            shown.interim(epoch(0, number, 4e-3))
         shown.ended(0, "finished", "")
     return shown
 
@@ -180,8 +180,8 @@ def test_json_has_an_event_for_all_that_happens_and_nothing_else(capsys: pytest.
         follow()
     told = events(capsys)
     assert [(event["event"], event.get("trial")) for event in told] == [
-        ("message", None), ("message", None), ("searching", None), ("started", 0), ("started", 1), ("epoch", 0),
-        ("epoch", 1), ("ended", 1), ("started", 2), ("ended", 2), ("epoch", 0), ("epoch", 0), ("ended", 0),
+        ("message", None), ("message", None), ("searching", None), ("started", 0), ("started", 1), ("interim", 0),
+        ("interim", 1), ("ended", 1), ("started", 2), ("ended", 2), ("interim", 0), ("interim", 0), ("ended", 0),
     ]  # fmt: skip
     assert all(event["time"] > 1e9 for event in told)
     assert (told[0]["text"], told[1]["text"]) == ("a [bracket]", "measuring")

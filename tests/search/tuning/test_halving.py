@@ -51,7 +51,7 @@ def test_decisions_equal_those_of_ray(seed: int, epochs: int, grace: int) -> Non
 
 
 def test_replaying_the_record_restores_the_rungs() -> None:
-    undisturbed, first, second = (SuccessiveHalving(9) for _ in range(3))
+    undisturbed, first, second = (SuccessiveHalving(9, 2) for _ in range(3))
     stream = _stream(5, 20, 9)
     for entry in stream:
         undisturbed.record(*entry)
@@ -65,7 +65,7 @@ def test_replaying_the_record_restores_the_rungs() -> None:
 
 
 def test_a_trial_is_judged_once_at_a_rung() -> None:
-    halving = SuccessiveHalving(9)
+    halving = SuccessiveHalving(9, 2)
     halving.record(0, 2, 1.0)
     assert halving.record(1, 2, 2.0)
     assert not halving.record(1, 2, 2.0)
@@ -75,7 +75,7 @@ def test_a_trial_is_judged_once_at_a_rung() -> None:
 @pytest.mark.parametrize("epochs", [9, 27])
 def test_equal_times_are_equal_epochs(epochs: int) -> None:
     """Where every epoch takes as long, comparing after equal times is comparing after equal epochs."""
-    by_epochs, by_seconds = SuccessiveHalving(epochs), SuccessiveHalving(epochs, compare_at="seconds")
+    by_epochs, by_seconds = SuccessiveHalving(epochs, 2), SuccessiveHalving(epochs, 2, compare_at="seconds")
     for trial, epoch, value in _stream(6, 30, epochs):
         if trial not in by_epochs.stopped:
             stops = by_epochs.record(trial, epoch, value)
@@ -84,7 +84,7 @@ def test_equal_times_are_equal_epochs(epochs: int) -> None:
 
 
 def test_slow_trials_are_compared_after_fewer_epochs() -> None:
-    halving = SuccessiveHalving(27, grace=1, compare_at="seconds")
+    halving = SuccessiveHalving(27, 1, compare_at="seconds")
     assert not halving.record(0, 1, 0.5, 10.0)
     assert not halving.record(0, 2, 0.4, 20.0)
     assert not halving.record(0, 3, 0.3, 30.0)
@@ -95,6 +95,6 @@ def test_slow_trials_are_compared_after_fewer_epochs() -> None:
 
 def test_who_ends_is_not_stopped() -> None:
     """In seconds a trial may reach a rung with its last epoch."""
-    halving = SuccessiveHalving(3, grace=1, compare_at="seconds")
+    halving = SuccessiveHalving(3, 1, compare_at="seconds")
     halving.record(0, 1, 0.1, 1.0)
     assert not halving.record(1, 3, 0.9, 100.0)

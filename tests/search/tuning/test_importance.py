@@ -9,8 +9,9 @@ import pytest
 
 from records.tables import Interim
 from search.settings import Settings, resolve
-from search.tuning.importance import importances, most_common_epoch
+from search.tuning.importance import importances, most_common
 from search.tuning.studies import open_studies
+from tests.courses import ladders
 
 
 @pytest.fixture
@@ -23,13 +24,16 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 def search(settings: Settings, trials: int, epochs: int = 3) -> None:
     """A search in which the learning rate decides all but a little."""
-    (sampler,) = open_studies(settings).values()
+    settings.files.ladders.write(list(ladders(settings).values()))
+    (sampler,) = open_studies(settings, settings.ladders()).values()
     for _ in range(trials):
         proposal = sampler.propose()
         assert proposal is not None
         error = abs(math.log10(float(proposal.config["learning_rate"])) + 2.5) + 1e-3 * int(proposal.config["depth"])
         for epoch in range(1, epochs + 1):
-            sampler.record(Interim(proposal.trial, epoch, 0.1, 0.1, error + 1 / epoch, 0.9, 1e-3, float(epoch)))
+            sampler.record(
+                Interim(proposal.trial, epoch, epoch, 0.1, 0.1, error + 1 / epoch, 0.9, 1e-3, float(epoch))
+            )
         sampler.conclude(proposal.trial, "finished" if proposal.trial % 3 else "stopped")
 
 
@@ -50,6 +54,6 @@ def test_a_few_trials_tell_nothing(settings: Settings) -> None:
 
 
 def test_trials_are_compared_after_equal_epochs() -> None:
-    assert most_common_epoch([[1, 2]] * 10 + [[1, 2, 3, 4]] * 9) == 2
-    assert most_common_epoch([[1, 2]] * 10 + [[1, 2, 3, 4]] * 10) == 4
-    assert most_common_epoch([[1, 2]] * 9 + [[]] * 9) is None
+    assert most_common([[1, 2]] * 10 + [[1, 2, 3, 4]] * 9) == 2
+    assert most_common([[1, 2]] * 10 + [[1, 2, 3, 4]] * 10) == 4
+    assert most_common([[1, 2]] * 9 + [[]] * 9) is None

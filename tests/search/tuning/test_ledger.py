@@ -19,8 +19,9 @@ from search.tuning.sampler import Proposal
 from search.tuning.studies import full_length, open_studies
 from spaces import SPACES
 from spaces.paper import POINTS
+from tests.courses import ladders
 from tests.search.conftest import COST, ONE_CORE
-from trainables.messages import EpochDone, Failed, Infeasible
+from trainables.messages import Failed, Infeasible, Reported
 
 
 @pytest.fixture(autouse=True)
@@ -38,12 +39,14 @@ def settings(network: str = "all", **given: Any) -> Settings:
 
 
 def open_ledger(made: Settings) -> Ledger:
-    return Ledger(made, open_studies(made), ONE_CORE)
+    return Ledger(made, ladders(made), open_studies(made, ladders(made)), ONE_CORE)
 
 
 def report(ledger: Ledger, proposal: Proposal, epoch: int, value: float, seconds: float) -> bool:
     values = {"train_loss": 0.1, "val_loss": 0.1, "val_gap_l1": value, "val_gap_cc": 0.9, "learning_rate": 1e-3}
-    return ledger.record(EpochDone(proposal.trial, COST, {"epoch": epoch, "seconds": seconds, **values}))
+    return ledger.record(
+        Reported(proposal.trial, COST, {"windows": epoch, "epoch": epoch, "seconds": seconds, **values})
+    )
 
 
 def next_trial(ledger: Ledger) -> Proposal:
@@ -128,7 +131,7 @@ def test_points_of_the_paper_and_no_others(network: str) -> None:
     ledger = open_ledger(made)
     proposals = [next_trial(ledger) for _ in POINTS[network]]
     assert ledger.propose() is None
-    assert [(p.config, p.epochs) for p in proposals] == [(p.config, p.epochs) for p in POINTS[network]]
+    assert [(p.config, p.windows) for p in proposals] == [(p.config, p.epochs) for p in POINTS[network]]
     # Nothing is stopped early, however bad.
     assert not any(report(ledger, p, epoch, 0.1 * (1 + p.trial), 1.0) for p in proposals for epoch in (1, 3, 9, 27))
     jobs = [ledger.job(proposal, 600.0) for proposal in proposals]
@@ -141,12 +144,12 @@ def test_points_of_the_paper_survive_a_restart() -> None:
     after = open_ledger(made)
     again = [next_trial(after) for _ in POINTS["msdnet"]]
     assert again[0] == first
-    assert [p.epochs for p in again] == [300, 300, 300, 180, 180]
+    assert [p.windows for p in again] == [300, 300, 300, 180, 180]
 
 
 def test_fewer_epochs_can_be_asked_of_the_papers_points() -> None:
     ledger = open_ledger(settings("msdnet", points="paper", epochs=2))
-    assert {next_trial(ledger).epochs for _ in POINTS["msdnet"]} == {2}
+    assert {next_trial(ledger).windows for _ in POINTS["msdnet"]} == {2}
 
 
 @pytest.mark.parametrize("preset", ["quick", "standard"])
@@ -160,11 +163,11 @@ def test_points_of_the_paper_begin_a_search(preset: str) -> None:
         points = POINTS.get(network, ())
         mine = sorted((p for p in proposals if ledger.network(p.trial) == network), key=lambda p: p.trial)
         assert [p.config for p in mine[: len(points)]] == [p.config for p in points]
-        assert {p.epochs for p in mine} == {made.epochs}
+        assert {p.windows for p in mine} == {made.epochs}
         # As many are proposed as ever, in the space that holds the points, or that of the preset without any.
         assert len(mine) == 12 + len(points)
         space = SPACES[network]("paper" if points else preset)
-        assert open_studies(made)[network].space == space
+        assert open_studies(made, ladders(made))[network].space == space
 
 
 def test_each_task_is_searched_for_itself_where_both_are_asked_for() -> None:
@@ -210,7 +213,7 @@ def test_a_reopened_search_knows_each_trials_epochs() -> None:
     after = open_ledger(made)
     unfinished = [proposal for study in after.samplers.values() for proposal in study.unfinished]
     # ASHA may have stopped some meanwhile: these are not unfinished.
-    known = {proposal.trial: proposal.known_epochs for proposal in unfinished}
+    known = {proposal.trial: proposal.known_windows for proposal in unfinished}
     assert known.items() <= {proposal.trial: epochs for epochs, proposal in enumerate(first)}.items()
     assert len(known) >= 4
     ended = {trial.trial for trial in after.ended()}
@@ -229,7 +232,7 @@ def test_gpu_hours_are_the_hours_of_all_gpus_together(monkeypatch: pytest.Monkey
     made = settings("tunet", gpu_hours=2.0)
     assert made.minutes is None
     half = Resources(cpus=1, gpus=0.5, memory=None, parallel=2)
-    ledger = Ledger(made, open_studies(made), half, made.budget(0.5))
+    ledger = Ledger(made, ladders(made), open_studies(made, ladders(made)), half, made.budget(0.5))
     first, second = next_trial(ledger), next_trial(ledger)
     now += 3000
     report(ledger, first, 1, 0.1, 2900.0)
@@ -242,7 +245,7 @@ def test_gpu_hours_are_the_hours_of_all_gpus_together(monkeypatch: pytest.Monkey
     ledger.conclude(first.trial)
     ledger.conclude(second.trial)
     # What earlier sessions spent counts, as far as it was recorded.
-    again = Ledger(made, open_studies(made), half, made.budget(0.5))
+    again = Ledger(made, ladders(made), open_studies(made, ladders(made)), half, made.budget(0.5))
     assert again.seconds() == {first.trial: 2900.0}
 
 
@@ -254,7 +257,7 @@ def test_a_trial_whose_process_died_is_taken_up_again_three_times() -> None:
         ledger.crashed(first.trial, "The actor died.\nits node is gone")
         ledger.conclude(first.trial)
         again = next_trial(ledger)
-        assert (again.trial, again.config, again.known_epochs) == (first.trial, first.config, 1)
+        assert (again.trial, again.config, again.known_windows) == (first.trial, first.config, 1)
     # It comes to an epoch: what was is forgotten, but that it has died.
     report(ledger, again, 2, 0.1, 2.0)
     ledger.crashed(first.trial, "its node is gone, too")
@@ -320,7 +323,7 @@ def test_how_a_trial_whose_process_died_for_good_ended() -> None:
 
 def test_a_trial_that_is_stopped_when_time_is_over_was_stopped() -> None:
     made = settings("tunet", epochs=9)
-    ledger = Ledger(made, open_studies(made), ONE_CORE, Budget(seconds=0.0))
+    ledger = Ledger(made, ladders(made), open_studies(made, ladders(made)), ONE_CORE, Budget(seconds=0.0))
     first, second = next_trial(ledger), next_trial(ledger)
     assert not report(ledger, first, 2, 0.1, 1.0)
     assert report(ledger, second, 2, 0.9, 1.0)

@@ -17,8 +17,7 @@ from search.machines import resources as shares
 from search.machines.resources import Node, Resources, resources
 from search.settings import Settings, resolve
 from search.tuning import preflight
-from search.tuning.halving import SuccessiveHalving
-from spaces.paper import POINTS
+from search.tuning.course import planned
 from trainables.models import build, count_parameters
 
 
@@ -33,7 +32,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 def machine(monkeypatch: pytest.MonkeyPatch, *nodes: Node) -> None:
     """Stand in for what Ray says of its nodes; there is one of each kind here at most."""
     monkeypatch.setattr(shares, "nodes", lambda: list(nodes))
-    monkeypatch.setattr(preflight, "nodes", lambda: list(nodes))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
 
 
@@ -110,21 +108,10 @@ def test_the_disk_for_a_checkpoint_is_what_one_takes(run: Settings) -> None:
     optimizer.step()
     file = io.BytesIO()
     torch.save({"network": network.state_dict(), "optimizer": optimizer.state_dict()}, file)
-    (planned,) = {row.network: row for row in preflight.planned(replace(run, task="residual"))}.values()
-    assert preflight._parameters(run, planned.network, planned.config) == count_parameters(network)
+    (row,) = planned(replace(run, task="residual"))
+    assert preflight._parameters(run, row.network, row.config) == count_parameters(network)
     estimated = preflight.CHECKPOINT * count_parameters(network)
     assert len(file.getbuffer()) == pytest.approx(estimated, rel=0.1)
-
-
-def test_epochs_of_a_search_are_those_of_a_search_whose_rungs_let_a_third_pass(run: Settings) -> None:
-    """81 trials of which exactly a third pass each rung."""
-    halving = SuccessiveHalving(27)
-    alive, epochs = 81, 0
-    for epoch in range(1, 28):
-        epochs += alive
-        if epoch in halving.rungs:
-            alive //= halving.reduction
-    assert preflight.expected_epochs(run) == pytest.approx(epochs / 81)
 
 
 def test_the_disk_is_checked_for_the_largest_of_the_space_too(
@@ -139,16 +126,3 @@ def test_the_disk_is_checked_for_the_largest_of_the_space_too(
     line = preflight.check_room(run, (data, data), resources())
     at_most = float(re.findall(r"at most ([\d.]+) GB", line)[0])
     assert at_most * 1e9 >= resources().parallel * preflight.CHECKPOINT * parameters
-
-
-def test_the_papers_points_alone_are_what_they_are_and_no_proposals(run: Settings) -> None:
-    """Each at its own size, for the epochs that the paper gave it."""
-    alone = resolve("msdnet", "y", "paper", {"points": "paper"})
-    assert [(row.config, row.epochs) for row in preflight.planned(alone)] == [
-        (point.config, point.epochs) for point in POINTS["msdnet"]
-    ]
-    both = preflight.planned(
-        resolve("msdnet", "y", "standard", {"points": "paper,search", "trials": 9, "epochs": 27})
-    )
-    assert len(both) == len(POINTS["msdnet"]) + 2
-    assert both[-1].epochs == pytest.approx(9 * preflight.expected_epochs(run))

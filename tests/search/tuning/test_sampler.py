@@ -9,13 +9,18 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.distributions import IntDistribution
+from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from records.tables import Interim
-from search.tuning.sampler import Sampler, open_storage, open_study
+from records.tables import Config, Interim
+from search.tuning.sampler import First, Sampler, open_storage, open_study
 from search.tuning.studies import first_trials, fixed
 from spaces import DEFAULTS, SPACES
+
+
+def firsts(space: dict[str, BaseDistribution], defaults: Config) -> list[First]:
+    """The first trials of a search, of six windows."""
+    return [First(config, 6) for config in first_trials(space, defaults)]
 
 
 def _open(folder: Path, trials: int = 8, seed: int = 0, progress: list[Interim] | None = None) -> Sampler:
@@ -23,16 +28,16 @@ def _open(folder: Path, trials: int = 8, seed: int = 0, progress: list[Interim] 
         open_storage(folder / "optuna.journal"),
         "tunet",
         SPACES["tunet"]("quick"),
-        first_trials(SPACES["tunet"]("quick"), DEFAULTS["tunet"], 6),
+        firsts(SPACES["tunet"]("quick"), DEFAULTS["tunet"]),
         trials=trials,
-        epochs=6,
+        windows=6,
         seed=seed,
         progress=progress or [],
     )
 
 
 def _epoch(trial: int, epoch: int, value: float) -> Interim:
-    return Interim(trial, epoch, 0.1, 0.1, value, 0.9, 1e-3, float(epoch))
+    return Interim(trial, epoch, epoch, 0.1, 0.1, value, 0.9, 1e-3, float(epoch))
 
 
 def _run(sampler: Sampler, values: list[float]) -> int:
@@ -102,7 +107,7 @@ def test_a_reopened_study_goes_on_with_the_unfinished_trials(tmp_path: Path) -> 
     after = _open(tmp_path, trials=4, progress=[_epoch(done, 2, 0.2), _epoch(running, 1, 0.4)])
     first = after.propose()
     assert first is not None
-    assert (first.trial, first.config, first.known_epochs) == (running, config, 1)
+    assert (first.trial, first.config, first.known_windows) == (running, config, 1)
     new = [after.propose() for _ in range(3)]
     assert [p.trial for p in new if p] == [2, 3]
     after.record(_epoch(running, 2, 0.1))
@@ -183,7 +188,7 @@ def test_an_epoch_recorded_before_a_kill_reaches_the_study(tmp_path: Path) -> No
     before = _open(tmp_path)
     trial = _run(before, [0.4])
     after = _open(tmp_path, progress=[_epoch(trial, 1, 0.4), _epoch(trial, 2, 0.2)])
-    assert after.unfinished[0].known_epochs == 2
+    assert after.unfinished[0].known_windows == 2
     after.conclude(trial, "stopped")
     assert after.study.trials[trial].intermediate_values == {1: 0.4, 2: 0.2}
 
@@ -209,8 +214,8 @@ def test_tpe_learns_from_stopped_trials(tmp_path: Path) -> None:
     """
     space = {"task": SPACES["tunet"]("quick")["task"], "learning_rate": SPACES["tunet"]("quick")["learning_rate"]}
     sampler = open_study(
-        open_storage(tmp_path / "optuna.journal"), "tunet", space, first_trials(space, {"task": "residual"}, 6),
-        trials=10_000, epochs=6, seed=3, progress=[],
+        open_storage(tmp_path / "optuna.journal"), "tunet", space, firsts(space, {"task": "residual"}),
+        trials=10_000, windows=6, seed=3, progress=[],
     )  # fmt: skip
     rates = []
     for _ in range(50):
@@ -257,7 +262,7 @@ def test_a_trial_too_large_is_pruned_with_a_constraint_and_not_proposed_again(tm
     }
     sampler = open_study(
         open_storage(tmp_path / "optuna.journal"), "tunet", space, [],
-        trials=60, epochs=6, seed=0, progress=[],
+        trials=60, windows=6, seed=0, progress=[],
     )  # fmt: skip
     run = []
     while (proposal := sampler.propose()) is not None:
@@ -300,8 +305,8 @@ def test_a_fixed_task_leaves_no_choice(tmp_path: Path, task: str) -> None:
     space = fixed(SPACES["tunet"]("quick"), task=task)
     sampler = open_study(
         open_storage(tmp_path / "optuna.journal"), "tunet", space,
-        first_trials(space, {**DEFAULTS["tunet"], "task": task}, 6),
-        trials=20, epochs=6, seed=0, progress=[],
+        firsts(space, {**DEFAULTS["tunet"], "task": task}),
+        trials=20, windows=6, seed=0, progress=[],
     )  # fmt: skip
     proposals = [sampler.propose() for _ in range(12)]
     assert {p.config["task"] for p in proposals if p} == {task}
