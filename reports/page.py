@@ -11,7 +11,7 @@ from plotly.offline import get_plotlyjs
 from records.files import write_text
 from records.folder import RunFolder
 from records.tables import MethodScore
-from reports import categories, comparisons, frames, leaderboard, method, overview, summary, sweep
+from reports import categories, comparisons, frames, leaderboard, method, overview, searched, summary, sweep
 from reports.figures import (
     bars,
     compute,
@@ -146,7 +146,8 @@ def _summary(run: Run, ranking: Ranking, by_category: Sequence[categories.Catego
     found = summary.duels(ranking.rows, run.frame_scores, ranking.comparisons)
     classical = [score.method for score in ranking.methods if score.kind == "classical"]
     elsewhere = categories.exceptions(by_category, found[0].network, classical) if found else ""
-    return summary.html(ranking.rows, found, run.test, run.trials, run.simulated, elsewhere)
+    notes = [elsewhere, *searched.sentences(run)]
+    return summary.html(ranking.rows, found, run.test, run.trials, run.simulated, notes)
 
 
 def _comparison(run: Run, ranking: Ranking, prefix: str) -> str:

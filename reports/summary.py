@@ -154,16 +154,16 @@ def html(
     test: Evaluation | None,
     trials: Sequence[Trial],
     simulated: bool,
-    exceptions: str = "",
+    notes: Sequence[str] = (),
 ) -> str:
-    """Draw the summary: the sentence, what it rests on, where it does not hold, and a tile for each number."""
+    """Draw the summary: the sentence, what it rests on, notes (plain text), and a tile for each number."""
     tiles = [*map(_tile, found), *_recovered_tile(rows), *_trials_tile(trials)]
     basis = [_neighbours(rows)] if any(row.ties for row in rows[:1]) else []
     if test and rows:
         groups = _counted(test.groups, "sample or series", "samples or series")
         frames = _counted(test.frames, "test frame")
         basis.append(f"Measured on {frames} from {groups} that the search never saw.")
-    basis += [escape(exceptions)] if exceptions else []
+    basis += [escape(note) for note in notes if note]
     return _draw(headline(rows, found), basis, tiles, simulated)
 
 

@@ -20,7 +20,7 @@ from records.networks import TITLES
 from scattering.arguments import Options, Parser, add_frame_options, print_any_name
 from scattering.errors import InputError
 from search import options
-from search.following.display import choose, tell, write
+from search.following.display import choose, say, tell, write
 from search.options import Role
 from search.settings import ALL, PRESETS, RUNS, Asked, Settings, resolve
 
@@ -140,7 +140,8 @@ def follow(typed: argparse.Namespace, name: str, command: str) -> None:
         near = difflib.get_close_matches(typed.network, names, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise InputError(f"the network must be one of {', '.join(names)}, got {typed.network!r}{hint}")
-    from reports import leaderboard, page
+    from reports import leaderboard, page, searched
+    from reports.folder import read
     from search import experiment, session
 
     extends = options.names(Settings, Role.EXTENDS)
@@ -162,6 +163,8 @@ def follow(typed: argparse.Namespace, name: str, command: str) -> None:
     path = page.write(settings.folder)
     tell("finished", folder=str(settings.folder), leaderboard=str(path), scores=[asdict(score) for score in scores])
     write("\n" + leaderboard.text(leaderboard.rows(scores)))
+    for sentence in searched.sentences(read(settings.folder)):
+        say(sentence)
     write(f"\nleaderboard: {path}")
     if typed.quiet:
         print(path)
