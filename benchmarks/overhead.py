@@ -27,7 +27,9 @@ from scattering.split import PARTS
 from search.machines.cluster import cluster
 from search.machines.resources import resources
 from search.settings import Settings, resolve
+from search.tuning.course import ladder
 from search.tuning.tuner import search
+from trainables.batches import Part, count_windows
 
 
 def main() -> None:
@@ -53,7 +55,9 @@ def main() -> None:
         with cluster():
             started = time.monotonic() - began
             place = resources(parallel=1)
-            trials = search(settings, ray.put((train, validation)), place)
+            study, windows = settings.studies[0], count_windows(train)
+            ladders = {study.name: ladder(study, windows, options.epochs * windows)}
+            trials = search(settings, ray.put((Part(train), Part(validation))), ladders, place)
         rows = measured(settings, trials)
     text = "\n".join([*_heading(options.trials, options.epochs, started), "", *_table(rows)]) + "\n"
     print(text)

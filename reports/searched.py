@@ -53,10 +53,10 @@ def _gain(run: Run, network: str, trials: Sequence[Trial]) -> str:
         return ""
     first, best = (curve[max(shared)] for curve in curves.values())
     change = best.val_gap_l1 / first.val_gap_l1 - 1
+    size = f"{abs(change) * 100:.1f} % {'lower' if change < 0 else 'higher'}"
     return (
-        f"After {in_epochs(best.epoch)} epoch{'s' * (best.epoch != 1)} the error of {title}'s winner on the validation "
-        f"frames is {abs(change) * 100:.1f} % {'lower' if change < 0 else 'higher'} than that of the default "
-        f"configuration{_scatter(run, winner)}."
+        f"After {in_epochs(best.epoch)} epoch{'s' * (best.epoch != 1)} the error of {title}'s winner on the "
+        f"validation frames is {size} than that of the default configuration{_scatter(run, winner)}."
     )
 
 

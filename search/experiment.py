@@ -18,7 +18,7 @@ from scattering.split import PARTS
 from search.following.display import say, status
 from search.following.preview import preview
 from search.session import alone, reopen
-from search.settings import SEARCH_SHARE, Asked, Budget, Settings
+from search.settings import SEARCH_SHARE, UNLIMITED, Asked, Budget, Settings
 from search.winners import choose, summary
 
 if TYPE_CHECKING:
@@ -135,9 +135,11 @@ def _plan(
     """
     from search.tuning import course
 
-    with status("measuring a training step"):
-        measured = course.measure(settings, data, resources)
     files, budget = settings.files, settings.budget(SEARCH_SHARE)
+    measured: list[course.Measured] = []
+    if not files.ladders.exists() or budget == UNLIMITED:
+        with status("measuring a training step"):
+            measured = course.measure(settings, data, resources)
     if not files.ladders.exists():
         files.ladders.write(course.ladders(settings, windows, measured, resources, budget))
     found = files.ladders.read()
