@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import fcntl
 import io
 import json
 import os
 import typing
+from contextlib import suppress
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar
@@ -78,7 +80,10 @@ def append_line(path: Path, record: Interim) -> None:
     """Append one record as a line of JSON, in the place of a last line that a crash cut short."""
     line = json.dumps(dataclasses.asdict(record)).encode() + b"\n"
     with path.open("ab+") as file:
-        if file.tell():
+        # Several trainings write to one file.
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if file.seek(0, os.SEEK_END):
             file.seek(-1, os.SEEK_END)
             if file.read() != b"\n":
                 file.seek(0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -67,7 +68,7 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: Asked, more
     import ray
 
     from search.machines.hints import with_hints
-    from search.machines.resources import resources
+    from search.machines.resources import places, resources
     from search.machines.storage import check_shared
     from search.retrain import retrain
     from search.tuning import preflight
@@ -107,7 +108,13 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: Asked, more
         files.winners.write(winners)
         # Machines may have joined.
         check_shared(settings.folder)
-    retrain_winners(settings, lambda winner, seed, each: retrain(settings, winner, seed, shared, share, each), budget)
+    share_out = places(len(files.winners.read()) * settings.seeds, share)
+    retrain_winners(
+        settings,
+        lambda trainings, each: retrain(settings, trainings, shared, share_out, each),
+        budget,
+        share_out.at_once,
+    )
     for rest in (*files.models.glob("*.pt"), *files.models.glob("*.best")):
         # Of a model that was written just before a session was killed.
         rest.unlink()
@@ -173,25 +180,35 @@ def _drop(settings: Settings, trial: Trial) -> None:
     settings.files.retraining.drop(trial.trial)
 
 
-def retrain_winners(settings: Settings, retrain: Callable[[Trial, int, Budget], bool], budget: Budget) -> None:
-    """Retrain every winner with each seed for an equal share of the budget; one that diverges gives way to the next.
+Retrain = Callable[[Sequence[tuple[Trial, int]], Budget], list[bool]]
+"""Trains winners, each with its seed, side by side and within a budget each; tells whether they came to their end."""
 
-    `retrain` trains a winner with a seed within a budget, and tells whether it came to its end.
-    Raises InputError where none of them does.
+
+def retrain_winners(settings: Settings, retrain: Retrain, budget: Budget, at_once: int = 1) -> None:
+    """Retrain every winner with each seed for an equal time, several at once.
+
+    One that diverges, or is too large, gives way to the next best.
+
+    Raises InputError where none of them comes to its end.
     """
     files = settings.files
     trials, given_up, winners = files.trials.read(), files.given_up.read(), files.winners.read()
     while left := files.untrained(settings.retrain_seeds):
-        winner, seed = left[0]
-        if retrain(winner, seed, budget.share(1 / (len(winners) * settings.seeds))):
-            continue
-        given_up.append(winner)
-        files.given_up.write(given_up)
-        _drop(settings, winner)
-        known, winners = winners, choose(settings, trials, given_up)
-        after = "taking the next best" if len(winners) == len(known) else "and there is no other to take its place"
-        say(f"{TITLES[winner.network]} trial {winner.trial} could not be trained at full length; {after}")
-        files.winners.write(winners)
+        trainings = left[:at_once]
+        models = len(winners) * settings.seeds
+        each = Budget(budget.share(1 / math.ceil(models / at_once)).seconds, budget.share(1 / models).gpu_seconds)
+        done = retrain(trainings, each)
+        lost = {winner.trial: winner for (winner, _), ends in zip(trainings, done, strict=True) if not ends}
+        for winner in lost.values():
+            given_up.append(winner)
+            files.given_up.write(given_up)
+            _drop(settings, winner)
+            known, winners = winners, choose(settings, trials, given_up)
+            after = (
+                "taking the next best" if len(winners) == len(known) else "and there is no other to take its place"
+            )
+            say(f"{TITLES[winner.network]} trial {winner.trial} could not be trained at full length; {after}")
+            files.winners.write(winners)
     if not winners:
         raise InputError("a winner must train to its end, none could be trained at full length: start a new run")
 

@@ -1,10 +1,11 @@
-"""A winner, trained again at full length with Ray Train: one worker a GPU, or one with all cores."""
+"""Winners, trained again at full length with Ray Train, side by side."""
 
 from __future__ import annotations
 
 import math
 import shutil
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from ray.train.v2.api.exceptions import WorkerGroupError
 from records.files import append_line, read_retraining
 from records.tables import RetrainInterim, Trial
 from search.following.display import RetrainDisplay
-from search.machines.resources import Resources, node_size, total_gpus
+from search.machines.resources import Places, Resources
 from search.settings import Budget, Settings
 from search.tuning.ledger import RETRIES
 from search.tuning.studies import full_length
@@ -36,52 +37,68 @@ from trainables.trial import memory_limit, prepare, train
 
 def retrain(
     settings: Settings,
+    trainings: Sequence[tuple[Trial, int]],
+    data: ray.ObjectRef[tuple[Part, Part]],
+    places: Places,
+    budget: Budget,
+) -> list[bool]:
+    """Train winning configurations from scratch, each with its seed, side by side, and write the models.
+
+    A model is that of the report with the lowest validation error. Tells of each whether it came to its end, as it
+    does not if it diverges or is too large for the memory. The learning rate comes down within the budget, which is
+    that of each. Goes on from checkpoints that an earlier session left.
+    """
+    folder, progress = settings.folder, settings.files.retraining.path
+    limits = [budget.seconds, None if budget.gpu_seconds is None else budget.gpu_seconds / places.workers]
+    seconds = min((limit for limit in limits if limit is not None), default=None)
+    epochs = {winner.trial: full_length(settings, winner) for winner, _ in trainings}
+    with RetrainDisplay(settings.name, progress, trainings, epochs, seconds):
+        outcomes = [_start(_trainer(settings, *training, data, places, seconds)) for training in trainings]
+        for outcome in outcomes:
+            outcome.result()
+    shutil.rmtree(folder / "retrain", ignore_errors=True)
+    models = [settings.files.model(*training) for training in trainings]
+    for model in models:
+        model.with_suffix(".pt").unlink(missing_ok=True)
+    return [model.exists() for model in models]
+
+
+def _trainer(
+    settings: Settings,
     winner: Trial,
     seed: int,
     data: ray.ObjectRef[tuple[Part, Part]],
-    share: Resources,
-    budget: Budget,
-) -> bool:
-    """Train a winning configuration from scratch with a seed on (train, validation) frames and write the model.
-
-    The model is that of the report with the lowest validation error. Returns False if the training diverges, or is
-    too large for the memory. The learning rate comes down within the budget. Goes on from a checkpoint that an
-    earlier session left.
-    """
-    workers, resources = _workers(int(winner.config["batch_size"]), share)
-    limits = [budget.seconds, None if budget.gpu_seconds is None else budget.gpu_seconds / workers]
-    seconds = min((limit for limit in limits if limit is not None), default=None)
-    folder, model = settings.folder, settings.files.model(winner, seed)
-    checkpoint, progress = model.with_suffix(".pt"), settings.files.retraining.path
-    epochs = full_length(settings, winner)
+    places: Places,
+    seconds: float | None,
+) -> TorchTrainer:
+    """Return Ray's trainer of a winner: its workers get the job, and the paths of what they write."""
+    model = settings.files.model(winner, seed)
     ladder = settings.ladders()[settings.study_of(winner.network, winner.config).name]
-    course = epochs * ladder.epoch, ladder.interval
-    cpus, gpus = int(resources.get("CPU", 1)), resources.get("GPU", 0.0)
-    job = settings.job(winner.trial, winner.network, winner.config, course, Resources.for_one(cpus, gpus), checkpoint)
-    job = replace(job, seed=seed, seconds=seconds)
-    trainer = TorchTrainer(
+    course = full_length(settings, winner) * ladder.epoch, ladder.interval
+    one = Resources.for_one(places.cpus, places.gpus)
+    job = settings.job(winner.trial, winner.network, winner.config, course, one, model.with_suffix(".pt"))
+    # No worker without a window of the batch.
+    workers = min(places.workers, int(winner.config["batch_size"]))
+    return TorchTrainer(
         train_winner,
         train_loop_config={
-            "job": job,
-            "progress": progress.resolve(),
+            "job": replace(job, seed=seed, seconds=seconds),
+            "progress": settings.files.retraining.path.resolve(),
             "model": model.resolve(),
             "data": data,
         },
         torch_config=TorchConfig() if workers > 1 else Alone(),
         scaling_config=ray_train.ScalingConfig(
-            num_workers=workers, use_gpu="GPU" in resources, resources_per_worker=resources
+            num_workers=workers,
+            use_gpu=places.gpus > 0,
+            resources_per_worker={"CPU": places.cpus, **({"GPU": places.gpus} if places.gpus else {})},
         ),
         run_config=ray_train.RunConfig(
-            name="retrain",
-            storage_path=str(folder.resolve()),
+            name=model.stem,
+            storage_path=str((settings.folder / "retrain").resolve()),
             failure_config=ray_train.FailureConfig(max_failures=RETRIES),
         ),
     )
-    with RetrainDisplay(settings.name, progress, winner, seed, epochs, seconds):
-        _fit(trainer)
-    shutil.rmtree(folder / "retrain", ignore_errors=True)
-    checkpoint.unlink(missing_ok=True)
-    return model.exists()
 
 
 class Alone(TorchConfig):
@@ -93,8 +110,8 @@ class Alone(TorchConfig):
         return Backend
 
 
-def _fit(trainer: TorchTrainer) -> None:
-    """Run the training in a thread: on the main one Ray Train would answer Ctrl-C itself, by exiting."""
+def _start(trainer: TorchTrainer) -> Future[object]:
+    """Run a training in a thread: on the main one Ray Train would answer Ctrl-C itself, by exiting."""
     outcome: Future[object] = Future()
 
     def work() -> None:
@@ -106,7 +123,7 @@ def _fit(trainer: TorchTrainer) -> None:
             outcome.set_exception(error)
 
     threading.Thread(target=work, daemon=True).start()
-    outcome.result()
+    return outcome
 
 
 def _storage_error(error: WorkerGroupError) -> OSError | None:
@@ -154,17 +171,3 @@ def train_winner(given: dict[str, Any]) -> None:
         return
     if worker.rank == 0:
         best_model.replace(given["model"])
-
-
-def _workers(batch_size: int, share: Resources) -> tuple[int, dict[str, float]]:
-    """Number of training workers, none without a window of the batch, and what each gets.
-
-    Trials on GPUs are retrained on GPUs, though none may be there before a cluster brings one.
-    """
-    cpus, gpus = node_size()
-    if gpus and share.gpus:
-        return min(total_gpus(), batch_size), {"GPU": 1, "CPU": max(1, cpus // gpus - 1)}
-    if share.gpus:
-        return min(share.parallel, batch_size), {"GPU": 1, "CPU": share.cpus}
-    # One process with all the cores of a node beats several that exchange gradients.
-    return 1, {"CPU": max(1, cpus)}

@@ -129,7 +129,8 @@ def network_filler(members: Sequence[tuple[nn.Module, Task]]) -> Filler:
 
 def stored_filler(paths: Sequence[Path]) -> Filler:
     """Fill with networks that are read from their files where gaps are filled."""
-    files = tuple(paths)
+    # A worker of Ray has a working directory of its own.
+    files = tuple(path.resolve() for path in paths)
     return Filler(lambda images: _read(files).frames(images), lambda images: _read(files).windows(images))
 
 

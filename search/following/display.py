@@ -26,7 +26,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -223,18 +223,30 @@ class SearchDisplay:
 
 
 class RetrainDisplay:
-    """A winner as it is retrained, read from its records: they are written by other processes."""
+    """Winners as they are retrained, read from their records: these are written by other processes."""
 
-    def __init__(self, run: str, records: Path, winner: Trial, seed: int, epochs: int, seconds: float | None) -> None:
-        self.records, self.winner, self.seed, self.seconds = records, winner, seed, seconds
-        self.known = self._read()
-        row = Training(winner.trial, winner.network, epochs)
+    def __init__(
+        self,
+        run: str,
+        records: Path,
+        trainings: Sequence[tuple[Trial, int]],
+        epochs: Mapping[int, int],
+        seconds: float | None,
+    ) -> None:
+        """Show trainings of winners, each with a seed, for so many epochs by trial and at most so many seconds."""
+        self.records, self.seconds = records, seconds
+        self.rows = {
+            (winner.trial, seed): Training(winner.trial, winner.network, epochs[winner.trial])
+            for winner, seed in trainings
+        }
+        self.told = {(one.trial, one.seed, one.windows) for one in self._advance()}
         self.view = View(stage=f"{run}: retraining", total=None)
-        self._advance(row, self.known)
+        self._draw()
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._follow, daemon=True)
         self.stack = ExitStack()
-        tell("retraining", trial=winner.trial, network=winner.network, seed=seed, epochs=epochs, seconds=seconds)
+        for (trial, seed), row in self.rows.items():
+            tell("retraining", trial=trial, network=row.network, seed=seed, epochs=row.epochs, seconds=seconds)
 
     def __enter__(self) -> RetrainDisplay:
         self.changed = self.stack.enter_context(shown(lambda: self.view))
@@ -244,7 +256,8 @@ class RetrainDisplay:
     def __exit__(self, *error: object) -> None:
         self.over.set()
         self.thread.join()
-        self.view = self.view.with_ended(replace(self.view.running[self.winner.trial], state="over"))
+        ended = tuple(replace(row, state="over") for row in self.rows.values())
+        self.view = replace(self.view, running={}, ended=ended)
         self.stack.close()
 
     def _follow(self) -> None:
@@ -252,22 +265,24 @@ class RetrainDisplay:
         while not last:
             # Once more after the end, for what was written since.
             last = self.over.wait(0.5)
-            known = self._read()
-            if new := known[len(self.known) :]:
-                self.known = known
-                self._advance(self.view.running[self.winner.trial], new)
-                for interim in new:
-                    tell("retrained", network=self.winner.network, **asdict(interim))
+            new = [one for one in self._advance() if (one.trial, one.seed, one.windows) not in self.told]
+            for one in new:
+                self.told.add((one.trial, one.seed, one.windows))
+                tell("retrained", network=self.rows[one.trial, one.seed].network, **asdict(one))
+            if new:
+                self._draw()
                 self.changed()
 
-    def _read(self) -> list[RetrainInterim]:
-        mine = self.winner.trial, self.seed
-        return [one for one in read_retraining(self.records) if (one.trial, one.seed) == mine]
+    def _advance(self) -> list[RetrainInterim]:
+        """Take in the records so far, and return those of these trainings."""
+        own = [one for one in read_retraining(self.records) if (one.trial, one.seed) in self.rows]
+        for one in own:
+            self.rows[one.trial, one.seed] = self.rows[one.trial, one.seed].after(one)
+        return own
 
-    def _advance(self, row: Training, new: list[RetrainInterim]) -> None:
-        deadline = None
-        if new:
-            row = row.after(new[-1])
-            # Its time runs from when the workers are there.
-            deadline = None if self.seconds is None else time.time() + self.seconds - row.seconds
-        self.view = replace(self.view.with_running(row), deadline=deadline)
+    def _draw(self) -> None:
+        spent = min((row.seconds for row in self.rows.values()), default=0.0)
+        # Their time runs from when the workers are there.
+        limited = self.seconds is not None and spent > 0
+        deadline = time.time() + (self.seconds or 0.0) - spent if limited else None
+        self.view = replace(self.view, running=dict(enumerate(self.rows.values())), deadline=deadline)

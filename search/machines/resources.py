@@ -66,6 +66,34 @@ def resources(
     return Resources(cpus, gpus, memory, parallel or max(slots, 1))
 
 
+@dataclass(frozen=True)
+class Places:
+    """The places of trainings at full length."""
+
+    at_once: int
+    """Trainings side by side."""
+    workers: int
+    """Processes of each, which share its batches; one on CPUs, where several would lose by exchanging gradients."""
+    cpus: int
+    gpus: int
+    """Of a worker."""
+
+
+def places(models: int, share: Resources) -> Places:
+    """Return how so many models are trained at full length: side by side first, over several GPUs if these are more.
+
+    Trials on GPUs are retrained on GPUs, though none may be there before a cluster brings one.
+    """
+    cpus, gpus = node_size()
+    if share.gpus:
+        have = total_gpus() if gpus else share.parallel
+        at_once = min(models, have)
+        return Places(at_once, have // at_once, max(1, cpus // gpus - 1) if gpus else share.cpus, 1)
+    cores = sum(node.cpus for node in nodes())
+    at_once = min(models, max(cores, 1))
+    return Places(at_once, 1, max(1, min(cpus, cores // at_once)), 0)
+
+
 def _memory(cpus: int) -> int:
     """Bytes for the tensors of a training that takes so many cores of a node, on the node where they are fewest."""
     return min(int(TENSORS * node.memory / max(node.cpus // cpus, 1)) for node in nodes() if node.cpus)

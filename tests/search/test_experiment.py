@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -50,7 +51,10 @@ class Trainer:
         self.asked: list[tuple[int, int]] = []
         self.times: list[float | None] = []
 
-    def __call__(self, winner: Trial, seed: int, budget: Budget) -> bool:
+    def __call__(self, trainings: Sequence[tuple[Trial, int]], budget: Budget) -> list[bool]:
+        return [self.train(winner, seed, budget) for winner, seed in trainings]
+
+    def train(self, winner: Trial, seed: int, budget: Budget) -> bool:
         self.asked.append((winner.trial, seed))
         self.times.append(budget.seconds)
         if winner.trial == self.killed:
@@ -89,6 +93,26 @@ def test_winners_and_their_seeds_share_the_time(run: Settings) -> None:
     asked, times = retrained(settings, set())
     assert sorted(asked) == [(trial, seed) for trial in range(8) for seed in (7, 8, 9)]
     assert times == [pytest.approx(10.0)] * 24
+
+
+def test_winners_are_trained_side_by_side_for_as_much_longer(run: Settings) -> None:
+    """Four winners, two or three at once: two rounds, of half the time each."""
+    for at_once in (2, 3, 4):
+        settings = replace(run, minutes=10.0)
+        trainer = Trainer(settings.files, set())
+        for path in (run.folder / "models").glob("*"):
+            path.unlink()
+        experiment.retrain_winners(settings, trainer, settings.budget(1 - SEARCH_SHARE), at_once)
+        rounds = 1 if at_once == 4 else 2
+        assert trainer.times == [pytest.approx(240.0 / rounds)] * 4
+
+
+def test_two_seeds_that_diverge_together_are_one_winner_given_up(run: Settings) -> None:
+    settings = replace(run, seeds=2)
+    trainer = Trainer(settings.files, {(1, 0), (1, 1)})
+    experiment.retrain_winners(settings, trainer, UNLIMITED, at_once=4)
+    assert [lost.trial for lost in settings.files.given_up.read()] == [1]
+    assert {winner.trial for winner in settings.files.winners.read()} == {0, 5, 2, 3}
 
 
 def test_a_winner_that_diverges_gives_way_to_the_next_of_its_network(run: Settings) -> None:

@@ -255,8 +255,8 @@ def test_a_retraining_is_read_from_its_records(tmp_path: Path, capsys: pytest.Ca
     append_line(records, retrained(3, 1, seed=8))
     append_line(records, retrained(3, 2, seed=8))
     append_line(records, retrained(4, 1, seed=7))
-    with RetrainDisplay("mine", records, winner, 7, 40, 90.0) as shown:
-        assert shown.view.running[3].epoch == 1
+    with RetrainDisplay("mine", records, [(winner, 7)], {3: 40}, 90.0) as shown:
+        assert shown.view.running[0].epoch == 1
         append_line(records, retrained(3, 2, seed=7))
     assert shown.view.ended[0].epoch == 2
     # What an earlier session did is not told again.

@@ -14,12 +14,12 @@ import ray
 
 from records.files import read_lines
 from records.networks import TITLES
-from records.tables import Trial
+from records.tables import Ladder, Trial
 from scattering.dataset import Dataset, RawFrame
 from scattering.detectors import Detector
 from scattering.split import split
 from search import experiment
-from search.machines.resources import resources
+from search.machines.resources import places, resources
 from search.retrain import retrain
 from search.settings import UNLIMITED, Budget, Settings, resolve
 from search.tuning import watchdog
@@ -28,6 +28,7 @@ from search.tuning.tuner import search
 from search.winners import choose
 from spaces import DEFAULTS
 from spaces.paper import POINTS
+from trainables.batches import Part, count_windows
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
 
@@ -54,9 +55,18 @@ def settings(name: str, trials: int = 3, epochs: int = 3, network: str = "tunet"
     return made
 
 
-def parts(data: Dataset) -> ray.ObjectRef[tuple[Dataset, Dataset]]:
+def parts(data: Dataset) -> ray.ObjectRef[tuple[Part, Part]]:
     train, validation, _ = split(data.groups, 0)
-    return ray.put((data.select(train), data.select(validation)))
+    return ray.put((Part(data.select(train)), Part(data.select(validation))))
+
+
+def ladders(run: Settings, data: Dataset) -> dict[str, Ladder]:
+    """Ladders in epochs of the training frames, with a rung after each second one; kept in the run as well."""
+    windows = count_windows(data.select(split(data.groups, 0)[0]))
+    epochs, first = run.epochs or 1, 2 * windows if run.proposes else 0
+    made = [Ladder(s.name, s.network, windows, epochs * windows, windows, first) for s in run.studies]
+    run.files.ladders.write(made)
+    return {ladder.study: ladder for ladder in made}
 
 
 def test_truth_of_test_frames_changes_nothing_in_the_search(frames: Dataset) -> None:
@@ -67,7 +77,7 @@ def test_truth_of_test_frames_changes_nothing_in_the_search(frames: Dataset) -> 
     outcomes = []
     for name, data in (("as it is", frames), ("test spoilt", replace(frames, truth=truth))):
         run = settings(name.replace(" ", "-"), trials=2, epochs=2)
-        search(run, parts(data), resources())
+        search(run, parts(data), ladders(run, data), resources())
         outcomes.append(
             {(e.trial, e.epoch): (e.train_loss, e.val_gap_l1) for e in read_lines(run.folder / "progress.jsonl")}
         )
@@ -81,7 +91,7 @@ def test_a_loss_that_is_not_finite_fails_the_trial_alone(frames: Dataset) -> Non
     truth = frames.truth.copy()
     truth[0] = np.nan
     run = settings("nan")
-    trials = search(run, parts(replace(frames, truth=truth)), resources())
+    trials = search(run, parts(replace(frames, truth=truth)), ladders(run, frames), resources())
     assert {trial.state for trial in trials} == {"failed"}
     assert {trial.error for trial in trials} == {"the loss is not finite in epoch 1"}
     assert choose(run, trials) == []
@@ -93,7 +103,7 @@ def test_a_trial_that_crashes_leaves_its_reason_and_the_others_alone(frames: Dat
     run = settings("crash", trials=2, epochs=2)
     (run.folder / "trials").mkdir()
     (run.folder / "trials" / "0000.pt").write_bytes(b"not a checkpoint")
-    trials = {trial.trial: trial for trial in search(run, parts(frames), resources())}
+    trials = {trial.trial: trial for trial in search(run, parts(frames), ladders(run, frames), resources())}
     assert trials[0].state == "failed"
     assert trials[0].error
     assert (run.folder / "trials" / "0000.log").read_text().count("Traceback") == 1
@@ -105,9 +115,9 @@ def test_a_full_disk_ends_the_search_and_blames_no_trial(frames: Dataset) -> Non
     # A file where the folder of checkpoints should be: no checkpoint can be written.
     (run.folder / "trials").write_text("in the way")
     with pytest.raises(OSError, match=r"File exists|Not a directory"):
-        search(run, parts(frames), resources())
+        search(run, parts(frames), ladders(run, frames), resources())
     (run.folder / "trials").unlink()
-    trials = search(run, parts(frames), resources())
+    trials = search(run, parts(frames), ladders(run, frames), resources())
     assert [trial.state for trial in trials if trial.state == "failed"] == []
     assert sorted(trial.trial for trial in trials) == [0, 1, 2]
 
@@ -119,7 +129,9 @@ def test_a_retraining_that_diverges_says_so_and_leaves_no_model(frames: Dataset)
     truth[0] = np.nan
     run = settings("diverge", epochs=2)
     winner = Trial(7, "tunet", "finished", 2, 0.1, 0.9, 0.1, 0.1, 1, 1.0, {**DEFAULTS["tunet"], "base_channels": 4})
-    assert not retrain(run, winner, 0, parts(replace(frames, truth=truth)), resources(), UNLIMITED)
+    ladders(run, frames)
+    broken = parts(replace(frames, truth=truth))
+    assert retrain(run, [(winner, 0)], broken, places(1, resources()), UNLIMITED) == [False]
     assert not list(run.folder.glob("models/*"))
 
 
@@ -131,10 +143,11 @@ def test_a_full_disk_ends_the_retraining_as_it_ends_a_search(
     """What the command then says in one line, with how to go on."""
     monkeypatch.setattr("search.retrain.RETRIES", 0)
     run = settings("full", epochs=2)
+    ladders(run, frames)
     (run.folder / "models").write_text("in the way")
     winner = Trial(7, "tunet", "finished", 2, 0.1, 0.9, 0.1, 0.1, 1, 1.0, {**DEFAULTS["tunet"], "base_channels": 4})
     with pytest.raises(OSError, match=r"File exists|Not a directory"):
-        retrain(run, winner, 0, parts(frames), resources(), UNLIMITED)
+        retrain(run, [(winner, 0)], parts(frames), places(1, resources()), UNLIMITED)
 
 
 def test_a_search_whose_time_is_over_does_not_wait_for_machines(
@@ -144,7 +157,7 @@ def test_a_search_whose_time_is_over_does_not_wait_for_machines(
     run = settings("waits", trials=1, epochs=1)
     taken = ray.remote(num_cpus=resources().parallel)(lambda: time.sleep(30)).remote()
     began = time.monotonic()
-    (trial,) = search(run, parts(frames), resources(), Budget(seconds=4.0))
+    (trial,) = search(run, parts(frames), ladders(run, frames), resources(), Budget(seconds=4.0))
     assert time.monotonic() - began < 25
     assert (trial.state, trial.epochs) == ("interrupted", 0)
     ray.cancel(taken, force=True)
@@ -152,14 +165,14 @@ def test_a_search_whose_time_is_over_does_not_wait_for_machines(
 
 def test_time_ends_a_search(frames: Dataset) -> None:
     run = settings("time", trials=50, epochs=500)
-    trials = search(run, parts(frames), resources(), Budget(seconds=20.0))
+    trials = search(run, parts(frames), ladders(run, frames), resources(), Budget(seconds=20.0))
     assert {trial.state for trial in trials} <= {"interrupted", "stopped"}
     assert 2 <= len(trials) < 50
 
 
 def test_all_networks_are_searched_side_by_side(frames: Dataset) -> None:
     run = settings("all", trials=1, epochs=1, network="all")
-    trials = search(run, parts(frames), resources())
+    trials = search(run, parts(frames), ladders(run, frames), resources())
     assert {trial.trial: trial.network for trial in trials} == dict(enumerate(TITLES))
     assert {trial.state for trial in trials} == {"finished"}
 
@@ -172,7 +185,7 @@ def test_trials_that_find_no_room_say_so(
     run = settings("room", trials=1, epochs=1)
     # Two places at a time where one is taken for 15 s.
     taken = ray.remote(num_cpus=resources().parallel)(lambda: time.sleep(15)).remote()
-    (trial,) = search(run, parts(frames), resources())
+    (trial,) = search(run, parts(frames), ladders(run, frames), resources())
     assert trial.state == "finished"
     assert "no machine has had room for a trial (CPU cores: 1, GPUs: 0)" in capsys.readouterr().out
     ray.get(taken)
@@ -181,7 +194,7 @@ def test_trials_that_find_no_room_say_so(
 def test_the_papers_points_are_trained_to_their_end(frames: Dataset) -> None:
     """Without early stopping, however they compare; here for fewer epochs and on tiny frames."""
     run = settings("paper", epochs=2, network="msdnet", points="paper")
-    trials = search(run, parts(frames), resources())
+    trials = search(run, parts(frames), ladders(run, frames), resources())
     assert {trial.trial: trial.config for trial in trials} == dict(enumerate(p.config for p in POINTS["msdnet"]))
     assert {(trial.state, trial.epochs) for trial in trials} == {("finished", 2)}
     assert sorted(trial.parameters or 0 for trial in trials) == [11_577, 45_652, 45_652, 181_302, 181_302]
@@ -196,7 +209,7 @@ def test_a_trial_on_a_warm_worker_costs_less_than_three_seconds(
     """
     monkeypatch.setattr(SuccessiveHalving, "record", lambda *_: False)
     run = settings("warm", trials=3, epochs=27)
-    trials = {trial.trial: trial for trial in search(run, parts(frames), resources(parallel=1))}
+    trials = {trial.trial: trial for trial in search(run, parts(frames), ladders(run, frames), resources(parallel=1))}
     times = {}
     for number in trials:
         lines = (run.folder / "trials" / f"{number:04d}.log").read_text().splitlines()
