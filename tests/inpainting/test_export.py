@@ -21,6 +21,7 @@ from trainables.models import build
 DOCS = (Path(__file__).parents[2] / "docs" / "model_file.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_prediction_of_whole_frames_is_the_models(model, model_path, frame):
     working = model._resized(frame[0], frame[0] >= 0, 0.0)
     expected = model._predict(working)

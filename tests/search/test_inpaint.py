@@ -323,6 +323,7 @@ def test_what_cannot_be_done_is_refused_in_one_line(run, frame):
     assert inpaint.main(["file", "a.npy", "-o", "out"]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", sorted(WRITERS))
 def test_damaged_frames_are_refused_in_a_line_or_filled(run, frame, suffix):
     counts = np.where(GAP, 0, frame[0]).astype(UNSIGNED[suffix]) if suffix in UNSIGNED else frame[0]

@@ -45,6 +45,7 @@ def test_every_parameter_learns(small, name, task):
     assert len(silent) <= (len(gradients) / 5 if name == "msdnet" else 0), silent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_one_batch_is_overfitted(small, name, task):
     torch.manual_seed(0)

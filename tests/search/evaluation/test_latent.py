@@ -81,6 +81,7 @@ def test_a_perfect_fill_has_the_neighbours_of_the_truth(test_set: Dataset, short
     assert (found.neighbours, found.overlap.shape) == (FRAMES // 10, (4, FRAMES))
 
 
+@pytest.mark.slow
 def test_kinds_that_only_the_gap_tells_apart_are_lost_without_a_fill(test_set: Dataset) -> None:
     """Nothing outside the gap tells the kinds apart, so masked frames have neighbours by chance.
 

@@ -152,6 +152,7 @@ def test_a_trial_interrupted_while_it_was_proposed_is_completed(tmp_path: Path) 
     assert {trial.state for trial in after.study.trials[:4]} == {TrialState.RUNNING}
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_killed_session_is_no_hindrance(tmp_path: Path) -> None:
     """Optuna's lock is a link to the journal; nobody touches either once its owner is dead."""
     _open(tmp_path).propose()
@@ -201,6 +202,7 @@ def test_a_trial_that_is_done_again_forgets_its_error(tmp_path: Path) -> None:
     assert (known.state, known.error, known.parameters) == ("finished", "", 7)
 
 
+@pytest.mark.slow
 def test_tpe_learns_from_stopped_trials(tmp_path: Path) -> None:
     """Higher learning rates are better here, all trials are stopped after one epoch: proposals move there.
 
@@ -248,6 +250,7 @@ def test_a_resumed_study_proposes_what_it_would_have_proposed(tmp_path: Path) ->
     assert proposals["resumed"] == proposals["undisturbed"]
 
 
+@pytest.mark.slow
 def test_a_trial_too_large_is_pruned_with_a_constraint_and_not_proposed_again(tmp_path: Path) -> None:
     """Whatever its batch and learning rate: a single window does not fit."""
     space = {
