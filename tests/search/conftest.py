@@ -84,8 +84,8 @@ def command(tmp_path: Path, cache: Path) -> Command:
 SMALL = (
     "tunet", "--size", "128", "--frames", "12", "--trials", "4", "--epochs", "4", "--parallel", "1", "--name", "x",
 )  # fmt: skip
-"""A run of half a minute, the same whenever it is done: one trial at a time, and without --minutes the number of epochs
-ends the retraining."""
+"""A run of half a minute, the same whenever it is done: one trial at a time, and without --minutes the epochs
+end the retraining."""
 
 
 class FinishedRun(NamedTuple):
