@@ -83,11 +83,6 @@ def test_the_example_of_the_docs_fills(exported, model, frame, monkeypatch):
     np.testing.assert_allclose(found["result"], expected, rtol=1e-4, atol=1e-3)
 
 
-def test_the_commands_of_the_docs_are_understood():
-    lines = [line.split() for line in DOCS.splitlines() if "search.export" in line and line.startswith(".venv")]
-    assert [export.parser().parse_args(words[3:]).output.suffix for words in lines] == [".onnx", ".pt"]
-
-
 def model_of(path: Path, description, data, members) -> Path:
     """Write a model file of such (network, config, implementation)."""
     networks = [build(name, config, 0, implementation)[0] for name, config, implementation in members]

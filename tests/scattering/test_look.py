@@ -142,6 +142,7 @@ def test_a_sheet_that_cannot_be_written_is_one_line(tmp_path, capsys):
     assert "cannot write the contact sheet" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared frames are not here")
 def test_real_frames_are_called_by_their_detectors(tmp_path, capsys):
     names = [str(SHARED / f"{name}.h5") for name in ("jscatter_pilatus300k", "swaxs_eiger500k", "gixpy_pilatus900kw")]

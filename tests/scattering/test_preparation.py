@@ -334,6 +334,7 @@ def test_memory_does_not_grow_with_the_frames(folder):
     assert float(done.stdout) < 60
 
 
+@pytest.mark.slow
 def test_another_plan_has_another_key_and_begins_anew(folder, monkeypatch):
     interrupted(2, KeyboardInterrupt())
     np.save("mask.npy", np.eye(*SHAPE, dtype=bool))

@@ -33,6 +33,7 @@ def test_known_shifts_are_found_whatever_the_intensities(category, shift):
     assert find_shift([exposures(pair(category, 1, shift, scale=5.0))]) == shift
 
 
+@pytest.mark.slow
 def test_the_shift_of_two_real_exposures_is_30_rows(real):
     assert find_shift([tuple(real)]) == (-30, 0)
     assert find_shift([tuple(real[::-1])]) == (30, 0)

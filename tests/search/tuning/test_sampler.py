@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from records.tables import Epoch
 from search.tuning.sampler import Sampler, open_storage, open_study
-from search.tuning.studies import first_trials, fixed
+from search.tuning.studies import first_trials
 from spaces import DEFAULTS, SPACES
 
 
@@ -89,11 +89,6 @@ def test_equal_seeds_propose_equal_trials(tmp_path: Path) -> None:
     assert configs[0] == configs[1] != configs[2]
 
 
-def test_no_more_trials_than_asked_for(tmp_path: Path) -> None:
-    sampler = _open(tmp_path, trials=3)
-    assert [sampler.propose() is None for _ in range(5)] == [False] * 3 + [True] * 2
-
-
 def test_a_reopened_study_goes_on_with_the_unfinished_trials(tmp_path: Path) -> None:
     before = _open(tmp_path, trials=4)
     done, running = _run(before, [0.3, 0.2]), _run(before, [0.4])
@@ -110,18 +105,6 @@ def test_a_reopened_study_goes_on_with_the_unfinished_trials(tmp_path: Path) -> 
     study = optuna.load_study(study_name="tunet", storage=after.study._storage)
     assert study.trials[running].intermediate_values == {1: 0.4, 2: 0.1}
     assert study.best_trial.number == running
-
-
-def test_a_reopened_study_does_not_repeat_its_random_trials(tmp_path: Path) -> None:
-    before = _open(tmp_path)
-    old = [p.config for p in (before.propose() for _ in range(3)) if p]
-    for number in range(3):
-        before.record(_epoch(number, 1, 0.1 * number))
-        before.conclude(number, "stopped")
-    after = _open(tmp_path)
-    new = [p.config for p in (after.propose() for _ in range(3)) if p]
-    assert len(new) == 3
-    assert not any(config in old for config in new)
 
 
 def test_a_torn_last_line_is_dropped(tmp_path: Path) -> None:
@@ -161,6 +144,7 @@ def test_the_lock_of_a_killed_session_is_no_hindrance(tmp_path: Path) -> None:
     assert optuna.load_study(study_name="tunet", storage=storage).ask().number > 0
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_living_session_is_respected(tmp_path: Path) -> None:
     _open(tmp_path).propose()
     lock = tmp_path / "optuna.journal.lock"
@@ -296,15 +280,3 @@ def test_memory_that_runs_out_after_all_breaks_the_constraint(tmp_path: Path) ->
     sampler.describe(number, headroom=-1)
     sampler.conclude(number, "infeasible", "out of memory")
     assert sampler.study.trials[number].constraints["memory_gb"] > 0
-
-
-@pytest.mark.parametrize("task", ["blind", "residual"])
-def test_a_fixed_task_leaves_no_choice(tmp_path: Path, task: str) -> None:
-    space = fixed(SPACES["tunet"]("quick"), task=task)
-    sampler = open_study(
-        open_storage(tmp_path / "optuna.journal"), "tunet", space,
-        first_trials(space, {**DEFAULTS["tunet"], "task": task}, 6),
-        trials=20, epochs=6, seed=0, progress=[],
-    )  # fmt: skip
-    proposals = [sampler.propose() for _ in range(12)]
-    assert {p.config["task"] for p in proposals if p} == {task}
