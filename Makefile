@@ -1,13 +1,16 @@
 # make search   set up, search TUNet on simulated frames, end with the path of the leaderboard
 # make inpaint  set up, fill a simulated frame with the model that comes along, end with a picture before and after
 # make test     set up, then lint, types and every test; those against dlsia in an environment of their own
+# make quick-test   what to run before a commit: a minute
+# make soak     random tests at length, for hours; SEED=N repeats one of them
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Two workers: the tests that start Ray one after another on one, the others on the other (tests/conftest.py).
-PYTEST := -m pytest -n 2 --dist loadscope --durations=10
+# Two workers: whole runs one after another on one, Ray within the tests on the other, between them the rest
+# (tests/conftest.py).
+PYTEST := -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations=10
 
-.PHONY: setup search inpaint test test-pymsdtorch quick-test lint clean
+.PHONY: setup search inpaint test test-pymsdtorch quick-test soak lint clean
 
 setup: .venv/ready
 
@@ -45,6 +48,10 @@ test: lint
 
 test-pymsdtorch: .venv-pymsdtorch/ready
 	.venv-pymsdtorch/bin/python $(PYTEST) -m dlsia
+
+soak: SEED ?= $(shell date +%s)
+soak: setup
+	SOAK=$(SEED) $(BIN)/python $(PYTEST) --hypothesis-seed=$(SEED) -m "fuzz or hypothesis"
 
 quick-test: setup
 	$(BIN)/python $(PYTEST) -m "not slow"

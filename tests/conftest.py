@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 from scattering import dataset
 from scattering.dataset import Dataset, RawFrame
 from scattering.detectors import Detector
 from search.machines.cluster import LOOPBACK, SETTINGS
+from tests.effort import SEED, SOAK
 from trainables.batches import WindowSet
 
 torch.set_num_threads(1)
@@ -24,27 +26,66 @@ os.environ.update(SETTINGS | LOOPBACK)
 
 SIZE = 64
 
-STARTS_RAY = (
+RUNS = (
     "tests/benchmarks",
     "tests/clusters",
-    "tests/search/following",
-    "tests/search/machines",
+    "tests/scattering/test_prepare.py",
+    "tests/search/machines/test_cluster.py",
     "tests/search/test_command.py",
+    "tests/search/test_interrupted.py",
+)
+"""Tests that wait for other programs: whole runs, and what they leave."""
+
+IN_PROCESS = (
+    "tests/search/following/test_tracking.py",
+    "tests/search/machines/test_tasks.py",
     "tests/search/test_faults.py",
     "tests/search/tuning/test_tuner.py",
 )
-"""Tests that start Ray, or time other programs."""
+"""Tests that share one Ray in their own process."""
+
+GROUPS = {"runs": RUNS, "ray": IN_PROCESS}
+"""Each for one worker: two clusters fit on two cores, no more."""
+
+LONG = (
+    "tests/reports/test_page.py",
+    "tests/scattering/reading/test_round_trip.py",
+    "tests/scattering/writing/test_streaming.py",
+)
+"""Files whose tests take a second each: slow, all of them."""
 
 
-class RayOnOneWorker(LoadScopeScheduling):
-    """Gives the tests that start Ray to one worker, in a row: two cores have room for one cluster at a time."""
+def scope(nodeid: str) -> str:
+    """Return what a test shares its worker with: its group, or else its file, whose fixtures are then made once."""
+    return next((name for name, paths in GROUPS.items() if nodeid.startswith(paths)), nodeid.partition("::")[0])
+
+
+class Groups(LoadScopeScheduling):
+    """Gives tests of one scope to one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "ray" if nodeid.startswith(STARTS_RAY) else nodeid.partition("[")[0]
+        return scope(nodeid)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> RayOnOneWorker:
-    return RayOnOneWorker(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
+    return Groups(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the groups first: they take longest."""
+    items.sort(key=lambda item: scope(item.nodeid) not in GROUPS)
+    for item in items:
+        if item.nodeid.startswith(LONG):
+            item.add_marker(pytest.mark.slow)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("soak" if SOAK else "default")
+
+
+def pytest_report_header() -> str:
+    return f"random tests: seed {SEED}, {'at length' if SOAK else 'a little; at length by `make soak`'}"
 
 
 def striped_detector() -> Detector:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from records.tables import Ladder
+from scattering.dataset import Dataset
 from search.settings import Settings
-from trainables.batches import WindowSet
+from trainables.batches import WindowSet, count_windows
 from trainables.training import Course
 
 
@@ -21,3 +22,14 @@ def ladders(settings: Settings) -> dict[str, Ladder]:
     return {
         study.name: Ladder(study.name, study.network, 1, settings.epochs or 1, 1, first) for study in settings.studies
     }
+
+
+def of_epochs(settings: Settings, train: Dataset) -> dict[str, Ladder]:
+    """Return ladders in epochs of training frames, with a first rung after the second; the run keeps them, too."""
+    windows = count_windows(train)
+    epochs, first = settings.epochs or 1, 2 * windows if settings.proposes else 0
+    made = [
+        Ladder(study.name, study.network, windows, epochs * windows, windows, first) for study in settings.studies
+    ]
+    settings.files.ladders.write(made)
+    return {ladder.study: ladder for ladder in made}

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from benchmarks.search_efficiency.curves import Curve, append, read
 from benchmarks.search_efficiency.mapping import Bank, at, draw, fitted_costs
-from benchmarks.search_efficiency.methods import Listed, Ours, Stock, TopK, random_search
+from benchmarks.search_efficiency.methods import Ours, Stock, TopK, random_search
 from benchmarks.search_efficiency.replay import Report, Search, Step, reached, replay, value_at
 from benchmarks.search_efficiency.report import compute_ratio
 from benchmarks.search_efficiency.searches import SEARCHES
@@ -114,6 +114,7 @@ def test_every_epoch_that_is_seen_is_paid_for_and_nothing_else(bank, workers):
         assert watched.most == workers, name
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_equal_seeds_give_equal_replays(bank):
     first, second, other = (
@@ -154,12 +155,6 @@ def test_ours_stops_where_successive_halving_stops(bank):
     assert len(stops) > 20
 
 
-def test_ours_begins_with_the_defaults(bank):
-    watched = Watched(Ours(SPACE, DEFAULTS, EPOCHS, seed=0))
-    replay(watched, bank, workers=2, epochs=EPOCHS, budget=20.0)
-    assert watched.proposed[0] == (0, DEFAULTS)
-
-
 def test_stock_takes_stopped_trials_for_complete_ones_without_their_last_report(bank):
     stock = Stock(SPACE, EPOCHS, seed=0)
     watched = Watched(stock)
@@ -184,11 +179,6 @@ def test_the_best_of_one_epoch_go_on_and_no_others(bank):
     assert further == set(sorted(firsts, key=firsts.__getitem__)[:3])
     assert len(firsts) == 12
     assert steps[-1].epochs <= 12 + 3 * (EPOCHS - 1)
-
-
-def test_a_listed_search_ends_with_its_list(bank):
-    steps = replay(Listed([DEFAULTS] * 2), bank, workers=3, epochs=EPOCHS, budget=1e6)
-    assert steps[-1].epochs == 2 * EPOCHS
 
 
 @pytest.mark.parametrize("budget", [20.0, 60.0, 90.0])

@@ -58,6 +58,7 @@ def test_a_tiny_run_prints_what_it_writes(monkeypatch, tmp_path, capsys, data):
     assert abs(float(tunet[-1].split()[0])) <= 0.01
 
 
+@pytest.mark.slow
 def test_a_network_is_trained_in_a_process_of_its_own(data):
     with throughput.process() as pool:
         parts = data.select(range(4)), data.select(range(4, 6))

@@ -45,7 +45,7 @@ mount -t tmpfs none /run && mkdir /run/sshd
 cd {folder}
 ray up --yes --no-config-cache config.yaml
 ray exec config.yaml "cd {folder}/project && RAY_ADDRESS=127.0.0.1:{port} .venv/bin/python -m search.run tunet \
-    --size 128 --frames 12 --trials 2 --epochs 1 --task residual --name x"
+    --size 128 --frames 12 --trials 1 --epochs 1 --task residual --name x"
 ray exec config.yaml "cd {folder}/project && clusters/node.sh stop"
 echo "left: $(readlink /proc/[0-9]*/exe | grep -c -e /raylet -e /gcs_server)"
 ray down --yes config.yaml

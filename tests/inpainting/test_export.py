@@ -21,6 +21,7 @@ from trainables.models import build
 DOCS = (Path(__file__).parents[2] / "docs" / "model_file.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_prediction_of_whole_frames_is_the_models(model, model_path, frame):
     working = model._resized(frame[0], frame[0] >= 0, 0.0)
     expected = model._predict(working)
@@ -80,11 +81,6 @@ def test_the_example_of_the_docs_fills(exported, model, frame, monkeypatch):
     np.testing.assert_array_equal(found["result"][working.observed], counts[working.observed])
     expected = np.expm1(model._predict(working).mean.astype(np.float64) * scale)
     np.testing.assert_allclose(found["result"], expected, rtol=1e-4, atol=1e-3)
-
-
-def test_the_commands_of_the_docs_are_understood():
-    lines = [line.split() for line in DOCS.splitlines() if "search.export" in line and line.startswith(".venv")]
-    assert [export.parser().parse_args(words[3:]).output.suffix for words in lines] == [".onnx", ".pt"]
 
 
 def model_of(path: Path, description, data, members) -> Path:

@@ -6,7 +6,6 @@ from inpainting.filler import FrameFiller, WindowFiller, spans
 from inpainting.model import load
 from scattering.dataset import Dataset
 from scattering.errors import InputError
-from scattering.preprocessing import resize, to_intensity
 from scattering.windows import cut, stitch
 from search.evaluation.images import whole_frames
 from search.evaluation.methods import network_filler
@@ -223,10 +222,3 @@ def test_threads_and_batches_do_not_change_a_fill(model, frame):
     finally:
         torch.set_num_threads(before)
     np.testing.assert_allclose(one.counts, other.counts, atol=1)
-
-
-def test_intensity_of_the_resize_is_that_of_the_training(model, frame):
-    counts = frame[0]
-    seen = counts >= 0
-    values, _ = resize(counts, seen, model.description.working)
-    np.testing.assert_array_equal(model._resized(counts, seen, 0.0).measured, to_intensity(values).astype(np.float32))

@@ -80,10 +80,9 @@ def run(contents: bytes, measured: Tensor, observed: Tensor) -> list[np.ndarray]
     return InferenceSession(contents).run(["filled", "spread"], inputs)
 
 
-@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("shape", [SHAPE, (6, 8), (9, 70), (130, 15)])
-def test_interpolations_are_those_of_the_fast_code(shape, seed):
-    measured, observed = frames(seed, shape)
+def test_interpolations_are_those_of_the_fast_code(shape):
+    measured, observed = frames(0, shape)
     measured = torch.where(observed, measured, 0.0)
     start = interpolation.linear(measured, observed)
     torch.testing.assert_close(onnx.linear(measured, observed), start, rtol=0, atol=1e-6)

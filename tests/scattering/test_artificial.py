@@ -1,18 +1,18 @@
 import hashlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from scattering.artificial import TALLEST, allowed_shifts, moved_gaps, shifted
 from scattering.detectors import detector
 from scattering.windows import vertical_gaps
+from tests.effort import tries
 
-SINGLE = ["Pilatus300k", "Pilatus1M", "Pilatus2M", "Pilatus6M", "Eiger1M", "Eiger4M", "Eiger9M", "Eiger16M"]
+SINGLE = ["Pilatus300k", "Pilatus2M", "Eiger1M"]
+SINGLE += tries([], ["Pilatus1M", "Pilatus6M", "Eiger4M", "Eiger9M", "Eiger16M"])
 
 
 def crossing(gap):
@@ -36,10 +36,11 @@ def shifts_of(gap):
     return allowed_shifts(profile, profile, np.array([1]))
 
 
+@pytest.mark.fuzz
 @pytest.mark.parametrize("name", SINGLE)
 def test_every_frame_of_one_exposure_gets_held_out_pixels(name):
     gap = detector(name).gap
-    for number in range(6):
+    for number in range(tries(3, 100)):
         moved = moved_gaps(gap, ~gap, f"frame {number}")
         held_out = moved & ~gap
         assert held_out.sum() >= crossing(gap).sum() / 2
@@ -81,13 +82,15 @@ def test_shifts_are_all_that_keep_clear(name):
     assert len(expected) > 300
 
 
+@pytest.mark.fuzz
 def test_names_spread_evenly_over_all_shifts(pilatus):
-    """Chi-square over 20 classes of shifts for 2000 names; a false failure in 10^6 runs, were the names not fixed."""
+    """Chi-square over 20 classes of shifts; a false failure in 10^6 runs, were the names not fixed."""
+    names = tries(400, 20_000)
     shifts = np.array(shifts_of(pilatus))
     image = {shifted(pilatus, step).tobytes(): step for step in shifts}
-    drawn = [image[moved_gaps(pilatus, ~pilatus, f"scan_{number:05d}").tobytes()] for number in range(2000)]
+    drawn = [image[moved_gaps(pilatus, ~pilatus, f"scan_{number:05d}").tobytes()] for number in range(names)]
     classes = np.searchsorted(shifts, drawn) * 20 // len(shifts)
-    expected = np.bincount(np.arange(len(shifts)) * 20 // len(shifts)) * 2000 / len(shifts)
+    expected = np.bincount(np.arange(len(shifts)) * 20 // len(shifts)) * names / len(shifts)
     assert stats.chisquare(np.bincount(classes, minlength=20), expected).pvalue > 1e-6
 
 
@@ -95,16 +98,6 @@ def test_the_shift_follows_from_the_name_by_sha_256(pilatus):
     shifts = shifts_of(pilatus)
     number = int.from_bytes(hashlib.sha256(b"moved gaps a frame").digest()[:8], "big") % len(shifts)
     np.testing.assert_array_equal(moved_gaps(pilatus, ~pilatus, "a frame"), shifted(pilatus, shifts[number]))
-
-
-def test_another_process_lays_the_same_gaps(pilatus):
-    code = (
-        "import hashlib; from scattering.detectors import detector; from scattering.artificial import moved_gaps\n"
-        "gap = detector('Pilatus300k').gap\n"
-        "print(hashlib.sha256(moved_gaps(gap, ~gap, 'a frame').tobytes()).hexdigest())"
-    )
-    other = subprocess.check_output([sys.executable, "-c", code], text=True).strip()
-    assert other == hashlib.sha256(moved_gaps(pilatus, ~pilatus, "a frame").tobytes()).hexdigest()
 
 
 @pytest.mark.parametrize("pixels", [1, 100])
@@ -155,7 +148,6 @@ def test_a_shift_that_hides_nothing_measured_is_passed_over():
     assert not moved_gaps(gap, valid & False, "a frame").any()
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.text(max_size=8))
 def test_any_mask_can_be_given(seed, name):
     rng = np.random.default_rng(seed)

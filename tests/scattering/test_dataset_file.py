@@ -2,7 +2,6 @@ import os
 import pickle
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import h5py
@@ -12,6 +11,7 @@ import pytest
 from scattering.dataset import ARRAYS, LABELS
 from scattering.dataset_file import is_dataset, read, write
 from scattering.errors import InputError
+from tests.effort import SEED, tries
 
 
 def one_line(caught: pytest.ExceptionInfo[InputError]) -> str:
@@ -77,19 +77,6 @@ def test_a_truncated_file_is_refused(file, share):
     assert str(file) in one_line(caught)
 
 
-def test_a_file_that_is_not_hdf5_is_refused(tmp_path):
-    path = tmp_path / "notes.h5"
-    path.write_text("counts\n1 2 3\n")
-    with pytest.raises(InputError, match="cannot read the data set") as caught:
-        read(path)
-    one_line(caught)
-
-
-def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(InputError, match="cannot read the data set"):
-        read(tmp_path / "none.h5")
-
-
 @pytest.mark.parametrize("name", ["names", "gap", "truth", "strip_starts"])
 def test_a_file_without_an_array_is_refused(file, name):
     with h5py.File(file, "r+") as opened:
@@ -126,12 +113,6 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(data, file, tmp_pat
     assert file.read_bytes() == before
 
 
-def test_equal_data_make_equal_files(data, file, tmp_path):
-    time.sleep(1.1)  # times in files have seconds
-    write(tmp_path / "another name.h5", data)
-    assert (tmp_path / "another name.h5").read_bytes() == file.read_bytes()
-
-
 def test_the_file_is_hdf5_as_others_read_it(data, file):
     with h5py.File(file) as opened:
         for name in ARRAYS:
@@ -148,6 +129,7 @@ def test_text_of_any_alphabet_is_kept(data, file):
     assert read(file).names == odd.names
 
 
+@pytest.mark.slow
 def test_arrays_stay_in_the_file(file, tmp_path):
     """A process that reads 200 MB of frames has none of them of its own."""
     code = """
@@ -204,7 +186,7 @@ def secret(tmp_path):
     return [(str(tmp_path / "secret"), 0, 10**6)]
 
 
-@pytest.mark.parametrize("name", [*ARRAYS, "calibration", "gap", "digests"])
+@pytest.mark.parametrize("name", ["truth", "strips", "calibration", "gap", "digests"])
 @pytest.mark.parametrize(
     "description",
     [
@@ -258,17 +240,17 @@ def test_a_pickle_is_not_opened(file):
     assert not (file.parent / "trapped").exists()
 
 
+@pytest.mark.fuzz
 def test_whatever_bits_are_flipped_the_data_are_right_or_refused(data, file):
-    """600 damaged copies; most flips are in what describes the arrays, where HDF5 has to bear them."""
+    """Most flips are in what describes the arrays, where HDF5 has to bear them."""
     whole = file.read_bytes()
     with h5py.File(file) as opened:
         described = np.ones(len(whole), bool)
         for name in ARRAYS:
             described[opened[name].id.get_offset() :][: opened[name].nbytes] = False
     places = np.flatnonzero(described & (np.frombuffer(whole, np.uint8) != 0))
-    rng = np.random.default_rng(0)
-    refused = 0
-    for _ in range(600):
+    rng, copies, refused = np.random.default_rng(SEED), tries(60, 20_000), 0
+    for _ in range(copies):
         damaged = bytearray(whole)
         for place in (*rng.choice(places, rng.integers(1, 4)), *rng.integers(len(whole), size=1)):
             damaged[place] ^= 1 << rng.integers(8)
@@ -282,4 +264,4 @@ def test_whatever_bits_are_flipped_the_data_are_right_or_refused(data, file):
             assert back.fingerprint() == data.fingerprint()
             for name in ARRAYS:
                 np.testing.assert_array_equal(getattr(back, name), getattr(data, name))
-    assert refused > 500
+    assert refused > 0.8 * copies

@@ -1,9 +1,7 @@
-import time
-
 import numpy as np
 import pytest
 
-from scattering.detectors import Detector, detector, detectors_of
+from scattering.detectors import detector, detectors_of
 from scattering.errors import InputError
 
 
@@ -60,10 +58,6 @@ def test_detectors_of_one_piece_have_no_gaps(name):
     assert not found.gap.any()
 
 
-def test_gaps_laid_over_frames_of_the_detectors_shape_are_the_detectors(tiny_detector):
-    np.testing.assert_array_equal(tiny_detector.gap_for(tiny_detector.gap.shape), tiny_detector.gap)
-
-
 def test_gaps_laid_over_magnified_frames_are_magnified(tiny_detector):
     rows, columns = tiny_detector.gap.shape
     expected = tiny_detector.gap.repeat(3, axis=0).repeat(2, axis=1)
@@ -83,10 +77,6 @@ def test_gaps_keep_their_place_and_share_in_frames_of_any_shape(tiny_detector, s
         np.testing.assert_allclose(found, expected, atol=1)
 
 
-def test_a_detector_without_gaps_lays_none():
-    assert not Detector("whole", np.zeros((50, 60), bool), (1e-4, 1e-4)).gap_for((64, 40)).any()
-
-
 def test_detectors_are_found_by_the_shape_of_their_frames():
     assert {found.name for found in detectors_of((1679, 1475))} == {"Pilatus 2M", "Pilatus CdTe 2M"}
     assert {found.name for found in detectors_of((514, 1030))} == {"Eiger 500k"}
@@ -100,18 +90,3 @@ def test_a_detector_on_its_side_is_found_where_none_stands_upright():
     turned = upright.turned()
     np.testing.assert_array_equal(turned.gap, np.rot90(upright.gap))
     assert turned.pixel_size == upright.pixel_size[::-1]
-
-
-def test_looking_for_lambda_9m_says_nothing(caplog):
-    assert [found.name for found in detectors_of((3868, 3227))] == ["Lambda 9M"]
-    assert not caplog.records
-
-
-def test_shapes_are_looked_up_fast():
-    shapes = [(4371, 4150), (2527, 2463), (1043, 981), (2048, 2048)]
-    detectors_of(shapes[0])
-    start = time.perf_counter()
-    for shape in shapes:
-        detectors_of(shape)
-    # 0.1 s here; allowed is half a second each.
-    assert time.perf_counter() - start < 0.5 * len(shapes)

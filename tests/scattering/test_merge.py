@@ -10,7 +10,7 @@ from scattering.dataset import RawFrame
 from scattering.detectors import Detector
 from scattering.errors import InputError
 from scattering.merge import merge
-from scattering.registration import Exposure, correlation
+from scattering.registration import Exposure
 from scattering.survey.findings import Options, read_raw, survey
 from tests.scattering.pairs import DETECTOR, pair
 
@@ -166,17 +166,6 @@ def test_the_command_finds_the_shift_and_writes_what_was_merged(files, tmp_path,
             assert file["groups"].asstr()[number] == frames[0].group
 
 
-@pytest.mark.parametrize(("given", "said"), [("-20", "-20 rows, 0 columns"), ("-20,0", "-20 rows, 0 columns")])
-def test_a_shift_that_is_given_is_taken(files, tmp_path, capsys, given, said):
-    first, second = pair("powder", 1, (-20, 0))
-    files["a"], files["b"] = [first], [second]
-    assert run("a", "b", "-o", tmp_path / "merged.h5", f"--shift={given}") == 0
-    shown = capsys.readouterr().out
-    assert f"shift: {said}, given" in shown
-    assert "scale: " in shown
-    assert "+-" in shown
-
-
 @pytest.mark.parametrize("shift", ["x", "1.5", "1,2,3", "", "-", "999999"])
 def test_shifts_that_are_none_are_refused_in_one_line(shift, capsys):
     assert run("a", "b", "-o", "c.h5", f"--shift={shift}") == 2
@@ -198,11 +187,6 @@ def test_exposures_that_were_not_moved_leave_no_file(files, tmp_path, capsys):
     assert run("a", "b", "-o", tmp_path / "merged.h5") == 2
     assert "--shift" in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
-
-
-def test_correlation_is_not_a_number_where_nothing_varies():
-    flat = Exposure(np.full((70, 70), 3), np.ones((70, 70), bool))
-    assert np.isnan(correlation(flat, flat))
 
 
 def test_noise_below_a_subtracted_pedestal_is_still_valid_in_what_was_merged(tmp_path):

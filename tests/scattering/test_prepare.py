@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from scattering import prepare as command
-from scattering.dataset_file import read
 from scattering.preparation import plan, prepare
 from scattering.survey.findings import Options, survey
 from tests.processes import descendants, kill
@@ -111,20 +110,3 @@ def test_what_cannot_be_is_said_in_one_line(files, capsys, arguments, words):
     assert words in said
     assert said.startswith("error: ")
     assert said.count("\n") == 1
-
-
-def test_help_names_every_option(capsys):
-    with pytest.raises(SystemExit):
-        command.main(["--help"])
-    said = capsys.readouterr().out
-    for option in ("--size", "--seed", "--cores", "--detector", "--mask", "--pedestal", "--group-by", "--poni", "-o"):
-        assert option in said
-
-
-def test_a_written_data_set_has_the_split_that_was_said(files, capsys):
-    todo = plan(survey(["scan_*.h5"], Options(detector="Pilatus2M")), (128, 128), 0)
-    lines = list(command._described(todo, Path("film.h5")))
-    prepare(todo, Path("film.h5"))
-    counts = [len(read(Path("film.h5")).part(name)) for name in ("train", "validation", "test")]
-    assert "groups: 6; {} train, {} validation, {} test".format(*counts) in lines[2]
-    assert Path("film.h5").stat().st_size == pytest.approx(todo.skeleton.size, rel=0.02)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scattering.preprocessing import (
@@ -70,13 +70,6 @@ def test_columns_asked_for_are_cut_from_the_whole_bit_for_bit(old, new, columns)
     np.testing.assert_array_equal(part_known, whole_known[:, columns])
 
 
-def test_resize_to_the_same_shape_changes_nothing():
-    counts, known = np.random.default_rng(0).poisson(80, (50, 60)), crossed((50, 60))
-    values, enough = resize(counts, known, (50, 60))
-    np.testing.assert_array_equal(enough, known)
-    np.testing.assert_array_equal(values, np.where(known, counts, 0))
-
-
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "uint32", "float64"])
 def test_a_frame_of_its_own_size_keeps_every_count(dtype):
     top = min(2**24, 2**31 - 1 if dtype == "float64" else np.iinfo(dtype).max)
@@ -109,16 +102,6 @@ def masked(draw):
     return rng.poisson(50, shape), known, (draw(SIDES), draw(SIDES))
 
 
-@settings(deadline=None)
-@given(masked(), st.floats(0.1, 1e6))
-def test_a_flat_frame_stays_flat_whatever_the_mask(frame, level):
-    _, known, shape = frame
-    values, enough = resize(np.where(known, level, -1e9), known, shape)
-    np.testing.assert_allclose(values[enough], level, rtol=1e-5)
-    assert not values[~enough].any()
-
-
-@settings(deadline=None)
 @given(masked(), st.sampled_from([-1, 0, 2**32 - 1, np.nan, np.inf]))
 def test_unknown_pixels_change_no_bit(frame, code):
     counts, known, shape = frame
@@ -127,7 +110,6 @@ def test_unknown_pixels_change_no_bit(frame, code):
         assert one.tobytes() == two.tobytes()
 
 
-@settings(deadline=None)
 @given(masked())
 def test_all_known_stays_known_and_nothing_known_stays_unknown(frame):
     counts, known, shape = frame
@@ -135,7 +117,6 @@ def test_all_known_stays_known_and_nothing_known_stays_unknown(frame):
     assert not resize(counts, known & False, shape)[1].any()
 
 
-@settings(deadline=None)
 @given(masked())
 def test_values_stay_near_the_range_of_the_known_pixels(frame):
     """Cubic weights are below zero by at most a tenth of those above, along each axis: after division by a known
@@ -146,13 +127,6 @@ def test_values_stay_near_the_range_of_the_known_pixels(frame):
         low, high = counts[known].min(), counts[known].max()
         assert values[enough].max() <= high + (high - low) + 1e-3
         assert values[enough].min() >= max(low - (high - low), 0) - 1e-3
-
-
-def test_overshoot_beside_a_bright_edge_is_not_negative():
-    counts = np.zeros((100, 100))
-    counts[50:] = 1e6
-    values, _ = resize(counts, np.ones((100, 100), bool), (64, 64))
-    assert values.min() == 0
 
 
 def test_whole_counts_come_back_exactly():
@@ -167,28 +141,10 @@ def test_intensity_runs_from_0_to_1_and_rises():
     assert (np.diff(intensity) > 0).all()
 
 
-def test_transform_keeps_the_precision_given():
-    for dtype in (np.float32, np.float64):
-        intensity = to_intensity(np.ones(3, dtype))
-        assert intensity.dtype == to_counts(intensity).dtype == dtype
-
-
 @given(st.floats(1, 1e9), st.floats(0, 1))
 def test_transform_inverts_for_any_full_scale(full_scale, share):
     counts = np.array([share * full_scale])
     np.testing.assert_allclose(to_counts(to_intensity(counts, full_scale), full_scale), counts, rtol=1e-9, atol=1e-12)
-
-
-def test_footprint_foretells_the_noise_of_a_resized_frame():
-    rng = np.random.default_rng(0)
-    known = np.ones((256, 256), bool)
-    # Every fourth pixel: no two of them share a pixel of the frame.
-    samples = np.concatenate(
-        [resize(rng.poisson(100, (256, 256)), known, (64, 64))[0][2:62:4, 2:62:4].ravel() for _ in range(40)]
-    )
-    measured = 100 / samples.astype(np.float64).var()
-    # 9000 samples: 6 sigma, a false failure in 5 x 10^8 runs (were the seed not fixed).
-    assert measured == pytest.approx(footprint((256, 256), (64, 64)), rel=6 * np.sqrt(2 / samples.size))
 
 
 @pytest.mark.parametrize(("old", "new"), [((256, 256), (256, 256)), ((200, 320), (64, 160)), ((100, 90), (150, 200))])
@@ -202,10 +158,6 @@ def test_footprint_of_other_shapes_foretells_the_noise(old, new):
     measured = 100 / samples.astype(np.float64).var()
     uneven = 0.2 if new > old else 0
     assert measured == pytest.approx(footprint(old, new), rel=6 * np.sqrt(2 / samples.size) + uneven)
-
-
-def test_own_size_averages_nothing():
-    assert footprint((195, 487), (195, 487)) == 1
 
 
 def test_footprint_of_pilatus_2m_at_512():

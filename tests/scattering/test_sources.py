@@ -147,16 +147,6 @@ def test_a_poni_file_is_scaled_to_the_working_size(files, tmp_path):
     assert plain.fingerprint() != built.fingerprint()
 
 
-def test_frames_of_different_shapes_are_resized_together(tmp_path):
-    save(tmp_path / "a.h5", counts((2, *SHAPE)))
-    save(tmp_path / "b.h5", counts((1, 420, 370)))
-    data = from_files([str(tmp_path / "a.h5"), str(tmp_path / "b.h5")], LAID, "128", 0)
-    assert data.truth.shape == (3, 128, 128)
-    np.testing.assert_array_equal(data.observed[0], data.observed[1])
-    # Laid over more pixels, the same gap may have an edge in the next pixel.
-    assert (data.observed[2] == data.observed[0]).mean() > 0.95
-
-
 def test_settings_say_where_the_frames_are_from(files):
     settings = from_files([str(files)], LAID, "64x128", 3).settings
     assert settings["title"] == "3 files, 0.h5 to 2.h5"
@@ -211,20 +201,6 @@ def test_a_damaged_cache_is_made_again(cache, tiny_detector, damage):
             file["truth"][0, 0, 0] += 1
     assert_equal_frames(simulated(tiny_detector, (64, 64), frames=2, seed=5), first)
     assert read(path).fingerprint() == first.fingerprint()
-
-
-def test_simulated_frames_know_the_truth_in_horizontal_gaps_alone(cache, tiny_detector):
-    data = simulated(tiny_detector, (64, 64), frames=2, seed=5)
-    held_out = data.valid & ~data.observed
-    rows, columns = data.gap.all(axis=1), data.gap.all(axis=0)
-    assert held_out[:, rows][:, :, ~columns].mean() > 0.9
-    assert not held_out[:, :, columns].any()
-    assert data.clean is not None
-
-
-def test_every_simulated_frame_is_a_sample_of_its_own(cache, tiny_detector):
-    data = simulated(tiny_detector, (64, 64), frames=3, seed=5)
-    assert len(set(data.groups)) == 3
 
 
 def test_the_cache_keeps_what_was_used_last_within_its_limit(tmp_path):

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
+from records.files import read_lines, read_table
+from records.tables import Ladder, Trial
+from reports import page
+from search import watch
 from search.machines.resources import Resources
 from tests.processes import Port, descendants, listening
 from trainables.messages import Cost
@@ -36,12 +44,12 @@ def ray_session() -> Iterator[None]:
 class Command:
     """`python -m search.run` in a folder of its own."""
 
-    def __init__(self, folder: Path, cache: Path) -> None:
+    def __init__(self, folder: Path, cache: Path, log: Path | None = None) -> None:
         self.folder = folder
         # As a user's shell is: what Ray is told is the program's own business.
         known = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "TUNE_"))}
         self.environment = {**known, "XDG_CACHE_HOME": str(cache)}
-        self.log = folder / "output.txt"
+        self.log = log or folder / "output.txt"
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start it; output goes to the log."""
@@ -73,28 +81,70 @@ def command(tmp_path: Path, cache: Path) -> Command:
     return Command(tmp_path, cache)
 
 
-SMALL = ("tunet", "--size", "128", "--frames", "12", "--trials", "4", "--epochs", "4", "--name", "x")
-"""A run of half a minute. Without --minutes it is the number of epochs that ends the retraining, on any machine."""
+SMALL = (
+    "tunet", "--size", "128", "--frames", "12", "--trials", "4", "--epochs", "4", "--parallel", "1", "--name", "x",
+)  # fmt: skip
+"""A run of half a minute, the same whenever it is done: one trial at a time, and without --minutes the epochs
+end the retraining."""
 
 
 class FinishedRun(NamedTuple):
     """A run that nothing disturbed."""
 
     folder: Path
-    output: str
+    events: list[dict[str, Any]]
+    """What it printed."""
+    stages: set[str]
+    """What `search.watch` called it on the way."""
     ports: set[Port]
     """All that any of its processes listened on, from the start of Ray through search and retraining to the end."""
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> FinishedRun:
-    """The one run of all tests that only look at one."""
+    """The one run of all tests that only look at one; while it goes on it is watched, and its page is made."""
     command = Command(tmp_path_factory.mktemp("finished"), cache)
-    process = command.start(*SMALL)
+    folder = command.folder / "runs" / "x"
+    process = command.start(*SMALL, "--json")
     ports: set[Port] = set()
+    stages: set[str] = set()
     while process.poll() is None:
         ports |= listening(descendants(process.pid))
+        if (folder / "run.json").exists():
+            # Whatever the moment, neither fails.
+            stage = watch.read(folder, time.time()).stage
+            if stage not in stages:
+                page.html(page.read(folder))
+            stages.add(stage)
         time.sleep(0.2)
     output = command.log.read_text()
     assert process.returncode == 0, output
-    return FinishedRun(command.folder / "runs" / "x", output, ports)
+    return FinishedRun(folder, [json.loads(line) for line in output.splitlines()], stages, ports)
+
+
+STATES = {
+    "finished": "COMPLETE",
+    "stopped": "PRUNED",
+    "interrupted": "PRUNED",
+    "infeasible": "PRUNED",
+    "failed": "FAIL",
+}
+
+
+def assert_optuna_agrees(folder: Path, network: str = "tunet") -> None:
+    """The journal, the records of trials and the table tell one story; nothing runs for ever."""
+    storage = JournalStorage(JournalFileBackend(str(folder / "optuna.journal")))
+    study = optuna.load_study(study_name=network, storage=storage)
+    reports = read_lines(folder / "progress.jsonl")
+    ladder = next(one for one in read_table(folder / "ladders.csv", Ladder) if one.study == network)
+    table = {trial.trial: trial for trial in read_table(folder / "trials.csv", Trial)}
+    proposed = [trial for trial in study.trials if trial.state.name != "WAITING"]
+    assert sorted(table) == [trial.number for trial in proposed]
+    for trial in proposed:
+        row = table[trial.number]
+        assert trial.state.name == (STATES[row.state] if row.epochs or row.state == "infeasible" else "FAIL")
+        assert trial.params == row.config
+        values = {report.windows: report.val_gap_l1 for report in reports if report.trial == trial.number}
+        assert trial.intermediate_values == values
+        assert list(values) == sorted(values)
+        assert max(values, default=0) == round(row.epochs * ladder.epoch)

@@ -212,6 +212,7 @@ def test_single_exposures_are_scored_in_gaps_laid_once_more() -> None:
     session.check_scored(data)
 
 
+@pytest.mark.slow
 def test_frames_without_truth_in_any_gap() -> None:
     """Nothing but a strip as high as a gap was measured: wherever the gaps are laid, nothing is left."""
     frames = np.full((4, 619, 487), -1, np.int32)
@@ -233,6 +234,7 @@ def test_a_name_that_exists_is_left_as_it_was(capsys: pytest.CaptureFixture[str]
     assert [path.name for path in Path("runs/mine").iterdir()] == ["precious"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line() -> None:
     """A limit on file sizes stands in for the disk; neither the cache nor the run's first file fits."""
     done = subprocess.run(

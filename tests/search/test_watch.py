@@ -200,6 +200,7 @@ def start() -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_it_ends_with_the_leaderboard() -> None:
     folder = begin()
     append_line(folder / "progress.jsonl", epoch(0, 1))
@@ -215,6 +216,7 @@ def test_it_ends_with_the_leaderboard() -> None:
     assert out.endswith("leaderboard: runs/mine/report/index.html\n")
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves() -> None:
     begin()
     with start() as process:

@@ -26,10 +26,6 @@ def gapless(raw_frames):
     return WindowSet(dataset.build(frames, detector, (64, 64), {}, 150), CPU)
 
 
-def test_windows_without_a_real_gap_are_counted(window_set, data):
-    assert len(window_set) == 12 * len(data.windows.free) == 36
-
-
 def test_without_a_gap_a_batch_is_the_plain_window(window_set, data):
     batch = window_set.batch(*every(window_set, NO_GAP))
     layout = data.windows
@@ -128,12 +124,6 @@ def test_random_gaps_are_as_likely_as_none(window_set):
     assert len(outcomes) == window_set.patterns + 1
     # 6 sigma for each of 5 outcomes: a false failure in 10^8 runs (were the seed not fixed).
     np.testing.assert_allclose(outcomes / count, share, atol=6 * np.sqrt(share * (1 - share) / count))
-
-
-def test_random_gaps_repeat_with_their_generator(window_set):
-    draws = [window_set.random_patterns(100, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
-    assert torch.equal(draws[0], draws[1])
-    assert not torch.equal(draws[0], draws[2])
 
 
 def test_a_detector_without_vertical_gaps_lays_none(gapless):

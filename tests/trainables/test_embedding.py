@@ -53,6 +53,7 @@ def test_every_pixel_and_every_number_counts():
     assert (network.encoder[-1].weight.grad.abs().sum(1) > 0).all()
 
 
+@pytest.mark.slow
 def test_training_learns_to_reproduce_frames(frames):
     torch.manual_seed(0)
     network = FrameAutoencoder(shape=(32, 32))
@@ -64,6 +65,7 @@ def test_training_learns_to_reproduce_frames(frames):
     assert error < 0.5 * images.var(dim=0).mean()
 
 
+@pytest.mark.slow
 def test_frames_of_one_kind_are_near_each_other(frames):
     vectors = latent_vectors(frames, seed=0, device=CPU)
     distance = np.linalg.norm(vectors[:, None] - vectors, axis=-1)

@@ -30,9 +30,3 @@ def test_loss_ignores_pixels_outside_scored(seed):
     assert results[0][0] == results[1][0]
     assert torch.equal(results[0][1], results[1][1])
     assert not results[0][1][~scored].any()
-
-
-def test_gradient_is_the_sign_of_the_error():
-    prediction = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
-    absolute_error(prediction, torch.tensor([0.0, 5.0, 3.5]), torch.tensor([True, True, False]))[0].backward()
-    assert prediction.grad.tolist() == [1, -1, 0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -66,8 +67,7 @@ def test_two_windows_tell_what_seven_take(name: str, task: str, window_set: Wind
     assert cost.window > 0
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(("name", "task"), list(zip(NETWORKS, cycle(TASKS))))
 def test_an_epoch_takes_what_a_step_was_found_to_take(name: str, task: str, window_set: WindowSet) -> None:
     """Validation, too: it keeps no gradients, but several of a network's layers at once."""
     network, posed = build(name, {**DEFAULTS[name], "task": task})
@@ -102,9 +102,7 @@ def test_a_batch_is_split_only_as_far_as_it_must() -> None:
         cost.micro_batch(8, limit=109)
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("micro_batch", [1, 4])
+@pytest.mark.parametrize(("name", "task", "micro_batch"), list(zip(NETWORKS, cycle(TASKS), cycle([1, 4, 4, 1]))))
 def test_batches_in_parts_train_as_whole_ones(name: str, task: str, micro_batch: int, window_set: WindowSet) -> None:
     config = {**DEFAULTS[name], "task": task}
     losses = []

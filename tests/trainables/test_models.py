@@ -64,19 +64,6 @@ def test_a_model_file_replaces_the_old_one_and_leaves_nothing_beside_it(model):
     assert list(model.parent.iterdir()) == [model]
 
 
-def test_initial_weights_follow_the_seed():
-    first, second, other = (next(build("tunet", CONFIG, seed)[0].parameters()) for seed in (1, 1, 2))
-    assert torch.equal(first, second)
-    assert not torch.equal(first, other)
-
-
-def test_networks_take_the_channels_of_their_task():
-    for name, task in TASKS.items():
-        network, built = build("tunet", {**CONFIG, "task": name})
-        assert built is task
-        assert network(torch.rand(1, task.in_channels, 8, 8)).shape == (1, 1, 8, 8)
-
-
 def test_only_learnable_parameters_are_counted():
     network = build("tunet", {**CONFIG, "normalization": "batch"})[0]
     everything = count_parameters(network)

@@ -1,5 +1,7 @@
 """What holds for every network that can be searched."""
 
+from itertools import cycle
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -25,8 +27,7 @@ def window(height: int, width: int, count: int = 2) -> tuple[Tensor, Tensor, Ten
     return truth, truth * observed, observed
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("size", [(32, 16), (33, 17), (13, 9), (2, 41)])
+@pytest.mark.parametrize(("size", "task"), list(zip([(32, 16), (33, 17), (13, 9), (2, 41)], cycle(TASKS))))
 def test_any_size_is_kept(small, name, size, task):
     network, posed = build(name, small(name, task))
     _, measured, observed = window(*size)
@@ -45,6 +46,7 @@ def test_every_parameter_learns(small, name, task):
     assert len(silent) <= (len(gradients) / 5 if name == "msdnet" else 0), silent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_one_batch_is_overfitted(small, name, task):
     torch.manual_seed(0)

@@ -132,34 +132,6 @@ def test_gaps_shrink_from_their_edges(kernel, stride, before, after):
     assert "".join(".#"[int(pixel)] for pixel in observed[0, 0, 2]) == after
 
 
-def test_inner_pixels_of_a_whole_image_are_plainly_convolved():
-    torch.manual_seed(0)
-    layer = PartialConvolution(2, 3, 5, 1)
-    torch.nn.init.normal_(layer.bias)
-    image = torch.rand(1, 2, 12, 10)
-    result, observed = layer(image, torch.ones(1, 1, 12, 10))
-    plain = F.conv2d(image, layer.convolution.weight, layer.bias)
-    torch.testing.assert_close(result[..., 2:-2, 2:-2], plain, rtol=0, atol=1e-6)
-    assert observed.all()
-
-
-def test_a_constant_keeps_its_level_however_little_of_it_is_observed():
-    layer = PartialConvolution(1, 2, 7, 2)
-    torch.nn.init.constant_(layer.convolution.weight, 0.1)
-    torch.nn.init.constant_(layer.bias, 0.5)
-    share = (torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0)) < 0.05).float()
-    result, observed = layer(3 * share, share)
-    assert 0 < observed.mean() < 1
-    torch.testing.assert_close(result, ((3 * 0.1 * 49 + 0.5) * observed).expand(1, 2, -1, -1))
-
-
-def test_nothing_observed_gives_nothing(network):
-    for layer in (*network.encoder, *network.decoder):
-        torch.nn.init.ones_(layer.bias)
-    image = torch.rand(1, 1, 16, 16)
-    assert not network(image, torch.zeros_like(image, dtype=torch.bool)).any()
-
-
 def test_channels_double_and_are_capped_as_lius():
     """5 levels of 32: kernels of 7, 5, 5, 3, 3 pixels down, 3 up; skips of 1, 32, 64, 128, 256 channels."""
     down = 49 * 32 + 25 * 32 * 64 + 25 * 64 * 128 + 9 * 128 * 256 + 9 * 256 * 256

@@ -63,6 +63,7 @@ def test_the_last_layer_rounds_nothing_to_eight_bits(small, name, task):
             assert torch.equal(product, module(features))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_speed_costs_no_quality(small, name, window_set, monkeypatch):
     """After equal epochs the error in bfloat16 is that in float32, within a tenth of what was learnt."""

@@ -13,13 +13,14 @@ from torch.testing import assert_close
 
 from scattering.errors import InputError
 from tests.courses import in_epochs
+from tests.effort import SEED, tries
 from trainables import models, pymsdtorch
 from trainables.models import count_parameters
 from trainables.msdnet import MSDNet
 from trainables.training import fit
 from trainables.tunet import TUNet
 
-CONFIGURATIONS = range(20)
+CONFIGURATIONS = range(SEED, SEED + tries(6, 500))
 SMALL = {
     "tunet": {"depth": 2, "base_channels": 4, "growth_rate": 1.5},
     "msdnet": {"num_layers": 5, "max_dilation": 3},

@@ -57,11 +57,6 @@ def test_surface_q_is_that_of_pyfai(geometry, tilt):
         np.testing.assert_allclose(ours, theirs, atol=2e-5 + geometry.q_max * geometry.incidence * tilt)
 
 
-def test_surface_axes_keep_the_length_of_q(geometry):
-    q_ip, q_oop = geometry.surface_q
-    np.testing.assert_allclose(np.hypot(q_ip, q_oop), geometry.q, rtol=1e-5)
-
-
 def test_missing_wedge_grows_with_q_along_the_normal():
     """On the Ewald sphere and above the beam |q_ip| is q^2 / 2k at normal incidence of the surface plane."""
     geometry = Geometry(Panel((101, 1), (2e-3, 2e-3)), distance=0.3, beam_center=(100, 0))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scattering.errors import InputError
 from scattering.reading.locations import Location, stem
 from scattering.reading.stacks import Stack
-from scattering.survey.groups import frame_groups, series
+from scattering.survey.groups import frame_groups
 
 REAL = Path(__file__).parents[3].parent / "shared" / "frames"
 
@@ -83,11 +83,6 @@ def test_names_that_differ_in_counters_never_part(words, data):
         return f"{'_'.join(counted)}_{data.draw(st.floats(-99, 99)):.3f}s_{number}.cbf"
 
     assert len(set(groups(*(name(number) for number in range(5))))) == 1
-
-
-@given(st.text(max_size=30))
-def test_any_name_has_a_series_that_is_its_own(name):
-    assert series(series(name)) == series(name)
 
 
 @given(st.lists(st.tuples(WORD, st.integers(0, 99)), min_size=1, max_size=8, unique=True))

@@ -1,3 +1,5 @@
+from itertools import cycle
+
 import numpy as np
 import pytest
 
@@ -6,8 +8,8 @@ from scattering.survey.recognition import recognise
 from scattering.survey.tally import Tally
 
 NAMES = [
-    "Pilatus 100k", "Pilatus 300k", "Pilatus 300kw", "Pilatus 900k", "Pilatus 1M", "Pilatus 2M", "Pilatus 6M",
-    "Eiger 500k", "Eiger 1M", "Eiger 4M", "Eiger2 1M", "Eiger2 4M", "Pilatus4 2M", "Jungfrau 1M",
+    "Pilatus 100k", "Pilatus 300kw", "Pilatus 900k", "Pilatus 2M", "Eiger 500k", "Eiger2 1M", "Pilatus4 2M",
+    "Jungfrau 1M",
 ]  # fmt: skip
 
 
@@ -20,8 +22,7 @@ def tallied(gap: np.ndarray, code: int = -1, mean: float = 20, frames: int = 2) 
     return tally
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("code", [-1, 0])
+@pytest.mark.parametrize(("name", "code"), list(zip(NAMES, cycle([-1, 0]))))
 def test_a_detector_is_known_by_its_frames(name, code):
     gap = detector(name).gap
     found, _ = recognise(gap.shape, "", tallied(gap, code, frames=1))
@@ -86,6 +87,7 @@ def test_gaps_of_an_unknown_detector_are_its_codes():
     np.testing.assert_array_equal(found.gap, gap)
 
 
+@pytest.mark.slow
 def test_lambda_9m_has_the_gaps_of_its_frames(caplog):
     gap = np.zeros((3868, 3227), bool)
     gap[1900:1910] = True

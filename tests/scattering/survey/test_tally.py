@@ -68,6 +68,7 @@ def test_a_pixel_that_stands_out_in_every_group_is_hot():
     assert not tallied(frames[:-1]).hot().any()
 
 
+@pytest.mark.slow
 def test_bragg_spots_are_not_hot():
     panel = Panel((619, 487), (172e-6, 172e-6))
     # One crystal, four times: its spots stay in place. Other crystals: they do not.

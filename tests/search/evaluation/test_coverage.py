@@ -14,7 +14,6 @@ from scattering import dataset
 from scattering.arrays import Floats
 from scattering.dataset import Dataset, RawFrame
 from scattering.detectors import Detector
-from scattering.preprocessing import to_counts
 from scattering.simulation.recording import record
 from search.evaluation.coverage import Pixels, calibrate, coverage, gap_pixels
 from search.evaluation.images import Images
@@ -156,15 +155,3 @@ def test_the_noise_of_simulated_frames_is_that_of_the_detector(tiny_detector: De
     working = replace(tiny_detector, gap=tiny_detector.gap_for(shape))
     pixels = _noise(dataset.build(raw, working, shape, {"native": [140, 150]}, narrowest=64))
     assert np.mean((pixels.error / pixels.noise) ** 2) == pytest.approx(1, abs=0.25)
-
-
-def test_intensities_of_the_fill_decide_how_bright_a_pixel_is(native: Dataset) -> None:
-    found = calibrated([_noisy(0.05, 1)], native)
-    assert found is not None
-    pixels = gap_pixels_of([_noisy(0.05, 2)], native)["horizontal"]
-    counts = to_counts(pixels.filled.astype(float), native.full_scale)
-    rows = [row for row in covered([_noisy(0.05, 2)], found, native) if row.kind == "horizontal"]
-    for row in rows:
-        if row.by == "counts" and row.start is not None:
-            expected = (counts >= row.start) & (counts < (row.end or np.inf)) & (pixels.distance <= found.reach)
-            assert row.pixels == expected.sum()

@@ -17,7 +17,6 @@ from search.evaluation.evaluate import classical_methods, measure
 from search.evaluation.images import gapped_windows, whole_frames
 from search.evaluation.methods import CLASSICAL, LINEAR, Filler, Method, network_filler
 from trainables import NETWORKS
-from trainables.metrics import correlation
 from trainables.tasks import TASKS
 
 
@@ -215,11 +214,3 @@ def test_one_kind_of_gap_is_enough(
     assert result.gallery.reasons == ["best", "median", "worst"]
     assert len(result.failures.names) == (3 if kind == "horizontal" else 0)
     assert result.failures.filled.shape == (len(result.failures.names), len(classical[0]) + 1, 64, 64)
-
-
-def test_correlation_agrees_with_numpy(data: Dataset) -> None:
-    row = measure(list(CLASSICAL), data).leaderboard[0]
-    scored = data.valid & ~data.observed & ~data.windows.vertical
-    filled = LINEAR.fillers[0].frames(whole_frames(data))
-    assert row.horizontal_cc == pytest.approx(np.corrcoef(filled[scored], data.truth[scored])[0, 1], abs=1e-7)
-    assert correlation(np.ones(5), np.arange(5.0)) is None

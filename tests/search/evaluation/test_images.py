@@ -76,6 +76,7 @@ def at_the_edge() -> Detector:
     return Detector("edge", gap, (172e-6, 172e-6))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detector", [striped_detector(), at_the_edge()], ids=["inside", "edge"])
 @pytest.mark.parametrize("columns", [150, 280, 100])
 def test_counts_under_artificial_gaps_change_no_bit_of_the_frame_around(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from records.files import read_arrays, write_arrays
 from records.tables import Latent
 from scattering.dataset import Dataset
 from search.evaluation import latent
@@ -79,6 +77,7 @@ def test_a_perfect_fill_has_the_neighbours_of_the_truth(test_set: Dataset, short
     assert (found.neighbours, found.overlap.shape) == (FRAMES // 10, (4, FRAMES))
 
 
+@pytest.mark.slow
 def test_kinds_that_only_the_gap_tells_apart_are_lost_without_a_fill(test_set: Dataset) -> None:
     """Nothing outside the gap tells the kinds apart, so masked frames have neighbours by chance.
 
@@ -181,32 +180,8 @@ def test_correlation_agrees_with_numpy_over_the_pixels_that_both_observed() -> N
             assert found[i, j] == pytest.approx(np.corrcoef(values[i][both], values[j][both])[0, 1], abs=1e-5)
 
 
-def test_correlation_is_added_up_over_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    values, observed = rng.random((4, 20, 20)).astype(np.float32), rng.random((4, 20, 20)) > 0.3
-    whole = correlations(values, observed, CPU)
-    monkeypatch.setattr(latent, "CHUNK", 37)
-    np.testing.assert_allclose(correlations(values, observed, CPU), whole, atol=1e-6)
-
-
 def test_masked_pixels_do_not_influence_the_correlation() -> None:
     rng = np.random.default_rng(0)
     values, observed = rng.random((4, 16, 16)).astype(np.float32), rng.random((4, 16, 16)) > 0.3
     spoilt = np.where(observed, values, np.float32(0.9))
     np.testing.assert_array_equal(correlations(values, observed, CPU), correlations(spoilt, observed, CPU))
-
-
-def test_a_constant_frame_resembles_none() -> None:
-    values = np.random.default_rng(0).random((3, 8, 8)).astype(np.float32)
-    values[1] = 0.3
-    found = correlations(values, np.ones(values.shape, bool), CPU)
-    assert found[1].tolist() == [0, 0, 0]
-    assert found[0, 2] != 0
-
-
-def test_the_record_survives_its_file(test_set: Dataset, short: None, tmp_path: Path) -> None:
-    found = analysed(test_set.truth, test_set)
-    write_arrays(tmp_path / "latent.npz", found)
-    again = read_arrays(tmp_path / "latent.npz", Latent)
-    assert (again.spaces, again.neighbours, again.method) == (found.spaces, found.neighbours, "TUNet")
-    np.testing.assert_array_equal(again.overlap, found.overlap)

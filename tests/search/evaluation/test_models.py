@@ -118,6 +118,7 @@ def test_chosen_models_are_those_of_the_ensemble(run: Settings) -> None:
     assert chosen(trained(run.files)) == []
 
 
+@pytest.mark.slow
 def test_everything_is_written_and_the_leaderboard_last(run: Settings, calibrated: Dataset) -> None:
     test = replace(calibrated, clean=calibrated.truth).select(range(5))
     evaluation.evaluate(run, calibrated.select([7]), test)
@@ -157,6 +158,7 @@ def test_test_frames_have_no_say_in_the_uncertainty(run: Settings, data: Dataset
     assert told[0][1] != told[1][1]
 
 
+@pytest.mark.slow
 def test_too_few_validation_pixels_leave_nothing_of_an_earlier_evaluation(run: Settings, data: Dataset) -> None:
     known, unknown = data.select(range(4)), data.select(range(4, 6))
     evaluation.evaluate(run, known, unknown)

@@ -221,6 +221,7 @@ def test_an_error_is_said_to_people_and_to_scripts(capsys: pytest.CaptureFixture
     assert "not allowed with" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_json", [True, False])
 def test_a_reader_that_leaves_does_not_end_the_run(as_json: bool) -> None:
     """As in `... | head`."""

@@ -76,6 +76,7 @@ def test_a_search_with_a_crash_is_tracked_and_told(
     ends = {event["trial"]: event for event in events if event["event"] == "ended"}
     assert {number: end["state"] for number, end in ends.items()} == {trial.trial: trial.state for trial in trials}
     assert (ends[0]["state"], ends[0]["epochs"], bool(ends[0]["error"])) == ("failed", 0, True)
+    assert (settings.folder / "trials" / "0000.log").read_text().count("Traceback") == 1
     # TensorBoard has every epoch, and what Tune wrote is gone.
     epochs = read_lines(settings.folder / "progress.jsonl")
     assert epochs

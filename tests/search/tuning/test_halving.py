@@ -91,10 +91,3 @@ def test_slow_trials_are_compared_after_fewer_epochs() -> None:
     # Its first epoch takes as long as three of the others: it is measured against what they had reached by then.
     assert halving.record(1, 1, 0.45, 30.0)
     assert halving.rungs == {1: {0: 0.5}, 3: {0: 0.3, 1: 0.45}, 9: {}}
-
-
-def test_who_ends_is_not_stopped() -> None:
-    """In seconds a trial may reach a rung with its last epoch."""
-    halving = SuccessiveHalving(3, 1, compare_at="seconds")
-    halving.record(0, 1, 0.1, 1.0)
-    assert not halving.record(1, 3, 0.9, 100.0)

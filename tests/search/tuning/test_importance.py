@@ -37,6 +37,7 @@ def search(settings: Settings, trials: int, epochs: int = 3) -> None:
         sampler.conclude(proposal.trial, "finished" if proposal.trial % 3 else "stopped")
 
 
+@pytest.mark.slow
 def test_the_parameter_that_decides_is_found(settings: Settings) -> None:
     search(settings, 20)
     found = importances(settings)

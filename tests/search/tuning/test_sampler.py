@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from records.tables import Config, Interim
 from search.tuning.sampler import First, Sampler, open_storage, open_study
-from search.tuning.studies import first_trials, fixed
+from search.tuning.studies import first_trials
 from spaces import DEFAULTS, SPACES
 
 
@@ -94,11 +94,6 @@ def test_equal_seeds_propose_equal_trials(tmp_path: Path) -> None:
     assert configs[0] == configs[1] != configs[2]
 
 
-def test_no_more_trials_than_asked_for(tmp_path: Path) -> None:
-    sampler = _open(tmp_path, trials=3)
-    assert [sampler.propose() is None for _ in range(5)] == [False] * 3 + [True] * 2
-
-
 def test_a_reopened_study_goes_on_with_the_unfinished_trials(tmp_path: Path) -> None:
     before = _open(tmp_path, trials=4)
     done, running = _run(before, [0.3, 0.2]), _run(before, [0.4])
@@ -115,18 +110,6 @@ def test_a_reopened_study_goes_on_with_the_unfinished_trials(tmp_path: Path) -> 
     study = optuna.load_study(study_name="tunet", storage=after.study._storage)
     assert study.trials[running].intermediate_values == {1: 0.4, 2: 0.1}
     assert study.best_trial.number == running
-
-
-def test_a_reopened_study_does_not_repeat_its_random_trials(tmp_path: Path) -> None:
-    before = _open(tmp_path)
-    old = [p.config for p in (before.propose() for _ in range(3)) if p]
-    for number in range(3):
-        before.record(_epoch(number, 1, 0.1 * number))
-        before.conclude(number, "stopped")
-    after = _open(tmp_path)
-    new = [p.config for p in (after.propose() for _ in range(3)) if p]
-    assert len(new) == 3
-    assert not any(config in old for config in new)
 
 
 def test_a_torn_last_line_is_dropped(tmp_path: Path) -> None:
@@ -157,6 +140,7 @@ def test_a_trial_interrupted_while_it_was_proposed_is_completed(tmp_path: Path) 
     assert {trial.state for trial in after.study.trials[:4]} == {TrialState.RUNNING}
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_killed_session_is_no_hindrance(tmp_path: Path) -> None:
     """Optuna's lock is a link to the journal; nobody touches either once its owner is dead."""
     _open(tmp_path).propose()
@@ -165,6 +149,7 @@ def test_the_lock_of_a_killed_session_is_no_hindrance(tmp_path: Path) -> None:
     assert optuna.load_study(study_name="tunet", storage=storage).ask().number > 0
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_living_session_is_respected(tmp_path: Path) -> None:
     _open(tmp_path).propose()
     lock = tmp_path / "optuna.journal.lock"
@@ -206,6 +191,7 @@ def test_a_trial_that_is_done_again_forgets_its_error(tmp_path: Path) -> None:
     assert (known.state, known.error, known.parameters) == ("finished", "", 7)
 
 
+@pytest.mark.slow
 def test_tpe_learns_from_stopped_trials(tmp_path: Path) -> None:
     """Higher learning rates are better here, all trials are stopped after one epoch: proposals move there.
 
@@ -253,6 +239,7 @@ def test_a_resumed_study_proposes_what_it_would_have_proposed(tmp_path: Path) ->
     assert proposals["resumed"] == proposals["undisturbed"]
 
 
+@pytest.mark.slow
 def test_a_trial_too_large_is_pruned_with_a_constraint_and_not_proposed_again(tmp_path: Path) -> None:
     """Whatever its batch and learning rate: a single window does not fit."""
     space = {
@@ -298,15 +285,3 @@ def test_memory_that_runs_out_after_all_breaks_the_constraint(tmp_path: Path) ->
     sampler.describe(number, headroom=-1)
     sampler.conclude(number, "infeasible", "out of memory")
     assert sampler.study.trials[number].constraints["memory_gb"] > 0
-
-
-@pytest.mark.parametrize("task", ["blind", "residual"])
-def test_a_fixed_task_leaves_no_choice(tmp_path: Path, task: str) -> None:
-    space = fixed(SPACES["tunet"]("quick"), task=task)
-    sampler = open_study(
-        open_storage(tmp_path / "optuna.journal"), "tunet", space,
-        firsts(space, {**DEFAULTS["tunet"], "task": task}),
-        trials=20, windows=6, seed=0, progress=[],
-    )  # fmt: skip
-    proposals = [sampler.propose() for _ in range(12)]
-    assert {p.config["task"] for p in proposals if p} == {task}
