@@ -27,7 +27,7 @@ from search.tuning.sampler import Proposal
 from search.tuning.tuner import search
 from tests.courses import of_epochs
 from tests.search.conftest import assert_optuna_agrees
-from trainables.batches import Part
+from trainables.batches import Part, count_windows
 from trainables.job import Job
 
 pytestmark = pytest.mark.slow
@@ -170,14 +170,16 @@ def test_time_ends_trials_between_two_reports(
     """Reports of minutes here: without an end from outside the search would take as long."""
     train, validation = sides
     one_core = Resources(1, 0.0, 10**9, 2)
-    # Without any result a first report would be waited for.
-    one = replace(run, trials=1)
-    search(one, parts, of_epochs(one, train), one_core)
     many = train.select(list(range(len(train))) * 150)
     many = replace(many, names=[f"{number}" for number in range(len(many.names))])
+    seldom = of_epochs(run, many)
+    # Without any result a first report would be waited for.
+    often = {name: replace(ladder, interval=count_windows(train)) for name, ladder in seldom.items()}
+    search(replace(run, trials=1), parts, often, one_core, Budget(seconds=5.0))
+    assert read_lines(run.folder / "progress.jsonl")
     began = time.monotonic()
     shared = ray.put((Part(many), Part(validation)))
-    trials = search(run, shared, of_epochs(run, many), one_core, Budget(seconds=15.0))
+    trials = search(run, shared, seldom, one_core, Budget(seconds=15.0))
     assert time.monotonic() - began < 40
-    assert {trial.trial: trial.state for trial in trials} == {0: "finished", 1: "interrupted", 2: "interrupted"}
+    assert {trial.trial: trial.state for trial in trials} == dict.fromkeys(range(3), "interrupted")
     assert all(trial.val_gap_l1 is None for trial in trials if trial.trial)
