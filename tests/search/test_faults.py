@@ -175,7 +175,7 @@ def test_time_ends_trials_between_two_reports(
     seldom = of_epochs(run, many)
     # Without any result a first report would be waited for.
     often = {name: replace(ladder, interval=count_windows(train)) for name, ladder in seldom.items()}
-    search(replace(run, trials=1), parts, often, one_core, Budget(seconds=5.0))
+    search(replace(run, trials=1), parts, often, one_core, Budget(seconds=15.0))
     assert read_lines(run.folder / "progress.jsonl")
     began = time.monotonic()
     shared = ray.put((Part(many), Part(validation)))
