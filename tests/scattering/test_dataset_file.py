@@ -29,10 +29,17 @@ def assert_equal_datasets(first, second):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.fixture
-def file(data, tmp_path):
-    path = tmp_path / "prepared.h5"
+@pytest.fixture(scope="module")
+def written(data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("written") / "prepared.h5"
     write(path, data)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def file(written, tmp_path):
+    path = tmp_path / "prepared.h5"
+    path.write_bytes(written)
     return path
 
 

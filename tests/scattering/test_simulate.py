@@ -97,6 +97,7 @@ def test_equal_arguments_give_equal_bytes_whenever_and_other_seeds_other_frames(
     assert not np.array_equal(other["frames"], made["frames"])
 
 
+@pytest.mark.slow
 def test_more_frames_begin_with_the_same_ones(simulated):
     more = simulated(*FULL[:2], "--frames", "3", *FULL[4:])
     np.testing.assert_array_equal(more["frames"][:2], simulated(*FULL)["frames"])

@@ -35,9 +35,9 @@ def test_a_detector_is_known_by_its_frames(name, code):
 def test_variants_of_one_shape_are_told_apart_by_their_gaps(name, variant, code):
     plain, special = detector(name).gap, detector(variant).gap
     assert plain.shape == special.shape
-    assert recognise(plain.shape, "", tallied(special, code)).detector.name == variant
-    assert recognise(plain.shape, variant, tallied(plain, code)).detector.name == name
-    assert recognise(plain.shape, variant, tallied(special, code)).detector.name == variant
+    assert recognise(plain.shape, "", tallied(special, code, frames=1)).detector.name == variant
+    assert recognise(plain.shape, variant, tallied(plain, code, frames=1)).detector.name == name
+    assert recognise(plain.shape, variant, tallied(special, code, frames=1)).detector.name == variant
 
 
 def test_few_photons_do_not_make_a_variant():
@@ -74,7 +74,7 @@ def test_a_detector_on_its_side_is_turned():
     [("", "unknown, 2048 x 2048, no gaps"), ("FReLoN taper CCD (ESRF)", "FReLoN"), ("HF-4M", "HF-4M")],
 )
 def test_ccds_of_one_shape_are_told_apart_by_what_the_file_says(said, name):
-    assert recognise((2048, 2048), said, tallied(np.zeros((2048, 2048), bool))).detector.name == name
+    assert recognise((2048, 2048), said, tallied(np.zeros((2048, 2048), bool), frames=1)).detector.name == name
 
 
 def test_gaps_of_an_unknown_detector_are_its_codes():
