@@ -189,6 +189,7 @@ def test_what_was_damaged_in_between_is_made_again(folder, undisturbed):
     assert Path("data.h5").read_bytes() == undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut", "gone", "text"])
 def test_an_unfinished_file_that_is_none_is_begun_anew(folder, undisturbed, damage):
     interrupted(3, KeyboardInterrupt())
