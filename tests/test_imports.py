@@ -85,6 +85,7 @@ def test_ray_and_optuna_are_imported_in_few_places():
                 assert not {"ray", "optuna"} & {name.partition(".")[0] for name in imported(path)}, place
 
 
+@pytest.mark.slow
 def test_networks_and_training_run_without_ray():
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
@@ -104,6 +105,7 @@ assert network(torch.zeros(1, 1, 9, 7)).shape == (1, 1, 9, 7)
     run_without({"ray", "optuna"}, code)
 
 
+@pytest.mark.slow
 def test_reports_are_made_without_torch_and_ray():
     run_without(
         {"ray", "optuna", "torch"},

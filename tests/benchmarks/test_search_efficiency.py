@@ -25,6 +25,8 @@ from search.tuning.halving import SuccessiveHalving
 from search.winners import ranked
 from spaces.tunet import space as tunet_space
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = 9
 SPACE = {"task": CategoricalDistribution(("residual", "blind")), "x": FloatDistribution(0.0, 1.0)}
 DEFAULTS: Config = {"task": "residual", "x": 0.4}
@@ -114,7 +116,6 @@ def test_every_epoch_that_is_seen_is_paid_for_and_nothing_else(bank, workers):
         assert watched.most == workers, name
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_equal_seeds_give_equal_replays(bank):
     first, second, other = (

@@ -13,6 +13,8 @@ from trainables import NETWORKS
 from trainables.batches import WindowSet
 from trainables.msdnet import MSDNet
 
+pytestmark = pytest.mark.slow
+
 TRAINING = {"task": "blind", "batch_size": 4, "learning_rate": 5e-3}
 PCONV = Case("pconv", {**TRAINING, "depth": 2, "base_channels": 4}, {}, {})
 TUNET = Case(
@@ -58,7 +60,6 @@ def test_a_tiny_run_prints_what_it_writes(monkeypatch, tmp_path, capsys, data):
     assert abs(float(tunet[-1].split()[0])) <= 0.01
 
 
-@pytest.mark.slow
 def test_a_network_is_trained_in_a_process_of_its_own(data):
     with throughput.process() as pool:
         parts = data.select(range(4)), data.select(range(4, 6))

@@ -82,6 +82,7 @@ def test_shifts_are_all_that_keep_clear(name):
     assert len(expected) > 300
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz
 def test_names_spread_evenly_over_all_shifts(pilatus):
     """Chi-square over 20 classes of shifts; a false failure in 10^6 runs, were the names not fixed."""

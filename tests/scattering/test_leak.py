@@ -96,7 +96,7 @@ def test_a_second_exposure_changes_the_truth_and_nothing_that_is_seen(raw, prepa
     assert differing(prepare([twice], SIZE), prepare([other], SIZE)) == {"truth"}
 
 
-@pytest.mark.parametrize("highest", [2**10, 2**16 - 1, 2**20 - 1])
+@pytest.mark.parametrize("highest", [2**10, 2**20 - 1])
 def test_files_that_differ_in_gaps_look_the_same(raw_frames, tmp_path, monkeypatch, highest):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     frame = raw_frames(1, (420, 370), detector("Pilatus2M"))[0]

@@ -85,6 +85,7 @@ def test_colours_of_the_contact_sheet_are_gaps_invalid_and_dead_pixels(tmp_path,
     assert 0 < share[DEAD] < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "note"),
     [

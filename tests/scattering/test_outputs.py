@@ -47,7 +47,7 @@ COMMANDS: dict[str, tuple[Main, list[str], list[str]]] = {
 """By name: a command, its arguments, and arguments for the same output from another source."""
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "prepare")) for n in COMMANDS])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n != "simulate")) for n in COMMANDS])
 def test_only_its_own_output_is_replaced(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     main, arguments, other = COMMANDS[name]
     output = Path(arguments[-1])

@@ -92,9 +92,8 @@ def test_ctrl_c_ends_it_soon_and_keeps_what_is_done(files):
     assert Path(".film.h5.part").exists()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
+def test_what_cannot_be_is_said_in_one_line(files, capsys):
+    for arguments, words in (
         (["none_*.h5", "-o", "film.h5"], "none_"),
         ([*ARGUMENTS], "-o"),
         ([*ARGUMENTS, "-o", "."], "must name a file"),
@@ -102,11 +101,9 @@ def test_ctrl_c_ends_it_soon_and_keeps_what_is_done(files):
         ([*ARGUMENTS, "-o", "film.h5", "--cores", "0"], "at least 1"),
         ([*ARGUMENTS, "-o", "film.h5", "--seed", "one"], "--seed"),
         (["scan_0.h5", "--detector", "Pilatus2N", "-o", "film.h5"], "Pilatus2N"),
-    ],
-)
-def test_what_cannot_be_is_said_in_one_line(files, capsys, arguments, words):
-    assert command.main(arguments) == 2
-    said = capsys.readouterr().err
-    assert words in said
-    assert said.startswith("error: ")
-    assert said.count("\n") == 1
+    ):
+        assert command.main(arguments) == 2
+        said = capsys.readouterr().err
+        assert words in said
+        assert said.startswith("error: ")
+        assert said.count("\n") == 1

@@ -81,6 +81,7 @@ def test_exposures_that_were_not_moved_are_refused():
             find_shift([exposures(pair(category, 1, (0, 0), uneven=0.02))])
 
 
+@pytest.mark.slow
 def test_different_patterns_are_refused():
     kinds = list(PATTERNS)
     for number, category in enumerate(kinds):

@@ -31,6 +31,7 @@ def simulated(tmp_path_factory):
 FULL = ("--detector", "Pilatus300k", "--frames", "2", "--seed", "1")
 
 
+@pytest.mark.slow
 def test_frames_of_full_size_hold_whole_photons_and_the_truth_in_horizontal_gaps(simulated):
     made, chosen = simulated(*FULL), detector("Pilatus300k")
     assert made["frames"].dtype == np.int32
@@ -42,6 +43,7 @@ def test_frames_of_full_size_hold_whole_photons_and_the_truth_in_horizontal_gaps
     assert made["frames"][valid].min() >= 0
 
 
+@pytest.mark.slow
 def test_counts_scatter_about_the_clean_ones_as_photons_do(simulated):
     """Residuals of all pixels that promise 5 to 10^4 photons: mean 0, variance 1 within 6 standard errors, and the
     half percent that second exposures differ by."""
@@ -54,6 +56,7 @@ def test_counts_scatter_about_the_clean_ones_as_photons_do(simulated):
     assert residual.var() == pytest.approx(1, abs=6 * np.sqrt(2.2 / residual.size) + 0.01)
 
 
+@pytest.mark.slow
 def test_one_exposure_has_no_truth_in_gaps_and_the_same_counts_elsewhere(simulated):
     one, two, gap = simulated(*FULL, "--exposures", "1"), simulated(*FULL), detector("Pilatus300k").gap
     assert one["invalid"][:, gap].all()
@@ -74,6 +77,7 @@ def test_a_working_size_is_simulated_as_it_would_be_resized(simulated):
     np.testing.assert_allclose(photons, np.rint(photons), rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_labels_and_geometry_are_those_of_the_frames(simulated):
     made = simulated(*FULL)
     names, groups, categories = ([text.decode() for text in made[key]] for key in ("names", "groups", "categories"))
@@ -97,6 +101,7 @@ def test_equal_arguments_give_equal_bytes_whenever_and_other_seeds_other_frames(
     assert not np.array_equal(other["frames"], made["frames"])
 
 
+@pytest.mark.slow
 def test_more_frames_begin_with_the_same_ones(simulated):
     more = simulated(*FULL[:2], "--frames", "3", *FULL[4:])
     np.testing.assert_array_equal(more["frames"][:2], simulated(*FULL)["frames"])

@@ -75,7 +75,7 @@ def test_a_run_killed_and_stopped_again_and_again_is_the_run_that_was_not(
             code, output = other.run(*RESUME)
             assert code == 2
             assert "one session at a time may work on a run, got 'x'" in output.splitlines()[-1]
-        wait_until(lambda: "starting Ray" in command.log.read_text(), session)
+        wait_until(lambda: command.log.stat().st_size > 0, session)
         wait_until(lambda: len(read_lines(folder / "progress.jsonl")) > place, session)  # noqa: B023
         time.sleep(moments.uniform(0, 0.7))
         if number % 2:
@@ -92,14 +92,8 @@ def test_a_run_killed_and_stopped_again_and_again_is_the_run_that_was_not(
     assert outcome(folder) == expected
     assert_optuna_agrees(folder)
     assert not [*folder.glob("trials/*.pt"), *folder.glob("models/*.pt")]
-    scores = [
-        [
-            (row.method, row.horizontal_l1, row.vertical_cc)
-            for row in read_table(path / "leaderboard.csv", MethodScore)
-        ]
-        for path in (folder, finished.folder)
-    ]
-    assert scores[0] == scores[1]
+    ours, theirs = (read_table(path / "leaderboard.csv", MethodScore) for path in (folder, finished.folder))
+    assert [(row.method, row.horizontal_l1) for row in ours] == [(row.method, row.horizontal_l1) for row in theirs]
     # People read of methods and a page, not of what is under it.
     assert output.rstrip().endswith("leaderboard: runs/x/report/index.html")
     assert "biharmonic" in output

@@ -67,6 +67,7 @@ def test_two_windows_tell_what_seven_take(name: str, task: str, window_set: Wind
     assert cost.window > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "task"), list(zip(NETWORKS, cycle(TASKS))))
 def test_an_epoch_takes_what_a_step_was_found_to_take(name: str, task: str, window_set: WindowSet) -> None:
     """Validation, too: it keeps no gradients, but several of a network's layers at once."""

@@ -38,6 +38,7 @@ def test_a_frame_depends_on_seed_and_index_only(frames):
     assert_equal_frames(frames[23], simulate_frame(23, **SETTINGS))
 
 
+@pytest.mark.slow
 def test_processes_give_equal_bits(frames):
     for first, second in zip(simulate_frames(12, **SETTINGS, processes=2), frames, strict=False):
         assert_equal_frames(first, second)

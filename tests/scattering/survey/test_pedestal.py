@@ -36,6 +36,7 @@ def test_averaged_frames_have_no_pedestal(expected, category):
     assert estimate(counts.astype(np.float32), counts >= 0) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("category", PATTERNS)
 @pytest.mark.parametrize(("planted", "noise", "gain"), [(100, 3, 1), (1000, 8, 1), (1000, 5, 4)])
 def test_a_planted_pedestal_is_found_and_never_more_than_that(expected, category, planted, noise, gain):

@@ -192,6 +192,7 @@ def test_no_method_sees_what_lies_under_gaps(few: Dataset, classical: tuple[list
             np.testing.assert_array_equal(first[seen], images(few).measured[seen], err_msg=method.name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["horizontal", "vertical"])
 def test_one_kind_of_gap_is_enough(
     few: Dataset, classical: tuple[list[Method], list[str]], raw_frames: Callable[..., list[RawFrame]], kind: str
