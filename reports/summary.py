@@ -110,12 +110,12 @@ def under_way(trials: Sequence[Trial], winners: Sequence[Trial], retraining: Seq
         begun = [winner for winner in winners if any(interim.trial == winner.trial for interim in retraining)]
         if len(winners) > NAMED:
             return (
-                f"Not finished: the search is over, its {len(winners)} winners are trained at full length, "
+                f"Not finished: the search is over, its {len(winners)} winners are trained again, "
                 f"{len(begun)} of them so far."
             )
         names = [f"{winner.network} (trial {winner.trial}, {_progress(winner, retraining)})" for winner in winners]
         who = "winner is" if len(names) == 1 else "winners are"
-        return f"Not finished: the search is over, its {who} trained at full length: {', '.join(names)}."
+        return f"Not finished: the search is over, its {who} trained again: {', '.join(names)}."
     running = sum(trial.state == "running" for trial in trials)
     if not any(trial.epochs for trial in trials):
         return "Not finished: the search has begun, and no trial has reported yet."

@@ -1,4 +1,4 @@
-"""Learning curves of the winners, trained again at full length with several seeds."""
+"""Learning curves of the winners, trained again with several seeds."""
 
 from __future__ import annotations
 
@@ -99,4 +99,4 @@ def html(curves: Sequence[Curve], prefix: str = "") -> str:
         return ""
     drawn = draw(figure(curves), f"{prefix}retraining", caption(curves))
     marks = [(title(name), Look(color(name), "", "solid")) for name in networks(curve.network for curve in curves)]
-    return "\n".join(["<h3>Retraining, at full length</h3>", key(marks), drawn])
+    return "\n".join(["<h3>Retraining of the winners</h3>", key(marks), drawn])

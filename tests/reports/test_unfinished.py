@@ -91,7 +91,7 @@ def test_after_the_search_the_winner_is_named(begun):
     trials = [dataclasses.replace(t, state="finished") for t in RunFolder(begun).trials_so_far()]
     files.write_table(begun / "trials.csv", trials)
     files.write_table(begun / "winners.csv", [t for t in trials if t.trial == 1])
-    assert "its winner is trained at full length: tunet (trial 1, not begun)" in text_of(begun)
+    assert "its winner is trained again: tunet (trial 1, not begun)" in text_of(begun)
     for number in (1, 2):
         files.append_line(begun / "retraining.jsonl", again(number, seed=0))
     assert "tunet (trial 1, 2 epochs done)" in text_of(begun)
@@ -99,7 +99,7 @@ def test_after_the_search_the_winner_is_named(begun):
     files.append_line(begun / "retraining.jsonl", again(1, seed=1))
     assert "tunet (trial 1, training 2, 1 epoch done)" in text_of(begun)
     files.write_table(begun / "winners.csv", [dataclasses.replace(trials[0], trial=k) for k in range(5)])
-    assert "its 5 winners are trained at full length, 1 of them so far" in text_of(begun)
+    assert "its 5 winners are trained again, 1 of them so far" in text_of(begun)
 
 
 def test_a_line_that_is_being_written_is_not_read_yet(begun):

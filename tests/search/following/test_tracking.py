@@ -19,7 +19,9 @@ from scattering.split import split
 from search import run
 from search.following.display import choose
 from search.settings import Settings, resolve
+from tests.courses import of_epochs
 from tests.search.conftest import ONE_CORE
+from trainables.batches import Part
 
 pytestmark = pytest.mark.slow
 
@@ -49,8 +51,9 @@ def searched(name: str, frames: Dataset, **changes: Any) -> tuple[Settings, list
     (settings.folder / "trials").mkdir(parents=True)
     (settings.folder / "trials" / "0000.pt").write_bytes(b"not a checkpoint")
     (settings.folder / "run.json").touch()
-    train, validation, _ = split(frames.groups, 0)
-    return settings, search(settings, ray.put((frames.select(train), frames.select(validation))), ONE_CORE)
+    train, validation, _ = (frames.select(part) for part in split(frames.groups, 0))
+    shared = ray.put((Part(train), Part(validation)))
+    return settings, search(settings, shared, of_epochs(settings, train), ONE_CORE)
 
 
 def scalars(folder: Path, tag: str) -> dict[int, float]:
@@ -77,12 +80,12 @@ def test_a_search_with_a_crash_is_tracked_and_told(
     assert {number: end["state"] for number, end in ends.items()} == {trial.trial: trial.state for trial in trials}
     assert (ends[0]["state"], ends[0]["epochs"], bool(ends[0]["error"])) == ("failed", 0, True)
     assert (settings.folder / "trials" / "0000.log").read_text().count("Traceback") == 1
-    # TensorBoard has every epoch, and what Tune wrote is gone.
-    epochs = read_lines(settings.folder / "progress.jsonl")
-    assert epochs
+    # TensorBoard has every report, and what Tune wrote is gone.
+    reports = read_lines(settings.folder / "progress.jsonl")
+    assert reports
     for trial in trials:
         for tag in ("val_gap_l1", "train_loss"):
-            known = {epoch.epoch: getattr(epoch, tag) for epoch in epochs if epoch.trial == trial.trial}
+            known = {report.windows: getattr(report, tag) for report in reports if report.trial == trial.trial}
             assert scalars(settings.folder / "tensorboard" / f"{trial.trial:04d}", tag) == pytest.approx(known)
     assert not (settings.folder / "tune").exists()
 
