@@ -53,6 +53,37 @@ def refused_data(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return line
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--data", "frames/*.h5"], "'frames/*.h5': nothing there"),
+        (["--detector", "pilatsu2m"], "'pilatsu2m'; nearest: pilatus2m"),
+        (["--detector", "Pilatus100k"], "must have gaps"),
+        (["--frames", "2"], "--frames must be at least 3, got 2"),
+        *(
+            ([f"--size={size}"], f"PIXELS, ROWSxCOLUMNS or native, got {size!r}")
+            for size in ("0", "-1", "128x", "12.5")
+        ),
+        (["--detector", "Pilatus300kw", "--size", "61x195"], "got 61 x 195"),
+        (["--size", "64"], "--size 64x64, where the vertical gaps"),
+        (["--detector", "Eiger1M", "--size", "10x64"], "horizontal gaps of Eiger 1M vanish"),
+        (["--group-by", "scan"], "got --group-by scan: leave it out"),
+        (["--warp", "9"], "--warp"),
+        (["--trials", "many"], "--trials"),
+        *((["--name", name], "--name may hold") for name in ("../up", "a/b", " ", ".hidden", "a" * 200)),
+        (["--name", "gone", "--resume", "--epochs", "9"], "got --size, --epochs: leave them out"),
+        (["--gpus-per-trial", "2"], "--gpus-per-trial must be at most 1, got 2"),
+        (["--gpus-per-trial", "-1"], "--gpus-per-trial must be at least 0, got -1"),
+        (["--cpus-per-trial", "0"], "--cpus-per-trial must be at least 1, got 0"),
+        (["--memory-per-trial", "nan"], "--memory-per-trial must be above 0, got nan"),
+        (["--parallel", "0"], "--parallel must be at least 1, got 0"),
+        (["--gpu-hours", "0"], "--gpu-hours must be above 0, got 0"),
+    ],
+)
+def test_what_is_said_wrongly_is_named(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
+    assert said in refused(capsys, *arguments)
+
+
 def test_unreadable_file(capsys: pytest.CaptureFixture[str]) -> None:
     Path("notes.h5").write_text("not HDF5 at all")
     assert "cannot read notes.h5 as HDF5" in refused(capsys, "--data", "notes.h5")
@@ -63,10 +94,6 @@ def test_truncated_file(capsys: pytest.CaptureFixture[str]) -> None:
     whole = Path("whole.h5").read_bytes()
     Path("cut.h5").write_bytes(whole[: len(whole) // 2])
     assert "cut.h5" in refused(capsys, "--data", "cut.h5")
-
-
-def test_no_such_file(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "'frames/*.h5': nothing there" in refused(capsys, "--data", "frames/*.h5")
 
 
 def test_no_frames(capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,16 +112,6 @@ def test_frame_without_a_valid_pixel(capsys: pytest.CaptureFixture[str]) -> None
     write("nan.h5", frames)
     line = refused(capsys, "--data", "nan.h5", "--detector", "Pilatus2M", "--group-by", ".+")
     assert "got none (gaps, codes or masked all over) in 'nan 2'" in line
-
-
-def test_unknown_detector_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
-    line = refused(capsys, "--detector", "pilatsu2m")
-    assert "'pilatsu2m'" in line
-    assert "pilatus2m" in line
-
-
-def test_detector_without_gaps(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "must have gaps" in refused(capsys, "--detector", "Pilatus100k")
 
 
 def test_unknown_network_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,24 +139,6 @@ def test_frames_of_no_detector_that_has_gaps(capsys: pytest.CaptureFixture[str])
     assert "whose gaps are to be filled" in refused(capsys, "--data", "a.h5")
 
 
-def test_too_few_frames(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--frames must be at least 3, got 2" in refused(capsys, "--frames", "2")
-
-
-@pytest.mark.parametrize("size", ["0", "-1", "128x", "12.5", "large"])
-def test_sizes_that_are_none(capsys: pytest.CaptureFixture[str], size: str) -> None:
-    assert f"PIXELS, ROWSxCOLUMNS or native, got {size!r}" in refused(capsys, f"--size={size}")
-
-
-def test_frames_too_small_for_windows(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "got 61 x 195" in refused(capsys, "--detector", "Pilatus300kw", "--size", "61x195")
-
-
-def test_gaps_that_vanish_at_the_working_size(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--size 64x64, where the vertical gaps" in refused(capsys, "--size", "64")
-    assert "horizontal gaps of Eiger 1M vanish" in refused(capsys, "--detector", "Eiger1M", "--size", "10x64")
-
-
 def test_what_was_said_when_a_data_set_was_prepared_is_not_said_again(
     capsys: pytest.CaptureFixture[str], data: Dataset
 ) -> None:
@@ -151,45 +150,9 @@ def test_what_was_said_when_a_data_set_was_prepared_is_not_said_again(
     assert "searched alone, got prepared.h5 among 2 files" in refused_data(capsys, "raw.h5", "prepared.h5")
 
 
-def test_simulated_frames_are_not_told_about(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "got --group-by scan: leave it out" in refused(capsys, "--group-by", "scan")
-
-
-def test_options_that_are_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--warp" in refused(capsys, "--warp", "9")
-    assert "--trials" in refused(capsys, "--trials", "many")
-
-
-@pytest.mark.parametrize("name", ["../up", "a/b", "", " ", ".hidden", "a" * 200])
-def test_names_that_are_no_folder(capsys: pytest.CaptureFixture[str], name: str) -> None:
-    if name:
-        assert "--name may hold" in refused(capsys, "--name", name)
-
-
 def test_resume_of_a_run_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main(["tunet", "--name", "gone", "--resume"]) == 2
     assert "got 'gone'; runs: none yet" in capsys.readouterr().err
-
-
-def test_resume_with_other_settings(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "got --size, --epochs: leave them out" in refused(capsys, "--name", "gone", "--resume", "--epochs", "9")
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "said"),
-    [
-        ("--gpus-per-trial", "2", "--gpus-per-trial must be at most 1, got 2"),
-        ("--gpus-per-trial", "-1", "--gpus-per-trial must be at least 0, got -1"),
-        ("--cpus-per-trial", "0", "--cpus-per-trial must be at least 1, got 0"),
-        ("--memory-per-trial", "nan", "--memory-per-trial must be above 0, got nan"),
-        ("--parallel", "0", "--parallel must be at least 1, got 0"),
-        ("--gpu-hours", "0", "--gpu-hours must be above 0, got 0"),
-    ],
-)
-def test_shares_and_budgets_of_nothing(
-    capsys: pytest.CaptureFixture[str], option: str, value: str, said: str
-) -> None:
-    assert said in refused(capsys, option, value)
 
 
 def single_exposures(frames: np.ndarray) -> Dataset:

@@ -285,3 +285,15 @@ def test_memory_that_runs_out_after_all_breaks_the_constraint(tmp_path: Path) ->
     sampler.describe(number, headroom=-1)
     sampler.conclude(number, "infeasible", "out of memory")
     assert sampler.study.trials[number].constraints["memory_gb"] > 0
+
+
+def test_a_reopened_study_does_not_repeat_its_random_trials(tmp_path: Path) -> None:
+    before = _open(tmp_path)
+    old = [p.config for p in (before.propose() for _ in range(3)) if p]
+    for number in range(3):
+        before.record(_epoch(number, 1, 0.1 * number))
+        before.conclude(number, "stopped")
+    after = _open(tmp_path)
+    new = [p.config for p in (after.propose() for _ in range(3)) if p]
+    assert len(new) == 3
+    assert not any(config in old for config in new)
