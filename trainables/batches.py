@@ -38,21 +38,6 @@ class Batch(NamedTuple):
         """Pixels where errors are scored: the truth is known and the network has not seen it."""
         return self.valid & ~self.observed
 
-    def turned(self, turn: int) -> Batch:
-        """Return it mirrored along the axes of a turn, a place in `TURNS`."""
-        axes = TURNS[turn]
-        if not axes:
-            return self
-        turned = Batch(*(torch.flip(part, axes) for part in self))
-        if len(axes) == 1:
-            hints = torch.cat((turned.hints[:, :1], turned.hints[:, 1:].flip(1)), dim=1)
-            turned = turned._replace(hints=hints)
-        return turned
-
-
-TURNS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
-"""Axes along which windows may be mirrored. One axis turns each slope of the hints into its opposite."""
-
 
 class Drawn(NamedTuple):
     """The windows of a batch."""
@@ -61,8 +46,6 @@ class Drawn(NamedTuple):
     """Numbers (B,)."""
     patterns: Tensor
     """Of the artificial gap in each (B,), NO_GAP for none."""
-    turn: int = 0
-    """See `TURNS`."""
 
 
 BUDGET = 0.5
@@ -153,7 +136,7 @@ class WindowSet:
     def batches(self, parts: Sequence[Drawn]) -> Iterator[Batch]:
         """Cut the windows and patterns of each part and give them on the device, from the host one part ahead."""
         if self.storage == self.device:
-            yield from (self.batch(part.windows, part.patterns).turned(part.turn) for part in parts)
+            yield from (self.batch(*part) for part in parts)
             return
         with ThreadPoolExecutor(1) as worker:
             sent = deque(worker.submit(self._sent, part) for part in parts[:1])
@@ -166,7 +149,7 @@ class WindowSet:
         # From pinned memory the copy does not hold up the thread.
         pin = self.device.type == "cuda"
         parts = (part.pin_memory() if pin else part for part in self.batch(drawn.windows, drawn.patterns))
-        return Batch(*(part.to(self.device, non_blocking=True) for part in parts)).turned(drawn.turn)
+        return Batch(*(part.to(self.device, non_blocking=True) for part in parts))
 
     def random_patterns(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw gap patterns (count,), each as likely as no gap (paper, equation 1)."""

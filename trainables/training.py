@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from scattering.errors import one_line
-from trainables.batches import TURNS, Batch, Drawn, WindowSet
+from trainables.batches import Batch, Drawn, WindowSet
 from trainables.losses import absolute_error
 from trainables.memory import TooLargeError, out_of_memory
 from trainables.metrics import correlation, mean_absolute_error
@@ -66,8 +66,6 @@ class Course:
     schedule: str
     """A key of `SCHEDULES`."""
     seed: int
-    mirrored: bool = False
-    """Whether windows are turned left to right and upside down by chance."""
     seconds: float | None = None
     """Time limit. The learning rate follows the time where that is further along than the windows."""
 
@@ -77,8 +75,7 @@ class Course:
     ) -> Course:
         """Return the settings of training a configuration, which says the batch size and the learning rate."""
         batch_size, rate = int(config["batch_size"]), float(config["learning_rate"])
-        mirrored = config.get("augmentation") == "mirrored"
-        return cls(windows, interval, batch_size, rate, schedule, seed, mirrored, seconds)
+        return cls(windows, interval, batch_size, rate, schedule, seed, seconds)
 
     def steps(self, epoch: int) -> int:
         """Return the number of steps in an epoch of so many windows."""
@@ -230,8 +227,7 @@ class Training:
         size, rank, count = self.course.batch_size, self.worker.rank, self.worker.count
         steps = range(self.course.steps(len(self.train)))
         mine = [slice(step * size + rank, (step + 1) * size, count) for step in steps]
-        turns = torch.randint(len(TURNS) if self.course.mirrored else 1, (len(mine),), generator=generator).tolist()
-        return [Drawn(order[part], patterns[part], turn) for part, turn in zip(mine, turns, strict=True)]
+        return [Drawn(order[part], patterns[part]) for part in mine]
 
     def _advance(self, like: Tensor) -> float:
         """Set the learning rate for a step and return it; all workers agree on the time."""

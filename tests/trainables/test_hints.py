@@ -10,7 +10,7 @@ import torch
 
 from scattering.dataset import Dataset
 from trainables import hints
-from trainables.batches import NO_GAP, TURNS, Batch, Part, WindowSet
+from trainables.batches import NO_GAP, Batch, Part, WindowSet
 
 CPU = torch.device("cpu")
 
@@ -51,14 +51,6 @@ def test_tables_of_parts_join_to_that_of_all(data: Dataset, table: hints.Hints) 
     assert torch.equal(one, other)
     first = Part(data, joined).first()
     assert torch.equal(every(WindowSet.of(first, CPU)).hints, other[: len(every(WindowSet.of(first, CPU)).hints)])
-
-
-def test_a_turned_window_has_the_hints_of_a_turned_window(data: Dataset, table: hints.Hints) -> None:
-    batch = every(WindowSet(data, CPU, table))
-    for turn, axes in enumerate(TURNS):
-        turned = batch.turned(turn)
-        assert torch.equal(turned.truth, torch.flip(batch.truth, axes) if axes else batch.truth)
-        assert torch.allclose(turned.hints, made(turned), rtol=2**-10, atol=1e-5)
 
 
 def test_frames_without_gaps_have_a_table_too(data: Dataset) -> None:
