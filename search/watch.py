@@ -166,7 +166,7 @@ def _studies(info: RunInfo) -> tuple[Study, ...]:
 
 
 def _retraining(run: RunFolder, info: RunInfo, winners: list[Trial]) -> View:
-    """The winners with each of their seeds, retrained one after the other."""
+    """The winners with each of their seeds, retrained side by side."""
     settings, records = from_dict(info.settings), run.retraining.path
     last = {(interim.trial, interim.seed): interim for interim in run.retraining.read()}
     epochs = settings.retrain_epochs if settings.proposes else None
@@ -185,7 +185,8 @@ def _retraining(run: RunFolder, info: RunInfo, winners: list[Trial]) -> View:
     return View(
         stage=f"{info.name}: {stage}",
         total=len(rows),
-        running={row.trial: row for row in waiting[:1]},
+        # Those that have reported; before the first report, one of them.
+        running=dict(enumerate([row for row in waiting if row.epoch] or waiting[:1])),
         ended=tuple(row for row in rows if row.state != "running"),
         deadline=deadline,
     )
