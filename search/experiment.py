@@ -19,7 +19,7 @@ from scattering.split import PARTS
 from search.following.display import say, status
 from search.following.preview import preview
 from search.session import alone, reopen
-from search.settings import SEARCH_SHARE, UNLIMITED, Asked, Budget, Settings
+from search.settings import SEARCH_LIMIT, SEARCH_SHARE, UNLIMITED, Asked, Budget, Settings
 from search.winners import choose, summary
 
 if TYPE_CHECKING:
@@ -93,11 +93,12 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: Asked, more
         windows = count_windows(train), count_windows(validation)
         say(_plan(settings, windows, shared, share))
         began = time.monotonic()
-        trials = search(settings, shared, settings.ladders(), share, settings.budget(SEARCH_SHARE))
+        limit = replace(settings.budget(SEARCH_SHARE), seconds=settings.budget(SEARCH_LIMIT).seconds)
+        trials = search(settings, shared, settings.ladders(), share, limit)
         if settings.minutes is not None:
             # A search that was over early leaves its time to the retraining.
             left = settings.minutes * 60 - (time.monotonic() - began)
-            budget = replace(budget, seconds=max(left, settings.minutes * 60 * (1 - SEARCH_SHARE)))
+            budget = replace(budget, seconds=max(left, settings.minutes * 60 * (1 - SEARCH_LIMIT)))
         winners = choose(settings, trials, files.given_up.read())
         if not winners:
             raise InputError(_nothing(trials))

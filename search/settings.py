@@ -57,7 +57,10 @@ STRETCH = 10
 down with the time. With still more epochs a network would learn its training frames by heart."""
 
 SEARCH_SHARE = 0.6
-"""Share of --minutes that the search gets; retraining has the rest."""
+"""Share of --minutes that the search is planned for; retraining has the rest."""
+
+SEARCH_LIMIT = 0.75
+"""Share of --minutes after which the search ends at the latest: on a busy machine trials take longer than planned."""
 
 
 @dataclass(frozen=True)

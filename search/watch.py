@@ -16,7 +16,7 @@ from scattering.arguments import Parser, command, program
 from scattering.errors import InputError, one_line
 from search.following.display import console, shown, write
 from search.following.view import Training, View, duration, ended_line, picture
-from search.settings import ALL, RUNS, SEARCH_SHARE, Study, from_dict
+from search.settings import ALL, RUNS, SEARCH_LIMIT, SEARCH_SHARE, Study, from_dict
 
 PAUSE = 1.0
 
@@ -137,7 +137,7 @@ def _searching(run: RunFolder, info: RunInfo, now: float) -> View:
     known = studies and settings["points"] == "search"
     limit = None
     if settings["minutes"] is not None:
-        limit = datetime.fromisoformat(info.created).timestamp() + settings["minutes"] * 60 * SEARCH_SHARE
+        limit = datetime.fromisoformat(info.created).timestamp() + settings["minutes"] * 60 * SEARCH_LIMIT
     return View(
         stage=f"{info.name}: searching {', '.join(study.name for study in studies) or info.network}",
         total=settings["trials"] * len(studies) if known else None,
