@@ -359,3 +359,52 @@ def test_another_plan_has_another_key_and_begins_anew(folder, monkeypatch):
     tasks = Recorded()
     assert prepare(planned(), Path("data.h5"), tasks=tasks) == read(Path("data.h5")).fingerprint()
     assert tasks.frames == FRAMES * FILES
+
+
+def test_names_that_differ_in_their_suffix_alone_share_nothing(folder, undisturbed):
+    with pytest.raises(KeyboardInterrupt):
+        prepare(planned(), Path("data.hdf5"), tasks=Recorded(1, KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        prepare(planned(), Path("data.h5"), tasks=Recorded(2, KeyboardInterrupt()))
+    assert len(list(folder.glob(".data.*.part"))) == 2
+    prepare(planned(), Path("data.h5"))
+    assert Path("data.h5").read_bytes() == undisturbed
+
+
+def test_counts_in_linked_files_belong_to_the_plan(folder):
+    counts = np.random.default_rng(0).poisson(50, (4, *SHAPE)).astype(np.int32)
+    with h5py.File("linked_data.h5", "w") as file:
+        file["counts"] = counts
+    with h5py.File("linked_master.h5", "w") as file:
+        file["frames"] = h5py.ExternalLink("linked_data.h5", "/counts")
+    before = planned("linked_master.h5").key
+    with h5py.File("linked_data.h5", "r+") as file:
+        file["counts"][0] = 7
+    assert planned("linked_master.h5").key != before
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["touched", "seed", "size", "code", "one file less", "option"],
+)
+def test_another_plan_begins_anew(folder, change, monkeypatch):
+    interrupted(2, KeyboardInterrupt())
+    arguments = {"seed": {"seed": 5}, "size": {"shape": (64, 256)}, "option": {"group_by": "film"}}.get(change, {})
+    if change == "touched":
+        os.utime("film_2.h5")
+    if change == "code":
+        monkeypatch.setattr(preparation, "code_version", lambda: "another")
+    todo = planned(*(["film_[01].h5"] if change == "one file less" else []), **arguments)
+    tasks = Recorded()
+    assert prepare(todo, Path("data.h5"), tasks=tasks) == read(Path("data.h5")).fingerprint()
+    assert tasks.frames == len(todo.findings)
+
+
+def test_a_new_mask_is_another_plan(folder):
+    np.save("first.npy", np.eye(*SHAPE, dtype=bool))
+    np.save("second.npy", np.eye(*SHAPE, 5, dtype=bool))
+    Path("first.npy").rename("mask.npy")
+    first = planned(mask="mask.npy").key
+    assert planned(mask="mask.npy").key == first
+    Path("second.npy").replace("mask.npy")
+    assert planned(mask="mask.npy").key != first
