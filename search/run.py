@@ -161,10 +161,10 @@ def follow(typed: argparse.Namespace, name: str, command: str) -> None:
         settings, data = session.begin(resolve(typed.network, name, typed.preset or default_preset(), given), command)
     scores = experiment.run(settings, data, asked, more=frozenset(more))
     path = page.write(settings.folder)
-    tell("finished", folder=str(settings.folder), leaderboard=str(path), scores=[asdict(score) for score in scores])
     write("\n" + leaderboard.text(leaderboard.rows(scores)))
     for sentence in searched.sentences(read(settings.folder)):
         say(sentence)
+    tell("finished", folder=str(settings.folder), leaderboard=str(path), scores=[asdict(score) for score in scores])
     write(f"\nleaderboard: {path}")
     if typed.quiet:
         print(path)
