@@ -94,7 +94,8 @@ def test_the_run_folder_holds_its_records_and_nothing_else(finished: FinishedRun
     folder = finished.folder
     assert sorted(path.name for path in folder.iterdir()) == [
         "coverage.csv", "distances.csv", "ensemble.csv", "evaluation.json", "failures.npz", "gallery.npz",
-        "importances.csv", "ladders.csv", "leaderboard.csv", "model.safetensors", "models", "optuna.journal", "progress.jsonl",
+        "importances.csv", "ladders.csv", "leaderboard.csv", "model.safetensors", "models", "optuna.journal",
+        "progress.jsonl",
         "report", "retraining.jsonl", "run.json", "scores.csv", "trials", "trials.csv", "uncertainty.json",
         "winners.csv",
     ]  # fmt: skip
