@@ -135,6 +135,11 @@ class Ledger:
             return False
         return sum(self.seconds().values()) * self.resources.gpus >= budget.gpu_seconds * (1 + grace)
 
+    def is_late(self, trial: int, grace: float = 0.0) -> bool:
+        """Tell whether the time is over; without any result of its network a trial may still come to one."""
+        study = self.study(trial)
+        return self.is_over(grace) and any(self.study(other) == study for other in self.last)
+
     def record(self, message: Message) -> bool:
         """Take in a message of a trial; returns True when the trial stops there."""
         trial = message.trial

@@ -104,12 +104,13 @@ class Halving(Hook, FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
         """Record a report and decide."""
-        stops = False
+        message, stops = from_report(result), False
         try:
-            stops = self.ledger.record(from_report(result))
+            stops = self.ledger.record(message)
         except OSError as error:
             self.ledger.broken = error
-        return TrialScheduler.STOP if stops or self.ledger.is_over() else TrialScheduler.CONTINUE
+        ends = stops or self.ledger.broken is not None or self.ledger.is_late(message.trial)
+        return TrialScheduler.STOP if ends else TrialScheduler.CONTINUE
 
     def on_trial_error(self, tune_controller: Any, trial: TuneTrial) -> None:
         """Keep why a process died."""

@@ -61,7 +61,7 @@ class Watchdog(Hook, tune.Callback):
             number, actor = trial.config["trial"], trial.temporary_state.ray_actor
             if trial.status != TuneTrial.RUNNING or actor is None:
                 self.heard.pop(number, None)
-            elif self._hangs(number) or self._is_late(number):
+            elif self._hangs(number) or self.ledger.is_late(number, GRACE):
                 ray.kill(actor)
 
     def _see_who_waits(self, trials: list[TuneTrial]) -> None:
@@ -80,11 +80,6 @@ class Watchdog(Hook, tune.Callback):
                 f"for {ROOM:.0f} s no machine has had room for a trial "
                 f"(CPU cores: {need.cpus}, GPUs: {need.gpus:g}): waiting until one comes or is free"
             )
-
-    def _is_late(self, trial: int) -> bool:
-        """Tell whether the time is over; without any result of its network a trial may still come to one."""
-        study = self.ledger.study(trial)
-        return self.ledger.is_over(GRACE) and any(self.ledger.study(other) == study for other in self.ledger.last)
 
     def _hangs(self, trial: int) -> bool:
         """Tell whether a trial has been silent for too long; one that does so again is given up."""

@@ -120,7 +120,7 @@ def test_resume_refuses_data_that_changed(command: Command, finished: FinishedRu
 
 
 def test_all_networks_meet_on_one_leaderboard(command: Command) -> None:
-    arguments = ("all", "--size", "128", "--frames", "12", "--trials", "1", "--epochs", "1", "--minutes", "0.6")
+    arguments = ("all", "--size", "128", "--frames", "12", "--trials", "1", "--epochs", "1", "--minutes", "1.5")
     code, output = command.run(*arguments, "--name", "every")
     assert code == 0, output
     folder = command.folder / "runs" / "every"
@@ -141,7 +141,7 @@ def test_all_networks_meet_on_one_leaderboard(command: Command) -> None:
 def test_real_frames_end_with_a_leaderboard(command: Command) -> None:
     code, output = command.run(
         "tunet", "--data", str(SHARED_FRAMES / "*.h5"), "--detector", "Pilatus2M", "--size", "128",
-        "--trials", "1", "--epochs", "1", "--minutes", "0.4", "--name", "real",
+        "--trials", "1", "--epochs", "1", "--minutes", "0.8", "--name", "real",
     )  # fmt: skip
     assert code == 0, output
     folder = command.folder / "runs" / "real"

@@ -125,8 +125,10 @@ STARVED = """
     from scattering import dataset
     from trainables.batches import WindowSet
     from trainables import precision
-from trainables.models import build
+    from trainables.models import build
     from trainables.training import Course, fit
+
+    precision.has_bfloat16 = lambda device: False
 
     raw = gapless_frames(24, (560, 600), striped_detector())
     data = dataset.build(raw, striped_detector(), (256, 256), {"title": "test", "size": 256}, 600)
