@@ -69,11 +69,8 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: Asked, more
 
     from search.machines.hints import with_hints
     from search.machines.resources import places, resources
-    from search.machines.storage import check_shared
     from search.retrain import retrain
     from search.tuning import preflight
-    from search.tuning.importance import importances
-    from search.tuning.tuner import search
     from trainables.batches import count_windows
 
     files = settings.files
@@ -90,35 +87,53 @@ def _train(settings: Settings, data: tuple[Dataset, Dataset], asked: Asked, more
     shared = ray.put(with_hints(settings, train, validation))
     budget = settings.budget(1 - SEARCH_SHARE)
     if not files.winners.exists():
-        windows = count_windows(train), count_windows(validation)
-        say(_plan(settings, windows, shared, share))
-        began = time.monotonic()
-        limit = replace(settings.budget(SEARCH_SHARE), seconds=settings.budget(SEARCH_LIMIT).seconds)
-        trials = search(settings, shared, settings.ladders(), share, limit)
-        if settings.minutes is not None:
-            # A search that was over early leaves its time to the retraining.
-            left = settings.minutes * 60 - (time.monotonic() - began)
-            budget = replace(budget, seconds=max(left, settings.minutes * 60 * (1 - SEARCH_LIMIT)))
-        winners = choose(settings, trials, files.given_up.read())
-        if not winners:
-            raise InputError(_nothing(trials))
-        for study in settings.studies:
-            say(summary(trials, study))
-        files.importances.write(importances(settings))
-        _drop_models(settings, winners)
-        files.winners.write(winners)
-        # Machines may have joined.
-        check_shared(settings.folder)
-    share_out = places(len(files.winners.read()) * settings.seeds, share)
+        budget = _search(settings, (count_windows(train), count_windows(validation)), shared, share)
+    side_by_side = places(len(files.winners.read()) * settings.seeds, share)
     retrain_winners(
         settings,
-        lambda trainings, each: retrain(settings, trainings, shared, share_out, each),
+        lambda trainings, each: retrain(settings, trainings, shared, side_by_side, each),
         budget,
-        share_out.at_once,
+        side_by_side.at_once,
     )
     for rest in (*files.models.glob("*.pt"), *files.models.glob("*.best")):
         # Of a model that was written just before a session was killed.
         rest.unlink()
+
+
+def _search(
+    settings: Settings,
+    windows: tuple[int, int],
+    data: ObjectRef[tuple[Part, Part]],
+    share: Resources,
+) -> Budget:
+    """Search and write the winners; returns what is left for their retraining.
+
+    `windows` are those of the (training, validation) frames.
+    """
+    from search.machines.storage import check_shared
+    from search.tuning.importance import importances
+    from search.tuning.tuner import search
+
+    files, left = settings.files, settings.budget(1 - SEARCH_SHARE)
+    say(_plan(settings, windows, data, share))
+    began = time.monotonic()
+    limit = replace(settings.budget(SEARCH_SHARE), seconds=settings.budget(SEARCH_LIMIT).seconds)
+    trials = search(settings, data, settings.ladders(), share, limit)
+    if settings.minutes is not None:
+        # A search that was over early leaves its time to the retraining.
+        seconds = settings.minutes * 60 - (time.monotonic() - began)
+        left = replace(left, seconds=max(seconds, settings.minutes * 60 * (1 - SEARCH_LIMIT)))
+    winners = choose(settings, trials, files.given_up.read())
+    if not winners:
+        raise InputError(_nothing(trials))
+    for study in settings.studies:
+        say(summary(trials, study))
+    files.importances.write(importances(settings))
+    _drop_models(settings, winners)
+    files.winners.write(winners)
+    # Machines may have joined.
+    check_shared(settings.folder)
+    return left
 
 
 def _measure(settings: Settings, validation: Dataset, test: Dataset, asked: Asked) -> None:
