@@ -126,7 +126,7 @@ def _heading() -> list[str]:
         "# The cost of a training step",
         "",
         "- Command: `python -m benchmarks.training_step --output benchmarks/results/training_step.md`",
-        f"- Date: {date.today()}. Machine: {machine['processor']}, {machine['memory']}; matrix units for bfloat16: "
+        f"- Date: {date.today()}. Machine: {machine['processor']}; matrix units for bfloat16: "
         f"{'yes' if precision.has_bfloat16(CPU) else 'no'}",
         f"- Versions: Python {versions['python']}, torch {versions['torch']}; commit {versions['commit']}",
         "- TUNet as the quick preset begins with it (depth 2, 16 channels), batches of 4 windows of 256 x 64",
