@@ -1,7 +1,7 @@
 # make search   set up, search TUNet on simulated frames, end with the path of the leaderboard
 # make inpaint  set up, fill a simulated frame with the model that comes along, end with a picture before and after
 # make test     set up, then lint, types and every test; those against dlsia in an environment of their own
-# make quick-test   what to run before a commit: a minute
+# make quick-test   the tests that start no Ray, no browser and no whole run
 # make soak     random tests at length, for hours; SEED=N repeats one of them
 
 PYTHON ?= python3

@@ -55,6 +55,8 @@ class Planned(NamedTuple):
     config: Config
     epochs: float
     """Of all trainings that are as large as this one together; of proposals, as if none were stopped early."""
+    proposed: bool
+    """The defaults, in the place of proposals; else a point of the paper."""
 
 
 class Measured(NamedTuple):
@@ -73,10 +75,10 @@ def planned(settings: Settings) -> list[Planned]:
         network, task = study.network, settings.task_of(study)
         if task != "residual":
             points = paper_points(settings, network)
-            rows += [Planned(study.name, network, dict(point.config), float(point.epochs)) for point in points]
+            rows += [Planned(study.name, network, dict(point.config), float(point.epochs), False) for point in points]
         if settings.proposes:
             config = DEFAULTS[network] | ({} if task is None else {"task": task})
-            rows.append(Planned(study.name, network, config, settings.trials * float(settings.epochs or 0)))
+            rows.append(Planned(study.name, network, config, settings.trials * float(settings.epochs or 0), True))
     return rows
 
 
@@ -120,7 +122,7 @@ def ladders(
         length = settings.epochs * epoch
         seconds = _device_seconds(budget, resources)
         if seconds is not None:
-            default = next(row for row in reversed(rows) if row.planned.study == study.name)
+            default = next(row for row in rows if row.planned.study == study.name and row.planned.proposed)
             cost = default.pace.training * relative_cost(settings, study.network, default.planned.config)
             one = PLANNED * seconds / len(settings.studies) / settings.trials
             length = min(length, _affordable(one, cost, default.pace.validation * validation, settings.trials))
@@ -180,7 +182,7 @@ def hours(
     for row in rows:
         course = courses[row.planned.study]
         windows = row.planned.epochs * course.epoch
-        if settings.proposes and row.planned.config.keys() == DEFAULTS[row.planned.network].keys():
+        if row.planned.proposed:
             windows *= expected_share(course, settings.trials)
         seconds += windows * (row.pace.training + row.pace.validation * validation / course.interval)
     return seconds / resources.parallel / 3600

@@ -37,7 +37,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 def measured(seconds: float) -> list[Measured]:
     """The pace of a machine that takes so long for a window."""
-    row = Planned("tunet", "tunet", DEFAULTS["tunet"], 8 * 6.0)
+    row = Planned("tunet", "tunet", DEFAULTS["tunet"], 8 * 6.0, True)
     return [Measured(row, Pace(seconds, seconds / 3), "")]
 
 
@@ -103,7 +103,8 @@ def test_two_networks_share_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     both = resolve("all", "x", "quick", {"minutes": 5.0})
     rows = [
-        Measured(Planned(s.name, s.network, DEFAULTS[s.network], 48.0), Pace(0.02, 0.01), "") for s in both.studies
+        Measured(Planned(s.name, s.network, DEFAULTS[s.network], 48.0, True), Pace(0.02, 0.01), "")
+        for s in both.studies
     ]
     found = ladders(both, (EPOCH, VALIDATION), rows, TWO_CORES, Budget(seconds=300.0))
     alone = resolve("tunet", "x", "quick", {})
