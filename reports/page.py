@@ -189,12 +189,12 @@ def _pictures(run: Run, scores: Sequence[MethodScore]) -> tuple[list[gallery.Fra
 
 def _trials(run: Run, prefix: str) -> str:
     trials = sweep.rows(run.trials, run.winners)
-    searched = {trial.network for trial in run.trials} if run.winners else set()
+    networks = {trial.network for trial in run.trials} if run.winners else set()
     parts = (
         sweep.html(trials),
         curves.html(curves.rows(run.progress, trials), run.rungs(), prefix),
         coordinates.html(coordinates.rows(trials), prefix),
-        importances.html(importances.rows(run.importances), searched, prefix),
+        importances.html(importances.rows(run.importances), networks, prefix),
         retraining.html(retraining.rows(run.retraining, run.winners), prefix),
         compute.html(compute.rows(run.progress, run.retraining, run.trials), prefix),
     )

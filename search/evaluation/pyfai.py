@@ -15,8 +15,9 @@ from search.evaluation.images import Images, gapped_windows, whole_frames
 from search.evaluation.methods import Method, around_beam
 from search.evaluation.scores import Tasks
 
-FRAMES = 12
-"""Validation frames at most: at 256 x 256 pixels each takes about a second."""
+FRAMES = 6
+"""Validation frames at most, evenly spread: at 256 x 256 pixels each takes 1.7 s. Bins that win on few or on all differ
+by less than 3 % in error."""
 
 RADIAL = (0.5, 1.0, 2.0)
 """Radial bins, for each pixel of the frame's side."""
@@ -26,7 +27,7 @@ GROWTH = (0, 1)
 
 def tuned_pyfai(validation: Dataset, tasks: Tasks = map) -> tuple[Method, str]:
     """Return pyFAI's fill with the bins that err least on validation frames, and a sentence on how it came out."""
-    few = validation.select(range(min(FRAMES, len(validation))))
+    few = validation.select(np.unique(np.linspace(0, len(validation) - 1, FRAMES).round().astype(int)).tolist())
     lay = whole_frames if whole_frames(few).scored.any() else gapped_windows
     radial = (round(share * max(few.gap.shape)) for share in RADIAL)
     grid = [None, *(Bins(*bins) for bins in product(radial, AZIMUTHAL, GROWTH))]

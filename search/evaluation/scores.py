@@ -79,22 +79,25 @@ def fill_gaps(fillers: Sequence[Filler], data: Dataset, tasks: Tasks = map) -> I
     starts = range(0, len(data), FRAMES)
     done = iter(tasks(partial(_fill, fillers, data), product(range(len(fillers)), starts)))
     for _ in fillers:
-        parts = list(islice(done, len(starts)))
-        horizontal, vertical = (np.concatenate(pixels) for pixels in list(zip(*parts, strict=True))[:2])
-        yield Filled(horizontal, vertical, sum(seconds for *_, seconds in parts) * 1000 / len(data))
+        horizontal, vertical, seconds = zip(*islice(done, len(starts)), strict=True)
+        # What a process needs once, such as imports and a model's file, is no part of what a frame takes.
+        timed = [one for task in seconds for one in task[1:]] or [one for task in seconds for one in task]
+        yield Filled(np.concatenate(horizontal), np.concatenate(vertical), statistics.fmean(timed) * 1000)
 
 
-def _fill(fillers: Sequence[Filler], data: Dataset, job: tuple[int, int]) -> tuple[Floats, Floats, float]:
-    """Return the scored pixels of both kinds, and the seconds that whole frames took."""
+def _fill(fillers: Sequence[Filler], data: Dataset, job: tuple[int, int]) -> tuple[Floats, Floats, list[float]]:
+    """Return the scored pixels of both kinds, and the seconds that each whole frame took."""
     number, start = job
-    filler, part = fillers[number], data.select(range(start, min(start + FRAMES, len(data))))
-    # Imports and the first use of a device are no part of what a frame takes.
-    filler.frames(whole_frames(part.select([0])))
-    horizontal, vertical = whole_frames(part), gapped_windows(part)
-    started = time.perf_counter()
-    frames = filler.frames(horizontal)
-    seconds = time.perf_counter() - started
-    return frames[horizontal.scored], filler.windows(vertical)[vertical.scored], seconds
+    filler, part = fillers[number], range(start, min(start + FRAMES, len(data)))
+    horizontal, seconds = [], []
+    for frame in part:
+        images = whole_frames(data.select([frame]))
+        started = time.perf_counter()
+        filled = filler.frames(images)
+        seconds.append(time.perf_counter() - started)
+        horizontal.append(filled[images.scored])
+    vertical = gapped_windows(data.select(part))
+    return np.concatenate(horizontal), filler.windows(vertical)[vertical.scored], seconds
 
 
 def score(filled: Filled, test: Targets) -> Scored:
