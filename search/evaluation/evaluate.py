@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -75,8 +75,8 @@ def evaluate(settings: Settings, validation: Dataset, test: Dataset, workers: Wo
         )
     notes += _moved(test)
     fillers = [model.filler for model in chosen(own)]
-    with status(f"measuring on {len(test)} test frames"):
-        result = measure([*models, *classical], test, notes, workers, keep=fillers)
+    with status(f"measuring on {len(test)} test frames") as how_far:
+        result = measure([*models, *classical], test, notes, workers, keep=fillers, progress=how_far)
     if len(test) < FEWEST:
         few = f"The latent-space analysis needs {FEWEST} test frames, there are {len(test)}: it was not done."
         result.test_set.notes.append(few)
@@ -164,6 +164,7 @@ def measure(
     workers: Workers = HERE,
     *,
     keep: Sequence[Filler] = (),
+    progress: Callable[[str], None] = lambda how_far: None,
 ) -> Result:
     """Fill the gaps of every test frame by every method and score them; give back what the fillers to `keep` gave.
 
@@ -188,6 +189,7 @@ def measure(
         leaderboard.append(row(method, seeds))
         frames += frame_rows(method, seeds, test)
         distances += distance_rows(method, seeds, known)
+        progress(f"{len(leaderboard)} of {len(every)} methods")
     return Result(
         test_set=_describe(known, leaderboard, notes),
         leaderboard=with_recovered(leaderboard),

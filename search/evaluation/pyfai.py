@@ -16,8 +16,8 @@ from search.evaluation.methods import Method, around_beam
 from search.evaluation.scores import Tasks
 
 FRAMES = 6
-"""Validation frames at most, evenly spread: at 256 x 256 pixels each takes 1.7 s. Bins that win on few or on all differ
-by less than 3 % in error."""
+"""Validation frames at most, evenly spread: at 256 x 256 pixels each takes 1.7 s. Bins that win on few or on all
+differ by less than 3 % in error."""
 
 RADIAL = (0.5, 1.0, 2.0)
 """Radial bins, for each pixel of the frame's side."""

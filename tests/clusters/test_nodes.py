@@ -1,4 +1,4 @@
-"""A search on two nodes: one dies in the middle of it, or does not share the storage."""
+"""A run on two nodes: one dies in the middle of a stage, or does not share the storage."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
-from records.files import read_lines, read_table
-from records.tables import Ladder, Trial
+from records.files import read_lines, read_retraining, read_table
+from records.tables import Ladder, MethodScore, Trial
 from tests.clusters.conftest import Cluster
 from tests.processes import descendants, kill
 from tests.search.conftest import Command, assert_optuna_agrees
 
 pytestmark = pytest.mark.slow
+
+TRAINING, MEASURING = "RayTrainWorker", "_do"
+"""What Ray calls the processes of a retraining and of a few frames that are filled."""
 
 TRIALS, EPOCHS = 3, 6
 SMALL = (
@@ -52,6 +58,51 @@ def test_a_node_that_dies_costs_no_trial(command: Command, nodes: Cluster) -> No
     epochs = read_lines(folder / "progress.jsonl")
     assert max(Counter((epoch.trial, epoch.windows) for epoch in epochs).values()) == 1
     assert_optuna_agrees(folder)
+
+
+def busy(node: subprocess.Popen[bytes], work: str) -> bool:
+    """Tell whether a process of a node does some work; Ray names its processes after what they do."""
+    titles = []
+    for process in descendants(node.pid):
+        with suppress(OSError):
+            titles.append(Path(f"/proc/{process}/cmdline").read_text(errors="replace"))
+    return any(title.startswith("ray::") and work in title for title in titles)
+
+
+def test_retraining_and_measuring_run_on_all_nodes_and_outlive_them(command: Command, nodes: Cluster) -> None:
+    """Both nodes are at work in both stages; the one that dies costs the task that it was at."""
+    head = nodes.start()
+    process = command.start(*SMALL, "--trials", "2", "--seeds", "2", "--frames", "24")
+    folder = command.folder / "runs" / "x"
+
+    def wait(reached: Callable[[], bool]) -> None:
+        end = time.monotonic() + 240
+        while not reached():
+            assert process.poll() is None, command.log.read_text()
+            assert time.monotonic() < end, command.log.read_text()
+            time.sleep(0.05)
+
+    def trained() -> dict[int, int]:
+        """Windows that were seen by each seed."""
+        return {one.seed: one.windows for one in read_retraining(folder / "retraining.jsonl")}
+
+    second = nodes.start()
+    wait(lambda: len(trained()) == 2)
+    assert busy(head, TRAINING)
+    assert busy(second, TRAINING)
+    kill(descendants(second.pid))
+    third = nodes.start()
+    wait(lambda: len([*(folder / "models").glob("*.safetensors")]) == 2)
+    wait(lambda: busy(head, MEASURING) and busy(third, MEASURING))
+    kill(descendants(third.pid))
+    assert process.wait(timeout=240) == 0, command.log.read_text()
+    reports = read_retraining(folder / "retraining.jsonl")
+    # What was trained is not trained again.
+    assert max(Counter((one.seed, one.windows) for one in reports).values()) == 1
+    assert len(set(trained().values())) == 1
+    rows = {row.method: row for row in read_table(folder / "leaderboard.csv", MethodScore)}
+    assert rows["TUNet"].seeds == 2
+    assert {"linear", "biharmonic", "noise floor"} <= rows.keys()
 
 
 def test_a_node_that_does_not_share_the_storage_is_named(command: Command, nodes: Cluster) -> None:

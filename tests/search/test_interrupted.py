@@ -25,6 +25,12 @@ pytestmark = pytest.mark.slow
 
 RESUME = ("tunet", "--name", "x", "--resume")
 
+UNLIMITED = (
+    "tunet", "--preset", "standard", "--size", "128", "--frames", "12", "--task", "residual", "--trials", "1",
+    "--epochs", "2", "--top", "1", "--seeds", "1", "--name", "x",
+)  # fmt: skip
+"""A run of one configuration, without --minutes."""
+
 
 def outcome(folder: Path) -> list[Any]:
     """What must not depend on who was killed when: trials, reports, rungs; not the time."""
@@ -99,6 +105,37 @@ def test_a_run_killed_and_stopped_again_and_again_is_the_run_that_was_not(
     assert "biharmonic" in output
     assert "Traceback" not in output
     assert "ray" not in output.replace("starting Ray", "").lower().split()
+
+
+def test_killed_in_retraining_and_measuring_the_figures_are_the_same(
+    command: Command, tmp_path_factory: pytest.TempPathFactory, cache: Path
+) -> None:
+    """Kill -9 of the driver in both stages; without a limit of time the retraining follows windows alone."""
+    whole = Command(tmp_path_factory.mktemp("whole"), cache)
+    code, output = whole.run(*UNLIMITED)
+    assert code == 0, output
+    folder = command.folder / "runs" / "x"
+    session = command.start(*UNLIMITED)
+    for _ in range(2):
+        known = len(read_retraining(folder / "retraining.jsonl"))
+        wait_until(lambda: len(read_retraining(folder / "retraining.jsonl")) > known, session)  # noqa: B023
+        session.kill()
+        session.wait()
+        session = command.start(*RESUME)
+    wait_until(lambda: any((folder / "models").glob("*.safetensors")), session)
+    time.sleep(random.SystemRandom().uniform(0, 3))
+    assert not (folder / "leaderboard.csv").exists(), "it was measured before it could be interrupted"
+    session.kill()
+    session.wait()
+    code, output = command.run(*RESUME)
+    assert code == 0, output
+    assert figures(folder) == figures(whole.folder / "runs" / "x")
+
+
+def figures(folder: Path) -> list[MethodScore]:
+    """Return the leaderboard without times."""
+    rows = read_table(folder / "leaderboard.csv", MethodScore)
+    return [replace(row, train_seconds=None, ms_per_frame=None) for row in rows]
 
 
 def test_a_finished_run_is_not_run_again_and_its_model_made_up_for(command: Command, finished: FinishedRun) -> None:

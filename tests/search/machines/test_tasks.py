@@ -40,6 +40,10 @@ def die(folder: Path, number: int) -> int:
     return number
 
 
+def niceness(_: int) -> int:
+    return os.nice(0)
+
+
 def threads(_: int) -> tuple[str, int]:
     import torch
 
@@ -123,3 +127,8 @@ def test_closing_ends_what_runs(ray_session, tmp_path):
     begun = len(list(tmp_path.iterdir()))
     time.sleep(1.0)
     assert len(list(tmp_path.iterdir())) == begun < 20
+
+
+def test_tasks_get_their_share_beside_another_program(ray_session):
+    """Ray would lower their priority so far that one busy program leaves them a twentieth of a core."""
+    assert list(on_ray(niceness, [0])) == [os.nice(0)]
