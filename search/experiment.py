@@ -152,10 +152,11 @@ def _plan(
     data: ObjectRef[tuple[Part, Part]],
     resources: Resources,
 ) -> str:
-    """Fix the course of the trials, unless an earlier session did, and say how long the search will take.
+    """Fix the course of the trials, unless an earlier session did, and say how long search and retraining will take.
 
     `windows` are those of the (training, validation) frames.
     """
+    from search.machines.resources import places
     from search.tuning import course
 
     files, budget = settings.files, settings.budget(SEARCH_SHARE)
@@ -171,12 +172,21 @@ def _plan(
     elif settings.minutes is not None:
         limit = f"at most {settings.minutes:g} minutes"
     else:
-        hours = course.hours(settings, found, measured, resources, windows[1])
-        took = f"{hours:.1f} hours" if hours >= 1 else f"{max(hours * 60, 1):.0f} minutes"
-        limit = f"about {took} for the search at the speed of its first configuration; --minutes would limit it"
+        models = len(settings.studies) * settings.top * settings.seeds
+        searching = course.hours(settings, found, measured, resources, windows[1])
+        retraining = course.retraining_hours(settings, found, measured, places(models, resources).at_once, windows[1])
+        limit = (
+            f"about {_duration(searching)} for the search and {_duration(retraining)} for retraining "
+            f"{models} model{'s' * (models > 1)}, at the speed of the first configuration; --minutes would limit it"
+        )
     lengths = sorted({round(one.length / one.epoch, 1) for one in found})
     epochs = " to ".join(f"{length:g}" for length in lengths[:: max(len(lengths) - 1, 1)])
     return f"time: {limit}" + (f"; trials of up to {epochs} epochs" if settings.proposes else "")
+
+
+def _duration(hours: float) -> str:
+    minutes = max(round(hours * 60), 1)
+    return f"{hours:.1f} hours" if hours >= 1 else f"{minutes} minute{'s' * (minutes > 1)}"
 
 
 def _drop_models(settings: Settings, winners: list[Trial]) -> None:

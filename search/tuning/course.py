@@ -188,6 +188,24 @@ def hours(
     return seconds / resources.parallel / 3600
 
 
+def retraining_hours(
+    settings: Settings, found: Sequence[Ladder], rows: Sequence[Measured], at_once: int, validation: int
+) -> float:
+    """Return the hours that all winners take at full length, so many at once, if they are as large as the defaults.
+
+    `validation` is the number of validation windows. Of the paper's points alone, winners are as the mean of them.
+    """
+    seconds = 0.0
+    for course in found:
+        own = [row for row in rows if row.planned.study == course.study]
+        like = [row for row in own if row.planned.proposed] or own
+        for row in like:
+            epochs = settings.retrain_epochs if row.planned.proposed else row.planned.epochs
+            window = row.pace.training + row.pace.validation * validation / course.interval
+            seconds += epochs * course.epoch * window / len(like)
+    return seconds * settings.top * settings.seeds / at_once / 3600
+
+
 def relative_cost(settings: Settings, network: str, default: Config) -> float:
     """Return the mean operations of what a search may propose, in those of the default configuration."""
     space = SPACES[network](settings.preset)

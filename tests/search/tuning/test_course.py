@@ -99,6 +99,15 @@ def test_the_share_of_a_trial_is_that_of_a_search_by_chance() -> None:
     assert expected_share(long, 8) > expected_share(long, 100)
 
 
+def test_retraining_takes_all_windows_of_all_winners(run: Settings) -> None:
+    """Ten models of 40 epochs at 20 ms a window, validated at each report, on two cores."""
+    many = replace(run, top=5, seeds=2)
+    ladders_of = [Ladder("tunet", "tunet", EPOCH, 6 * EPOCH, EPOCH, EPOCH)]
+    row = Measured(Planned("tunet", "tunet", DEFAULTS["tunet"], 48.0, True), Pace(0.02, 0.01), "")
+    one = 40 * (EPOCH * 0.02 + VALIDATION * 0.01)
+    assert course.retraining_hours(many, ladders_of, [row], 2, VALIDATION) == pytest.approx(10 * one / 2 / 3600)
+
+
 def test_two_networks_share_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     both = resolve("all", "x", "quick", {"minutes": 5.0})
