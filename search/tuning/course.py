@@ -67,6 +67,10 @@ class Measured(NamedTuple):
     too_large: str
     """Why it does not fit the memory; empty where it does."""
 
+    def seconds(self, course: Ladder, validation: int) -> float:
+        """Return the seconds of a training window, with its share of validating so many windows at each report."""
+        return self.pace.training + self.pace.validation * validation / course.interval
+
 
 def planned(settings: Settings) -> list[Planned]:
     """Return the paper's points that a run trains to their end, and the defaults in the place of all proposals."""
@@ -184,7 +188,7 @@ def hours(
         windows = row.planned.epochs * course.epoch
         if row.planned.proposed:
             windows *= expected_share(course, settings.trials)
-        seconds += windows * (row.pace.training + row.pace.validation * validation / course.interval)
+        seconds += windows * row.seconds(course, validation)
     return seconds / resources.parallel / 3600
 
 
@@ -201,8 +205,7 @@ def retraining_hours(
         like = [row for row in own if row.planned.proposed] or own
         for row in like:
             epochs = settings.retrain_epochs if row.planned.proposed else row.planned.epochs
-            window = row.pace.training + row.pace.validation * validation / course.interval
-            seconds += epochs * course.epoch * window / len(like)
+            seconds += epochs * course.epoch * row.seconds(course, validation) / len(like)
     return seconds * settings.top * settings.seeds / at_once / 3600
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
-import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,15 +35,11 @@ def test_a_node_that_dies_costs_no_trial(command: Command, nodes: Cluster) -> No
     process = command.start(*SMALL)
     folder = command.folder / "runs" / "x"
     # Each node holds one trial at a time: when two have reported, one of them runs on the second node.
-    end = time.monotonic() + 120
-    while len({epoch.trial for epoch in read_lines(folder / "progress.jsonl")}) < 2:
-        assert process.poll() is None, command.log.read_text()
-        assert time.monotonic() < end, command.log.read_text()
-        time.sleep(0.05)
+    command.wait_until(
+        lambda: len({epoch.trial for epoch in read_lines(folder / "progress.jsonl")}) >= 2, process, 120
+    )
     kill(descendants(second.pid))
-    while not (folder / "winners.csv").exists():
-        assert process.poll() is None, command.log.read_text()
-        time.sleep(0.1)
+    command.wait_until((folder / "winners.csv").exists, process, 600)
     process.send_signal(signal.SIGINT)
     process.wait(timeout=60)
 
@@ -75,25 +69,18 @@ def test_retraining_and_measuring_run_on_all_nodes_and_outlive_them(command: Com
     process = command.start(*SMALL, "--trials", "2", "--seeds", "2", "--frames", "24")
     folder = command.folder / "runs" / "x"
 
-    def wait(reached: Callable[[], bool]) -> None:
-        end = time.monotonic() + 240
-        while not reached():
-            assert process.poll() is None, command.log.read_text()
-            assert time.monotonic() < end, command.log.read_text()
-            time.sleep(0.05)
-
     def trained() -> dict[int, int]:
         """Windows that were seen by each seed."""
         return {one.seed: one.windows for one in read_retraining(folder / "retraining.jsonl")}
 
     second = nodes.start()
-    wait(lambda: len(trained()) == 2)
+    command.wait_until(lambda: len(trained()) == 2, process)
     assert busy(head, TRAINING)
     assert busy(second, TRAINING)
     kill(descendants(second.pid))
     third = nodes.start()
-    wait(lambda: len([*(folder / "models").glob("*.safetensors")]) == 2)
-    wait(lambda: busy(head, MEASURING) and busy(third, MEASURING))
+    command.wait_until(lambda: len([*(folder / "models").glob("*.safetensors")]) == 2, process)
+    command.wait_until(lambda: busy(head, MEASURING) and busy(third, MEASURING), process)
     kill(descendants(third.pid))
     assert process.wait(timeout=240) == 0, command.log.read_text()
     reports = read_retraining(folder / "retraining.jsonl")

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,6 +62,14 @@ class Command:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+
+    def wait_until(self, reached: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 240) -> None:
+        """Wait for what a process of it comes to while it runs."""
+        end = time.monotonic() + seconds
+        while not reached():
+            assert process.poll() is None, f"the command ended too early: {self.log.read_text()}"
+            assert time.monotonic() < end, f"not after {seconds} s: {self.log.read_text()}"
+            time.sleep(0.02)
 
     def run(self, *arguments: str) -> tuple[int, str]:
         """Run it to the end: exit code and output."""

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,14 +42,6 @@ def outcome(folder: Path) -> list[Any]:
     return [sorted(trials, key=lambda trial: trial[0]), reports, halving.rungs, halving.stopped]
 
 
-def wait_until(reached: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 240) -> None:
-    end = time.monotonic() + seconds
-    while not reached():
-        assert process.poll() is None, "the command ended before it was interrupted"
-        assert time.monotonic() < end, f"not after {seconds} s"
-        time.sleep(0.02)
-
-
 def interrupt(process: subprocess.Popen[bytes]) -> None:
     """Press Ctrl-C: the command is gone within seconds."""
     began = time.monotonic()
@@ -74,14 +65,14 @@ def test_a_run_killed_and_stopped_again_and_again_is_the_run_that_was_not(
         command.log.unlink(missing_ok=True)
         session = command.start(*(RESUME if number else SMALL))
         if number == 0:
-            wait_until((folder / "run.json").exists, session)
+            command.wait_until((folder / "run.json").exists, session)
             other = Command(command.folder, command.folder, command.folder / "other.txt")
             other.environment = command.environment
             code, output = other.run(*RESUME)
             assert code == 2
             assert "one session at a time may work on a run, got 'x'" in output.splitlines()[-1]
-        wait_until(lambda: command.log.stat().st_size > 0, session)
-        wait_until(lambda: len(read_lines(folder / "progress.jsonl")) > place, session)  # noqa: B023
+        command.wait_until(lambda: command.log.stat().st_size > 0, session)
+        command.wait_until(lambda: len(read_lines(folder / "progress.jsonl")) > place, session)  # noqa: B023
         time.sleep(moments.uniform(0, 0.7))
         if number % 2:
             interrupt(session)
@@ -90,7 +81,7 @@ def test_a_run_killed_and_stopped_again_and_again_is_the_run_that_was_not(
             session.kill()
             session.wait()
     session = command.start(*RESUME)
-    wait_until(lambda: bool(read_retraining(folder / "retraining.jsonl")), session)
+    command.wait_until(lambda: bool(read_retraining(folder / "retraining.jsonl")), session)
     interrupt(session)
     code, output = command.run(*RESUME)
     assert code == 0, output
@@ -118,11 +109,11 @@ def test_killed_in_retraining_and_measuring_the_figures_are_the_same(
     session = command.start(*UNLIMITED)
     for _ in range(2):
         known = len(read_retraining(folder / "retraining.jsonl"))
-        wait_until(lambda: len(read_retraining(folder / "retraining.jsonl")) > known, session)  # noqa: B023
+        command.wait_until(lambda: len(read_retraining(folder / "retraining.jsonl")) > known, session)  # noqa: B023
         session.kill()
         session.wait()
         session = command.start(*RESUME)
-    wait_until(lambda: any((folder / "models").glob("*.safetensors")), session)
+    command.wait_until(lambda: any((folder / "models").glob("*.safetensors")), session)
     time.sleep(random.SystemRandom().uniform(0, 3))
     assert not (folder / "leaderboard.csv").exists(), "it was measured before it could be interrupted"
     session.kill()
