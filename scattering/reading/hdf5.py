@@ -22,7 +22,8 @@ from scattering.calibration import UNKNOWN, Calibration
 from scattering.errors import InputError, one_line
 from scattering.reading import nexus
 from scattering.reading.heaps import check_heaps
-from scattering.reading.pages import Recorded, count_type, frame_shape
+from scattering.reading.pages import Recorded, count_type, either, frame_shape
+from scattering.reading.pixel_masks import Mask, Told, pixel_masks, stated
 
 SUFFIXES = frozenset((".h5", ".hdf5", ".hdf", ".nxs", ".nx5", ".nexus"))
 
@@ -52,6 +53,8 @@ class Array:
     groups: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     detector: str = ""
+    unclear: tuple[str, ...] = ()
+    """What the file says of its pixels and cannot be used, in words."""
 
 
 def is_hdf5(path: Path) -> bool:
@@ -85,7 +88,7 @@ def read_array(path: Path, inside: str, numbers: Sequence[int]) -> Iterator[tupl
     """
     with open_file(path) as file:
         array = _array(file, path, inside)
-        counts, invalid = file[inside], find_invalid(file, inside, array.count, array.shape)
+        counts, told = file[inside], Told(find_masks(file, inside), stated(file, inside), file[inside].shape[:-2])
         clean, calibration = (_beside(file, inside, name) for name in ("clean", "calibration"))
         for name, other, shape in (
             ("clean", clean, (array.count, *array.shape)),
@@ -93,19 +96,20 @@ def read_array(path: Path, inside: str, numbers: Sequence[int]) -> Iterator[tupl
         ):
             if other is not None and other.shape != shape:
                 raise InputError(f"{name} must have the shape {shape}, got {other.shape} in {path}")
-        common = None if invalid is None or invalid.ndim > 2 else invalid[()] != 0
         for number in numbers:
             if number >= array.count:
                 raise InputError(
                     f"frame {number} of {path}::{inside} is asked for, there are {array.count}: list again"
                 )
+            values, said = _frame(counts, number).astype(array.dtype, copy=False), told.stated(number)
             yield (
                 array,
                 Recorded(
-                    _frame(counts, number).astype(array.dtype, copy=False),
-                    _frame(invalid, number) != 0 if invalid is not None and common is None else common,
+                    values,
+                    either(told.invalid(number), said.invalid(values)),
                     None if clean is None else _frame(clean, number).astype(np.float64, copy=False),
                     UNKNOWN if calibration is None else Calibration(*map(float, calibration[number])),
+                    said,
                 ),
             )
 
@@ -154,6 +158,7 @@ def _array(file: h5py.File, path: Path, inside: str) -> Array:
     described = Array(
         inside, _sources(counts), count, frame, dtype,
         detector=_text(file.attrs.get("detector")) or nexus.detector(file, inside),
+        unclear=tuple(pixel_masks(file, inside)[1]),
     )  # fmt: skip
     if not _is_own(inside):
         return described
@@ -224,12 +229,10 @@ def place(array: h5py.Dataset, number: int) -> tuple[int, ...]:
     return tuple(int(index) for index in np.unravel_index(number, array.shape[:-2]))
 
 
-def find_invalid(file: h5py.File, inside: str, count: int, shape: tuple[int, int]) -> h5py.Dataset | None:
-    """Find the mask of an array of so many frames: our own, or NeXus' `pixel_mask`."""
+def find_masks(file: h5py.File, inside: str) -> list[Mask]:
+    """Find the masks of an array: our own, or those of NeXus."""
     own = _beside(file, inside, "invalid")
-    if own is not None:
-        return own
-    return nexus.pixel_mask(file, inside, (shape, (count, *shape), file[inside].shape))
+    return pixel_masks(file, inside)[0] if own is None else [Mask(own, file[inside].shape[:-2], bits=None)]
 
 
 def _beside(file: h5py.File, inside: str, name: str) -> h5py.Dataset | None:

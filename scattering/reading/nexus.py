@@ -6,7 +6,6 @@ Which array is meant: the NeXus manual, "Find the plottable data", https://manua
 from __future__ import annotations
 
 import re
-from collections.abc import Container
 from pathlib import Path
 
 import h5py
@@ -44,18 +43,9 @@ def images(file: h5py.File, path: Path) -> list[str]:
     )
 
 
-def pixel_mask(file: h5py.File, inside: str, shapes: Container[tuple[int, ...]]) -> h5py.Dataset | None:
-    """Return the mask of an array: beside it, else that of its detector, unless several could be it."""
-    for group in (file[inside].parent, _parent(file, inside)):
-        if (mask := _mask(group, shapes)) is not None:
-            return mask
-    found = [mask for group in _detectors(file, inside) if (mask := _mask(group, shapes)) is not None]
-    return found[0] if len(found) == 1 else None
-
-
 def detector(file: h5py.File, inside: str) -> str:
     """Return what a file says of an array's detector; nothing where several could be it."""
-    found = {text for group in _detectors(file, inside) if (text := _description(group))}
+    found = {text for group in detectors(file, inside) if (text := _description(group))}
     return found.pop() if len(found) == 1 else ""
 
 
@@ -64,6 +54,33 @@ def instrument(file: h5py.File, inside: str) -> h5py.Group | None:
     entry = file.get(inside.strip("/").split("/")[0])
     found = entry.get("instrument") if isinstance(entry, h5py.Group) else None
     return found if isinstance(found, h5py.Group) else None
+
+
+def detectors(file: h5py.File, inside: str) -> list[h5py.Group]:
+    """Return the detector whose data the array is, else the groups that may be its detector, of its entry."""
+    described = instrument(file, inside)
+    if described is None:
+        return []
+    groups = [group for name in described if isinstance(group := described.get(name), h5py.Group)]
+    own = [group for group in groups if group.get("data") == file[inside]]
+    return own or [group for group in groups if attribute(group, "NX_class") in ("", "NXdetector")]
+
+
+def parent(file: h5py.File, inside: str) -> h5py.Group:
+    """Return the group that an array is read from, which may link to it."""
+    return file[inside.rpartition("/")[0] or "/"]
+
+
+def named_axis(file: h5py.File, inside: str) -> tuple[int, tuple[str, ...]] | None:
+    """Return the axis of an array of frames along which its NXdata names what follows one another, and the names."""
+    group, shape = parent(file, inside), file[inside].shape
+    axes = group.attrs.get("axes")
+    for axis, name in enumerate([] if axes is None else np.atleast_1d(axes)[: len(shape) - 2]):
+        field = group.get(name.decode(errors="replace") if isinstance(name, bytes) else str(name))
+        named = isinstance(field, h5py.Dataset) and h5py.check_string_dtype(field.dtype)
+        if named and field.shape == shape[axis : axis + 1]:
+            return axis, tuple(str(text) for text in field.asstr()[()])
+    return None
 
 
 def attribute(node: h5py.Group | h5py.Dataset, name: str) -> str:
@@ -77,14 +94,6 @@ def attribute(node: h5py.Group | h5py.Dataset, name: str) -> str:
 def is_part(inside: str) -> bool:
     """Tell whether an array has the name of one of several that make a series."""
     return bool(_PART.fullmatch(inside.rpartition("/")[2]))
-
-
-def _mask(group: h5py.Group, shapes: Container[tuple[int, ...]]) -> h5py.Dataset | None:
-    for name in ("pixel_mask", "detectorSpecific/pixel_mask"):
-        mask = group.get(name)
-        if isinstance(mask, h5py.Dataset) and mask.dtype.kind in "iub" and mask.shape in shapes:
-            return mask
-    return None
 
 
 def _description(group: h5py.Group) -> str:
@@ -183,17 +192,3 @@ def _groups(file: h5py.File) -> list[h5py.Group]:
     found: list[h5py.Group] = []
     file.visititems(lambda _, node: found.append(node) if isinstance(node, h5py.Group) else None)
     return found
-
-
-def _detectors(file: h5py.File, inside: str) -> list[h5py.Group]:
-    """Return the detector whose data the array is, else the groups that may be its detector, of its entry."""
-    described = instrument(file, inside)
-    if described is None:
-        return []
-    groups = [group for name in described if isinstance(group := described.get(name), h5py.Group)]
-    own = [group for group in groups if group.get("data") == file[inside]]
-    return own or [group for group in groups if attribute(group, "NX_class") in ("", "NXdetector")]
-
-
-def _parent(file: h5py.File, inside: str) -> h5py.Group:
-    return file[inside.rpartition("/")[0] or "/"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,31 @@ class Plain(NamedTuple):
     """Bytes from row to row and from column to column; None where rows follow one another."""
 
 
+class Stated(NamedTuple):
+    """What a file says of the numbers in a frame."""
+
+    no_data: tuple[tuple[float, float], ...] = ()
+    """Numbers that mean that there are no data, and how far from each a number still does."""
+    least: float = -math.inf
+    """The least number that is a valid count,"""
+    largest: float = math.inf
+    """and the largest one: beyond it the detector is saturated."""
+
+    @property
+    def tells_negatives(self) -> bool:
+        """Whether it says which of the numbers below 0 are counts."""
+        return self.least > -math.inf or any(value < 0 for value, _ in self.no_data)
+
+    def invalid(self, counts: Counts) -> Bools | None:
+        """Tell what of a frame, (rows, columns), is no count by this; None where nothing is said."""
+        values: npt.NDArray[Any] = counts
+        found = [values < self.least] if self.least > -math.inf else []
+        for value, tolerance in self.no_data:
+            # Of integers without a sign, whose differences have none.
+            found.append((values >= value - tolerance) & (values <= value + tolerance))
+        return np.asarray(np.logical_or.reduce(found)) if found else None
+
+
 @dataclass(frozen=True)
 class Pages:
     """The frames of one image file, all of one shape and type. Only headers are read until a frame is asked for."""
@@ -44,6 +69,8 @@ class Pages:
     """The suffix that files of this format usually have."""
     plain: Plain | None = None
     """None where counts are packed."""
+    stated: Callable[[int], Stated] = lambda _: Stated()
+    """What the file says of the numbers in a frame, by its number."""
 
 
 class Recorded(NamedTuple):
@@ -52,10 +79,16 @@ class Recorded(NamedTuple):
     counts: Counts
     """In the type of the file."""
     invalid: Bools | None = None
-    """The file's own mask: True in gaps, dead and hidden pixels."""
+    """What is no count by the file's own masks and by what it states: gaps, dead and hidden pixels."""
     clean: npt.NDArray[np.floating] | None = None
     """Noise-free counts; files of simulated frames only."""
     calibration: Calibration = UNKNOWN
+    stated: Stated = Stated()
+
+
+def either(one: Bools | None, other: Bools | None) -> Bools | None:
+    """Return what is True in one of two images, of which there may be none."""
+    return other if one is None else one if other is None else one | other
 
 
 def frame_shape(shape: Sequence[int]) -> tuple[int, int]:

@@ -38,6 +38,8 @@ class Stack:
     """All that hold its counts: a file may link to others."""
     detector: str = ""
     """What the file says of its detector; "" where it says nothing."""
+    unclear: tuple[str, ...] = ()
+    """What the file says of its pixels and cannot be used, in words."""
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -98,8 +100,9 @@ def _list(location: Location) -> list[hdf5.Array]:
 
 
 def _read_image(path: Path, numbers: Sequence[int]) -> Iterator[tuple[hdf5.Array, Recorded]]:
-    for pages, counts in read_image(path, numbers):
-        yield _described(path, pages), Recorded(counts)
+    for number, (pages, counts) in zip(numbers, read_image(path, numbers), strict=True):
+        stated = pages.stated(number)
+        yield _described(path, pages), Recorded(counts, stated.invalid(counts), stated=stated)
 
 
 def _described(path: Path, pages: Pages) -> hdf5.Array:
@@ -129,6 +132,7 @@ def _stack(location: Location, label: str, first: int, array: hdf5.Array) -> Sta
         array.categories or nothing,
         tuple(sorted({location.path.resolve(), *(path for path, _ in array.sources)})),
         array.detector,
+        array.unclear,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from scattering.arrays import Bools
 from scattering.reading import hdf5, nexus
+from scattering.reading.pixel_masks import Mask
 from scattering.reading.stacks import Stack
 from scattering.writing.filled import Filled
 from scattering.writing.process import create, recorded
@@ -49,10 +50,9 @@ def fill_copy(stack: Stack, target: Path, frames: Iterable[Filled], note: dict[s
         cache = max(hdf5.CACHE, *(_chunk(array) for array in arrays))
         entry = _entry(file, inside)
     with h5py.File(target, "r+", rdcc_nbytes=cache) as file:
-        counts, *masks = (file[reference] for reference in references)
-        mask = masks[0] if masks else None
+        counts = file[references[0]]
         taken = recorded(file[entry], frames, len(stack), stack.shape, note)
-        for number, frame in enumerate(_unmasked(mask, taken)):
+        for number, frame in enumerate(_unmasked(hdf5.find_masks(file, inside), taken)):
             if frame.filled.any():
                 counts[hdf5.place(counts, number)] = frame.counts
     return True
@@ -64,13 +64,13 @@ def write_nexus(stack: Stack, target: Path, frames: Iterable[Filled], note: dict
         file.attrs.update(NX_class="NXroot", default="entry")
         entry = _node(file, "entry", "NXentry", default="data")
         detector = _node(_node(entry, "instrument", "NXinstrument"), "detector", "NXdetector")
-        mask = _copy_mask(stack, detector)
+        masks = _copy_masks(stack, detector)
         if stack.detector and "description" not in detector:
             detector.create_dataset("description", data=stack.detector, track_times=False)
         counts = create(detector, "data", (len(stack), *stack.shape), stack.dtype)
         _node(entry, "data", "NXdata", signal="data")["data"] = counts
         taken = recorded(entry, frames, len(stack), stack.shape, note)
-        for number, frame in enumerate(_unmasked(mask, taken)):
+        for number, frame in enumerate(_unmasked(masks, taken)):
             counts[number] = frame.counts
 
 
@@ -81,17 +81,22 @@ def write_beside(path: Path, frames: Iterable[Filled], stack: Stack, note: dict[
         yield from recorded(_node(file, "entry", "NXentry"), frames, len(stack), stack.shape, note)
 
 
-def _unmasked(mask: h5py.Dataset | None, frames: Iterable[Filled]) -> Iterator[Filled]:
-    """Give the frames on as they are, and take from their mask what was filled."""
-    everywhere: Any = True
+def _unmasked(masks: Sequence[Mask], frames: Iterable[Filled]) -> Iterator[Filled]:
+    """Give the frames on as they are, and take from their masks what was filled."""
+    everywhere: dict[tuple[int, tuple[int, ...]], Bools] = {}
     for number, frame in enumerate(frames):
-        everywhere = everywhere & frame.filled
-        if mask is not None and mask.ndim > 2 and frame.filled.any():
-            place = hdf5.place(mask, number)
-            mask[place] = _without(mask[place], frame.filled)
+        for which, mask in enumerate(masks):
+            place = mask.place(number)
+            if place is None:
+                continue
+            if not mask.of_each:
+                everywhere[which, place] = everywhere.get((which, place), True) & frame.filled
+            elif frame.filled.any():
+                mask.array[place] = _without(mask.array[place], frame.filled)
         yield frame
-    if mask is not None and mask.ndim == 2 and np.any(everywhere):
-        mask[()] = _without(mask[()], everywhere)
+    for (which, place), filled in everywhere.items():
+        if filled.any():
+            masks[which].array[place] = _without(masks[which].array[place], filled)
 
 
 def _without(mask: Any, filled: Bools) -> Any:
@@ -100,12 +105,11 @@ def _without(mask: Any, filled: Bools) -> Any:
 
 
 def _writable(file: h5py.File, stack: Stack) -> list[h5py.Dataset]:
-    """Return the frames and their mask, if they have one; nothing unless both can be written, in this very file."""
+    """Return the frames and their masks; nothing unless all can be written, in this very file."""
     inside = stack.location.inside
     if file.get(inside) is None:
         return []
-    mask = hdf5.find_invalid(file, inside, len(stack), stack.shape)
-    arrays = [file[inside], *([] if mask is None else [mask])]
+    arrays = [file[inside], *(mask.array for mask in hdf5.find_masks(file, inside))]
     return arrays if all(_is_here(file, array) and _is_exact(array) for array in arrays) else []
 
 
@@ -144,25 +148,31 @@ def _node(parent: h5py.Group, name: str, nx_class: str, **attributes: str) -> h5
     return group
 
 
-def _copy_mask(stack: Stack, detector: h5py.Group) -> h5py.Dataset | None:
-    """Copy the mask of an array of another file, and the fields that describe the instrument."""
+def _copy_masks(stack: Stack, detector: h5py.Group) -> list[Mask]:
+    """Copy the masks of an array of another file, laid over one another, and the fields of its instrument."""
     path, inside = stack.location
     if not inside:
-        return None
+        return []
     with hdf5.open_file(path) as file:
         instrument = nexus.instrument(file, inside)
         if instrument is not None:
             _describe(instrument, detector.parent)
-        old = hdf5.find_invalid(file, inside, len(stack), stack.shape)
-        if old is None:
-            return None
-        dtype = old.dtype.newbyteorder("=") if old.dtype.kind in "iu" else np.dtype(np.uint8)
-        shape = stack.shape if old.ndim == 2 else (len(stack), *stack.shape)
-        mask = create(detector, "pixel_mask", shape, dtype)
-        for number in range(1 if old.ndim == 2 else len(stack)):
-            values = old[hdf5.place(old, number)]
-            mask[hdf5.place(mask, number)] = values if dtype == old.dtype else values != 0
-        return mask
+        old = hdf5.find_masks(file, inside)
+        if not old:
+            return []
+        common = all(mask.for_all for mask in old)
+        size = max(mask.array.dtype.itemsize if mask.array.dtype.kind in "iu" else 1 for mask in old)
+        dtype = np.dtype(f"u{size}")
+        shape = stack.shape if common else (len(stack), *stack.shape)
+        copy = Mask(create(detector, "pixel_mask", shape, dtype), (len(stack),))
+        for number in range(1 if common else len(stack)):
+            values = np.zeros(stack.shape, dtype)
+            for mask in old:
+                if (place := mask.place(number)) is not None:
+                    bits = mask.array[place]
+                    values |= bits.astype(dtype) if bits.dtype.kind in "iu" else (bits != 0).astype(dtype)
+            copy.array[copy.place(number)] = values
+        return [copy]
 
 
 def _describe(old: h5py.Group, new: h5py.Group, levels: int = 8) -> None:

@@ -152,6 +152,79 @@ def test_masks_are_found(place, each, tmp_path):
         np.testing.assert_array_equal(recorded.invalid, (masks[number] if each else MASK) > 0)
 
 
+def test_all_masks_hold_together(tmp_path):
+    path = write(tmp_path / "a.h5", entry__data__data=COUNTS, entry__instrument__detector__pixel_mask=MASK)
+    others = [np.roll(MASK, number + 1).astype(kind) for number, kind in enumerate(("uint8", "int64", "bool"))]
+    with h5py.File(path, "r+") as file:
+        for number, other in enumerate(others):
+            file[f"entry/instrument/detector/pixel_mask_{number + 2}"] = other
+        file["entry/data/pixel_mask_7"] = np.roll(MASK, 9)
+    expected = np.logical_or.reduce([MASK, np.roll(MASK, 9), *others])
+    np.testing.assert_array_equal(frames(path)[4].invalid, expected)
+
+
+@pytest.mark.parametrize("kind", ["uint32", "int32", "uint64"])
+def test_bits_that_only_tell_of_a_pixel_do_not_leave_it_out(kind, tmp_path):
+    """The upper ones: bit 31 says that counts were interpolated where chips meet."""
+    bits = np.zeros((40, 36), np.uint64)
+    bits[0, :32] = 1 << np.arange(32, dtype=np.uint64)
+    bits[1, 0] = 1 << 31 | 1 << 1
+    path = write(tmp_path / "a.h5", entry__data__data=COUNTS, entry__data__pixel_mask=bits.astype(kind))
+    expected = np.zeros((40, 36), bool)
+    expected[0, :16] = expected[1, 0] = True
+    np.testing.assert_array_equal(frames(path)[0].invalid, expected)
+
+
+def channels(path, named=True):
+    """Write frames of two thresholds and their difference, as Dectris' FileWriter2 does; return what is invalid."""
+    masks = {name: np.roll(MASK, number) for number, name in enumerate(("threshold_2", "threshold_1", "difference"))}
+    with h5py.File(path, "w") as file:
+        data = file.create_group("entry/data")
+        data["data"] = np.stack([COUNTS + number for number in range(3)], axis=1)
+        data.attrs.update(NX_class="NXdata", signal="data", axes=["image_id", "channel", ".", "."])
+        if named:
+            data["channel"] = list(masks)
+        detector = file.create_group("entry/instrument/detector")
+        for number, (name, mask) in enumerate(masks.items()):
+            detector[f"{name}_channel/pixel_mask"] = mask
+            detector[f"{name}_channel/saturation_value"] = 1000 + number
+    return [mask > 0 for mask in masks.values()]
+
+
+def test_each_channel_has_its_own_mask_and_saturation(tmp_path):
+    expected = channels(tmp_path / "a.h5")
+    for number, recorded in enumerate(frames(tmp_path / "a.h5")):
+        np.testing.assert_array_equal(recorded.counts, COUNTS[number // 3] + number % 3)
+        np.testing.assert_array_equal(recorded.invalid, expected[number % 3])
+        assert recorded.stated.largest == 1000 + number % 3
+
+
+def test_masks_that_cannot_be_used_are_told(tmp_path):
+    channels(tmp_path / "a.h5", named=False)
+    (stack,) = open_stacks([str(tmp_path / "a.h5")])
+    assert "which of the channels difference, threshold_1, threshold_2" in stack.unclear[0]
+    assert frames(tmp_path / "a.h5")[0].invalid is None
+    path = write(tmp_path / "b.h5", entry__data__data=COUNTS, entry__data__pixel_mask=MASK[1:])
+    (stack,) = open_stacks([str(path)])
+    assert "/entry/data/pixel_mask of shape 39 x 36 does not fit" in stack.unclear[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"), [("saturation_value", 20), ("detectorSpecific/countrate_correction_count_cutoff", 20)]
+)
+def test_the_largest_valid_count_is_read(name, kept, tmp_path):
+    path = write(tmp_path / "a.h5", entry__data__data=COUNTS, **{f"entry/instrument/detector/{name}": kept})
+    assert frames(path)[0].stated.largest == kept
+    assert frames(path)[0].invalid is None
+
+
+def test_counts_below_the_least_one_and_numbers_for_no_data_are_none(tmp_path):
+    path = write(tmp_path / "a.h5", entry__data__data=COUNTS.astype(int), entry__instrument__x__underload_value=12)
+    with h5py.File(path, "r+") as file:
+        file["entry/data/data"].attrs["_FillValue"] = 20
+    np.testing.assert_array_equal(frames(path)[1].invalid, (COUNTS[1] < 12) | (COUNTS[1] == 20))
+
+
 def test_our_own_layout_has_no_other_mask(tmp_path):
     assert frames(write(tmp_path / "a.h5", frames=COUNTS, other=COUNTS))[0].invalid is None
 

@@ -8,6 +8,7 @@ import pytest
 
 from scattering.calibration import UNKNOWN
 from scattering.errors import InputError
+from scattering.reading.pages import Stated
 from scattering.reading.stacks import Location, open_stacks, read
 from tests.scattering.reading.writing import WRITERS
 
@@ -128,7 +129,7 @@ def test_counts_of_any_number_type_are_read_as_recorded(dtype, tmp_path):
     for recorded, counts in zip(read(stack, [0, 1, 2]), COUNTS, strict=True):
         np.testing.assert_array_equal(recorded.counts, counts)
         assert recorded.counts.dtype == stack.dtype == np.dtype(dtype).newbyteorder("=")
-        assert recorded[1:] == (None, None, UNKNOWN)
+        assert recorded[1:] == (None, None, UNKNOWN, Stated())
 
 
 @pytest.mark.parametrize("one_for_all", [True, False])

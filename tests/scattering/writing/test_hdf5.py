@@ -100,6 +100,29 @@ def test_a_mask_of_all_frames_opens_where_all_were_filled(numbers, tmp_path):
     assert others(tmp_path / "b.nxs") == others(tmp_path / "a.nxs")
 
 
+@pytest.mark.parametrize("virtual", [False, True])
+def test_masks_of_channels_open_where_all_frames_of_the_channel_were_filled(virtual, tmp_path):
+    counts = np.stack([COUNTS, COUNTS + 1], axis=1)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        data, detector = file.create_group("entry/data"), file.create_group("entry/instrument/detector")
+        data.attrs.update(NX_class="NXdata", signal="data", axes=["image_id", "channel", ".", "."])
+        data["channel"] = ["low", "high"]
+        file["raw"] = counts
+        if virtual:
+            layout = h5py.VirtualLayout(counts.shape, counts.dtype)
+            layout[...] = h5py.VirtualSource(".", "raw", counts.shape)
+            data.create_virtual_dataset("data", layout)
+        else:
+            data["data"] = counts
+        detector["low_channel/pixel_mask"] = (GAP | DEAD).astype(np.uint32)
+        detector["high_channel/pixel_mask"] = GAP.astype(np.uint32)
+    (stack,) = open_stacks([str(tmp_path / "a.h5")])
+    write_filled(stack, tmp_path / "b.h5", unfilled(stack, [0, 2, 4, 5, 6, 8]), NOTE)
+    for number, frame in enumerate(recorded(tmp_path / "b.h5")):
+        masked = (number % 2 == 1 and (not virtual or number != 5)) * GAP
+        np.testing.assert_array_equal(frame.invalid, masked | DEAD if number % 2 == 0 else masked)
+
+
 @pytest.mark.parametrize(
     "codec", [hdf5plugin.Bitshuffle(), hdf5plugin.LZ4(), hdf5plugin.Blosc(), {"compression": "lzf"}]
 )
