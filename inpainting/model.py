@@ -25,6 +25,7 @@ from scattering.detectors import detector
 from scattering.errors import InputError, one_line
 from scattering.filling.interpolation import linear
 from scattering.preprocessing import resize, to_counts, to_intensity
+from scattering.survey.background import subtracted
 from scattering.survey.validity import GapParts, gap_parts, measured
 from scattering.windows import SMALLEST_SIDE
 from trainables import devices
@@ -100,9 +101,10 @@ class Model:
     ) -> Fill:
         """Fill the pixels of one frame (rows, columns) that were not measured.
 
-        `valid` says which were; without it those that hold no code (negative, NaN, 2**31 - 1 and beyond) and do not
-        lie in the detector's gaps. `hidden` ones stay as they are and are not looked at: dead, hot; full counters
-        are found where `valid` is not given. Of a masked array, what is masked is missing.
+        `valid` says which were; without it those that hold no code (NaN, 2**31 - 1 and beyond, and numbers below 0
+        unless a background was subtracted) and do not lie in the detector's gaps. `hidden` ones stay as they are and
+        are not looked at: dead, hot; full counters are found where `valid` is not given. Of a masked array, what is
+        masked is missing.
         `pedestal` counts are in every pixel. `force` fills frames unlike those of the training, and pixels up to
         twice as far from measured ones as there.
         Raises InputError for such frames otherwise, and for what is no frame.
@@ -156,8 +158,9 @@ class Model:
         gap, parts = self._own_gaps
         if gap.shape != counts.shape:
             # Files of other detectors have codes in their gaps.
-            return measured(counts, np.zeros(counts.shape, bool))
-        valid, saturated = measured(counts, gap)
+            gap = np.zeros(counts.shape, bool)
+            return measured(counts, gap, below_zero=subtracted([(counts, gap)]))
+        valid, saturated = measured(counts, gap, below_zero=subtracted([(counts, gap)]))
         return valid & ~parts.without_counts(counts, valid), saturated
 
     @cached_property

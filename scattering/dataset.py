@@ -19,6 +19,7 @@ from scattering.calibration import UNKNOWN, Calibration
 from scattering.detectors import Detector
 from scattering.errors import InputError
 from scattering.preprocessing import FULL_SCALE, column_sums, means, resize, to_intensity
+from scattering.reading.pages import NOTHING, Stated
 from scattering.split import assign, too_few_groups
 from scattering.strips import strip_columns, strips
 from scattering.windows import Windows, vertical_gaps, windows
@@ -43,6 +44,8 @@ class RawFrame(NamedTuple):
     """Noise-free counts, known to the simulator alone."""
     calibration: Calibration = UNKNOWN
     """Where the beam hits it, at its own size."""
+    stated: Stated = NOTHING
+    """What its file says of its numbers."""
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ from scattering.dataset import RawFrame
 from scattering.errors import InputError
 from scattering.outputs import add_overwrite, check_output, is_picture_of
 from scattering.split import split
-from scattering.survey.contact_sheet import source_of, write_contact_sheet
+from scattering.survey.contact_sheet import SHEET, write_contact_sheet
 from scattering.survey.findings import Findings, Sensor, identify, raw_frames
-from scattering.survey.validity import full
+from scattering.survey.validity import LARGEST, full
 
 FILES = 50
 """Lines of the table."""
@@ -35,10 +35,9 @@ GROUPS = 12
 LOOKED_AT = 3
 """Frames of each file that are read for its line."""
 
-# Shares of valid pixels, and of the sensor, and a number of different codes, above which a frame is odd.
+# Shares of valid pixels, and of the sensor, above which a frame is odd.
 MANY_ZEROS = 0.5
 LOST = 0.05
-CODES = 8
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,7 +65,7 @@ def _look(given: argparse.Namespace) -> None:
     findings = identify(given.files, frame_options(given))
     for line in _report(findings, given.seed):
         print(line)
-    check_output(given.output, is_picture_of(source_of(findings)), overwrite=given.overwrite)
+    check_output(given.output, is_picture_of(SHEET), overwrite=given.overwrite)
     write_contact_sheet(findings, given.output)
     print(f"Contact sheet: {given.output}")
 
@@ -155,6 +154,7 @@ def _table(findings: Findings) -> Iterator[str]:
         )
         # One of a kind: frames of a file differ by their numbers.
         notes = {re.sub(r"[\d.]+", "", note): note for one in seen for note in one.notes}
+        notes |= dict(zip(stack.unclear, stack.unclear, strict=True))
         yield from (line for note in notes.values() for line in _wrapped(f"note: {note}", 4))
     if len(findings.stacks) > FILES:
         yield f"and {len(findings.stacks) - FILES} more"
@@ -192,7 +192,9 @@ def _odd(frame: RawFrame, sensor: Sensor) -> Iterator[str]:
             yield f"{zeros:.0%} zeros: few photons, or clipped at 0"
         elif _round(frame.truth):
             yield "the corners hold 0 and the middle does not: a round sensor? --mask hides what lies around it"
-    saturated = int((full(frame.truth, sensor.gap) & ~sensor.gap).sum())
+    # What is larger than any counter is the code of a pixel.
+    beyond = sensor.gap | sensor.no_data(frame.truth) | (frame.truth.astype(np.float64) > LARGEST)
+    saturated = int((full(frame.truth, sensor.gap, frame.stated) & ~beyond).sum())
     if saturated:
         yield f"{_count(saturated, 'saturated pixel')}, not valid"
     filled = float(frame.valid[sensor.gap].mean()) if sensor.gap.any() else 0.0
@@ -201,10 +203,9 @@ def _odd(frame: RawFrame, sensor: Sensor) -> Iterator[str]:
     lost = float((~frame.valid & ~sensor.masked)[~sensor.gap].mean())
     if lost > LOST:
         yield f"{lost:.0%} of the sensor without counts: modules missing or hidden"
-    hidden = frame.truth[~frame.valid].astype(np.float64)
-    codes = np.unique(hidden[hidden < 0])
-    if len(codes) > CODES:
-        yield f"{len(codes)} different negative numbers, all taken for codes: was a background subtracted?"
+    below = float((counts.astype(np.float64) < 0).mean()) if counts.size else 0.0
+    if sensor.below_zero and below:
+        yield f"{below:.1%} of the counts are below 0: taken for measured, a background was subtracted"
 
 
 def _round(counts: npt.NDArray[Any]) -> bool:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scattering.arrays import Counts
-from scattering.reading.pages import Pages, count_type, enough, frame_shape
+from scattering.reading.pages import Pages, count_type, enough, frame_shape, stated_by_pilatus
 
 _BINARY_STARTS = b"\x0c\x1a\x04\xd5"
 _USUAL_HEADER = 2**14
@@ -52,8 +52,8 @@ def open_cbf(path: Path) -> Pages:
             raise ValueError("the checksum (Content-MD5) does not fit the counts")
         return _unpack(packed, math.prod(shape), dtype).reshape(shape)
 
-    named = _DETECTOR.search(text)
-    return Pages(1, shape, dtype, frame, named[1].strip() if named else "", ".cbf")
+    named, stated = _DETECTOR.search(text), stated_by_pilatus(text)
+    return Pages(1, shape, dtype, frame, named[1].strip() if named else "", ".cbf", stated=lambda _: stated)
 
 
 def find_section(path: Path) -> Section:

@@ -15,11 +15,15 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from scattering.arrays import Counts
-from scattering.reading.pages import Pages, Plain, count_type, enough, frame_shape
+from scattering.reading.pages import Pages, Plain, Stated, count_type, enough, frame_shape
 
 _SHORT_HEADER, _LONGEST_HEADER = 2**13, 2**18
 _HEADER = re.compile(rb"\s*\{(.*?)\}\r?\n", re.DOTALL)
 _DETECTOR_KEYS = ("detector", "detectorname", "detector_name", "detectormodel", "det_model")
+
+
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_TENTH = 0.1
 
 
 class _Frame(NamedTuple):
@@ -53,7 +57,8 @@ def open_edf(path: Path) -> Pages:
 
     detector = next((headers[0][1][key] for key in _DETECTOR_KEYS if headers[0][1].get(key)), "")
     plain = Plain(tuple(frame.begin for frame in frames), first.stored)
-    return Pages(len(frames), first.shape, dtype, frame, detector, ".edf", plain)
+    told = [_stated(fields) for _, fields in headers]
+    return Pages(len(frames), first.shape, dtype, frame, detector, ".edf", plain, told.__getitem__)
 
 
 def _headers(file: BinaryIO) -> Iterator[tuple[int, dict[str, str]]]:
@@ -94,6 +99,26 @@ def _frame(begin: int, fields: dict[str, str]) -> _Frame:
         raise ValueError("frames must have rows and columns, got a third dimension")
     order = {"low": "<", "high": ">"}[fields["byteorder"].lower().removesuffix("bytefirst")]
     return _Frame(begin, _shape(fields), np.dtype(DATA_TYPES[fields["datatype"]]).newbyteorder(order))
+
+
+def _stated(fields: dict[str, str]) -> Stated:
+    """Return what `Dummy` and `DDummy` say: which number stands for no data, and how far from it one still does.
+
+    As the SAXS programs of the ESRF have it, a dummy of 0 is none; without `DDummy` it is a tenth, or what single
+    precision leaves of large numbers.
+    """
+    dummy, tolerance = (_number(fields.get(key, "")) for key in ("dummy", "ddummy"))
+    if dummy is None:
+        return Stated()
+    if tolerance is None:
+        tolerance = max(_TENTH, 1e-5 * abs(dummy))
+    return Stated(((dummy, tolerance),)) if abs(dummy) > max(tolerance, _TENTH) else Stated()
+
+
+def _number(text: str) -> float | None:
+    """Return the number that a field begins with, a unit may follow; None where there is none."""
+    found = _NUMBER.match(text.strip())
+    return float(found[0]) if found else None
 
 
 def _size(fields: dict[str, str]) -> int:

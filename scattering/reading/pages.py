@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -53,6 +54,18 @@ class Stated(NamedTuple):
         return np.asarray(np.logical_or.reduce(found)) if found else None
 
 
+NOTHING = Stated()
+"""What most files say."""
+
+_CUTOFF = re.compile(r"^#?\s*Count_cutoff[\s:=]+(\d+)", re.MULTILINE)
+
+
+def stated_by_pilatus(header: str) -> Stated:
+    """Return what the text that PILATUS detectors write into each file says: at its cutoff a counter is full."""
+    cutoff = _CUTOFF.search(header)
+    return Stated(largest=int(cutoff[1]) - 1) if cutoff else NOTHING
+
+
 @dataclass(frozen=True)
 class Pages:
     """The frames of one image file, all of one shape and type. Only headers are read until a frame is asked for."""
@@ -69,7 +82,7 @@ class Pages:
     """The suffix that files of this format usually have."""
     plain: Plain | None = None
     """None where counts are packed."""
-    stated: Callable[[int], Stated] = lambda _: Stated()
+    stated: Callable[[int], Stated] = lambda _: NOTHING
     """What the file says of the numbers in a frame, by its number."""
 
 
@@ -83,7 +96,7 @@ class Recorded(NamedTuple):
     clean: npt.NDArray[np.floating] | None = None
     """Noise-free counts; files of simulated frames only."""
     calibration: Calibration = UNKNOWN
-    stated: Stated = Stated()
+    stated: Stated = NOTHING
 
 
 def either(one: Bools | None, other: Bools | None) -> Bools | None:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from scattering.arrays import Counts
-from scattering.reading.pages import Pages, Plain, count_type, enough, frame_shape
+from scattering.reading.pages import Pages, Plain, Stated, count_type, enough, frame_shape, stated_by_pilatus
 
 _LZW = 5
 _MODEL = 272
+_NO_DATA = 42113
 _DETECTOR = re.compile(r"#\s*Detector:\s*([^\r\n]+)")
 
 
@@ -42,7 +43,7 @@ def open_tiff(path: Path) -> Pages:
         frames = math.prod(file.series[0].shape[:-2])
         if frames > len(pages):
             raise ValueError(f"declares {frames} frames, has tags for {len(pages)}: save it as one page a frame")
-        detector = _detector(pages[0])
+        detector, told = _detector(pages[0]), [_stated(page) for page in pages]
         plain = None
         if all(page.is_final for page in pages):
             stored = np.dtype(stored).newbyteorder(file.byteorder)
@@ -55,7 +56,7 @@ def open_tiff(path: Path) -> Pages:
                 return _read_lzw(path, number, dtype)
             return np.asarray(page.asarray()).astype(dtype, copy=False)
 
-    return Pages(len(pages), shape, dtype, frame, detector, ".tif", plain)
+    return Pages(len(pages), shape, dtype, frame, detector, ".tif", plain, told.__getitem__)
 
 
 def _check(page: Any, size: int, available: int) -> None:
@@ -99,6 +100,16 @@ def _no_stderr() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+def _stated(page: Any) -> Stated:
+    """Return what the texts of a page say of its numbers: of PILATUS, or GDAL's number for no data."""
+    said = stated_by_pilatus(page.description)
+    try:
+        code = float(str(page.tags.valueof(_NO_DATA)).strip("\0 "))
+    except ValueError:
+        return said
+    return said if math.isnan(code) else said._replace(no_data=((code, 0.0),))
 
 
 def _detector(page: Any) -> str:

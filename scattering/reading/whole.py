@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from scattering.arrays import Counts
-from scattering.reading.pages import Pages, Plain, count_type, enough, frame_shape
+from scattering.reading.pages import NOTHING, Pages, Plain, Stated, count_type, enough, frame_shape
 
 _SPE_HEADER = 4100
 
@@ -33,7 +35,16 @@ def open_dtrek(path: Path) -> Pages:
     stored = image.data.dtype.newbyteorder(">" if "big" in image.header.get("BYTE_ORDER", "") else "<")
     # The counts end where the file does: fabio reads no others.
     plain = Plain((path.stat().st_size - image.data.nbytes,), stored)
-    return replace(_single(image, ".img", "DETECTOR_NAMES"), plain=plain)
+    return replace(_single(image, ".img", "DETECTOR_NAMES"), plain=plain, stated=lambda _: _saturation(image.header))
+
+
+def _saturation(header: Mapping[str, object]) -> Stated:
+    """Return what a header of ADSC or d*TREK says of the count that a full pixel holds."""
+    for key in ("CCD_IMAGE_SATURATION", "SATURATED_VALUE"):
+        with suppress(ValueError):
+            if (full := float(str(header.get(key, "")).strip(" ;"))) > 0:
+                return Stated(largest=math.nextafter(full, 0))
+    return NOTHING
 
 
 def open_mpa(path: Path) -> Pages:

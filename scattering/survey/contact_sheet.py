@@ -18,6 +18,9 @@ from scattering.outputs import picture_text
 from scattering.preprocessing import resize
 from scattering.survey.findings import Findings, Sensor, raw_frames
 
+SHEET = "contact sheet"
+"""By which one is known again: it takes the place of an earlier one, whatever that showed."""
+
 FRAMES = 24
 
 PIXELS = 2_500_000
@@ -55,14 +58,9 @@ def write_contact_sheet(findings: Findings, path: Path) -> None:
         sheet.paste(tile, (place % columns * side, CAPTION + place // columns * (side + CAPTION)))
     try:
         with replacing(path) as temporary:
-            sheet.save(temporary, format="PNG", optimize=True, pnginfo=picture_text(source_of(findings)))
+            sheet.save(temporary, format="PNG", optimize=True, pnginfo=picture_text(SHEET))
     except OSError as error:
         raise InputError(f"cannot write the contact sheet {path}: {error.strerror or error}") from None
-
-
-def source_of(findings: Findings) -> str:
-    """Return the name by which the contact sheet of the same files is known again."""
-    return "\n".join(str(path.resolve()) for path in findings.files)
 
 
 def _tiles(findings: Findings, numbers: Sequence[int], side: int) -> Iterator[Image.Image]:

@@ -23,12 +23,13 @@ from scattering.calibration import UNKNOWN, Calibration, read_poni
 from scattering.dataset import RawFrame
 from scattering.detectors import Detector, detector
 from scattering.errors import InputError
-from scattering.reading.stacks import Recorded, Stack, open_stacks, read
+from scattering.reading.stacks import Counts, Recorded, Stack, open_stacks, read
 from scattering.survey import pedestal
+from scattering.survey.background import subtracted
 from scattering.survey.groups import frame_groups
 from scattering.survey.masks import read_mask
 from scattering.survey.recognition import recognise
-from scattering.survey.tally import Tally
+from scattering.survey.tally import Tally, switched_off
 from scattering.survey.validity import GapParts, gap_parts, measured, recorded
 
 SAMPLE = 16
@@ -68,8 +69,18 @@ class Sensor:
     """Pixels that count far more than their neighbours in every frame."""
     pedestal: float
     """Counts that its readout seems to add to every pixel."""
+    below_zero: bool
+    """Whether numbers below 0 are counts: a background was subtracted."""
+    coded: Bools
+    """Pixels that hold one code in every frame, where the number alone could be a count."""
     sample: tuple[Place, ...]
     """The frames that were looked at."""
+
+    def no_data(self, counts: Counts) -> Bools:
+        """Tell which pixels of a frame, (rows, columns), hold codes that depend on the sensor or the pixel."""
+        if self.name.startswith("Eiger") and counts.dtype.kind == "u":
+            return np.asarray(self.coded | (counts == switched_off(counts.dtype)))
+        return self.coded
 
     @cached_property
     def parts(self) -> GapParts:
@@ -198,7 +209,8 @@ def raw_frames(findings: Findings, numbers: Sequence[int]) -> Iterator[RawFrame]
     for number, frame in zip(numbers, _read(findings.stacks, [findings.places[n] for n in numbers]), strict=True):
         stack = findings.stacks[findings.places[number].stack]
         sensor, gap = findings.sensors[stack.shape], laid[stack.shape]
-        valid = recorded(frame.counts, frame.invalid, gap) & ~(sensor.masked | sensor.dead | sensor.hot)
+        valid = recorded(frame.counts, frame.invalid, gap, frame.stated, below_zero=sensor.below_zero)
+        valid &= ~(sensor.masked | sensor.dead | sensor.hot | sensor.no_data(frame.counts))
         valid &= ~sensor.parts.without_counts(frame.counts, valid)
         # One constant in every gap pixel is a code, not a measurement: there is no truth.
         if gap.any() and (frame.counts[gap] == frame.counts[gap][0]).all():
@@ -217,6 +229,7 @@ def raw_frames(findings: Findings, numbers: Sequence[int]) -> Iterator[RawFrame]
             observed=valid & ~gap,
             clean=frame.clean,
             calibration=findings.calibrations[stack.shape] if unplaced else frame.calibration,
+            stated=frame.stated,
         )
 
 
@@ -237,8 +250,10 @@ def measured_frames(findings: Findings, numbers: Sequence[int]) -> Iterator[Meas
     """
     for number, frame in zip(numbers, _read(findings.stacks, [findings.places[n] for n in numbers]), strict=True):
         sensor = findings.sensors[findings.stacks[findings.places[number].stack].shape]
-        valid, saturated = measured(frame.counts, sensor.gap, frame.invalid)
-        valid &= ~sensor.masked
+        valid, saturated = measured(
+            frame.counts, sensor.gap, frame.invalid, frame.stated, below_zero=sensor.below_zero
+        )
+        valid &= ~(sensor.masked | sensor.no_data(frame.counts))
         valid &= ~sensor.parts.without_counts(frame.counts, valid)
         yield Measured(frame.counts, valid, valid & (sensor.dead | sensor.hot | saturated))
 
@@ -247,24 +262,44 @@ def _sensor(stacks: Sequence[Stack], sample: Sequence[tuple[Place, str]], mask: 
     """Find out whose frames these are, all of one shape: places, and what each frame belongs to."""
     places = tuple(place for place, _ in sample)
     shape = stacks[places[0].stack].shape
+    masked = mask if mask is not None and mask.shape == shape else np.zeros(shape, bool)
     tally = Tally(shape)
     for frame, (_, group) in zip(_read(stacks, places), sample, strict=True):
-        tally.add(frame.counts, recorded(frame.counts, frame.invalid), group)
+        tally.add(frame.counts, recorded(frame.counts, frame.invalid, stated=frame.stated), group)
     said = " ".join(sorted({stacks[place.stack].detector for place in places}))
     found, origin = recognise(shape, said, tally)
+    below_zero, coded = False, np.zeros(shape, bool)
+    if tally.odd.any():
+        hidden = found.gap | masked
+        below_zero = subtracted(
+            (frame.counts, hidden if frame.invalid is None else hidden | frame.invalid)
+            for frame in _read(stacks, places)
+        )
+        coded = tally.coded(found.gap)
+        if below_zero:
+            tally = Tally(shape)
+            for frame, (_, group) in zip(_read(stacks, places), sample, strict=True):
+                known = recorded(frame.counts, frame.invalid, found.gap, frame.stated, below_zero=True)
+                tally.add(frame.counts, known & ~coded, group)
     few = _read(stacks, _spread(places, PEDESTAL_SAMPLE))
     pedestals = sorted(
-        pedestal.estimate(frame.counts, recorded(frame.counts, frame.invalid) & ~found.gap) for frame in few
+        pedestal.estimate(
+            frame.counts,
+            recorded(frame.counts, frame.invalid, found.gap, frame.stated, below_zero=below_zero) & ~found.gap,
+        )
+        for frame in few
     )
     return Sensor(
         name=found.name,
         origin=origin,
         gap=found.gap,
         pixel_size=found.pixel_size,
-        masked=mask if mask is not None and mask.shape == shape else np.zeros(shape, bool),
+        masked=masked,
         dead=tally.dead() & ~found.gap,
         hot=tally.hot() & ~found.gap,
         pedestal=pedestals[len(pedestals) // 2],
+        below_zero=below_zero,
+        coded=coded,
         sample=places,
     )
 

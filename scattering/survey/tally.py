@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -14,6 +16,9 @@ DARK_PHOTONS = 60.0
 Under Poisson statistics a live pixel is dark with exp(-60). With a margin of a third for the neighbours' own noise,
 exp(-40), one of the 18 million pixels of an EIGER 16M is called dead by mistake with a probability below 1e-9.
 """
+
+SURE_FRAMES = 4
+"""Frames in which a pixel must hold the same number to be taken for one that holds a code."""
 
 HOT_GROUPS = 4
 """Samples or series in each of which a pixel must stand out: Bragg spots stay in place within one, not in all."""
@@ -37,6 +42,11 @@ class Tally:
         self._total = np.zeros(shape, np.float32)
         self._outstanding = np.ones(shape, bool)
         self._groups: set[str] = set()
+        self.odd = np.zeros(shape, bool)
+        """It held a number in one of the frames that is a code or a count: below 0, or what `switched_off` says."""
+        self._first: Counts = np.zeros(shape, np.int8)
+        self._constant = np.ones(shape, bool)
+        self._least = np.zeros(shape, np.float32)
 
     def add(self, counts: Counts, known: Bools, group: str) -> None:
         """Add a frame: counts, where they are none of codes, and what the frame belongs to."""
@@ -50,6 +60,22 @@ class Tally:
             around = (_sum_around(values) - values) / 24
             self._outstanding &= known & (values > HOT_EXCESS * np.maximum(around, 0) + HOT_COUNTS)
         self._groups.add(group)
+        odd = _odd(counts)
+        self.odd |= odd
+        if self.frames == 1:
+            self._first = counts
+        self._constant &= counts == self._first
+        self._least = np.minimum(self._least, np.where(odd & ~known, counts, 0).astype(np.float32))
+
+    def coded(self, gap: Bools) -> Bools:
+        """Pixels outside of `gap` that hold one code in every frame, of `SURE_FRAMES` or more.
+
+        Below 0 they hold less than any pixel whose number changes: noise has a least number, too.
+        """
+        if self.frames < SURE_FRAMES:
+            return np.zeros_like(self.odd)
+        below = self._least < self._least.min(where=~self._constant & ~gap, initial=0)
+        return np.asarray(self.odd & self._constant & ~gap & (below | (self._least == 0)))
 
     def dark(self) -> Bools:
         """Pixels that say nothing of the sample: codes in every frame; also zeros where most of the frame counts."""
@@ -74,6 +100,17 @@ class Tally:
     def hot(self) -> Bools:
         """Pixels that stand out from their neighbours in every frame, where these are of enough groups."""
         return self._outstanding if len(self._groups) >= HOT_GROUPS else np.zeros_like(self._outstanding)
+
+
+def switched_off(dtype: np.dtype[Any]) -> int:
+    """Return what EIGER detectors write into pixels that are switched off: one less than into gaps."""
+    return int(np.iinfo(dtype).max) - 1
+
+
+def _odd(counts: Counts) -> Bools:
+    values: npt.NDArray[Any] = counts
+    below = np.asarray(values < 0)
+    return below | (values == switched_off(values.dtype)) if values.dtype.kind == "u" else below
 
 
 def _sum_around(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from scattering.arrays import Bools, Counts
+from scattering.reading.pages import NOTHING, Stated
 
 LARGEST = 2**31 - 1
 """No counter counts so far, whatever the type: 2**31 - 1 and 2**32 - 1 are codes, also in floats, and so are -1 and
@@ -20,24 +22,55 @@ FULL_COUNTERS = (2**20 - 1, 2**16 - 1)
 where a valid pixel holds more."""
 
 
-def recorded(counts: Counts, invalid: Bools | None = None, hidden: Bools | None = None) -> Bools:
+def recorded(
+    counts: Counts,
+    invalid: Bools | None = None,
+    hidden: Bools | None = None,
+    stated: Stated = NOTHING,
+    *,
+    below_zero: bool = False,
+) -> Bools:
     """Tell counts from codes, for (rows, columns): True where a pixel was read, and was not full.
 
     Codes are negative whole numbers, NaN and infinity, and what full counters hold. Negative fractions are noise
     about zero, left by a subtracted background; so are negative whole floats of a file with a mask of its own,
-    `invalid`, outside of it: a pedestal was subtracted from whole counts. `hidden` is as in `full`.
+    `invalid`, outside of it: a pedestal was subtracted from whole counts. Negative whole numbers are counts, too,
+    where the file has `stated` which of them are codes, or with `below_zero`: see `survey.background`. Then codes are
+    those that no counter counts, and one that stands all over the pixels that are `hidden` and below all others;
+    which pixels are `hidden` is as in `full`.
     """
     values: npt.NDArray[Any] = counts
-    negative = values < 0
-    if values.dtype.kind == "f":
-        negative &= values == np.trunc(values) if invalid is None else False
-    counted = np.asarray(np.isfinite(values) & ~negative & ~full(counts, hidden))
+    if stated.tells_negatives:
+        negative = values <= lowest(values.dtype)
+    elif below_zero:
+        negative = values <= max(lowest(values.dtype), _code_below(values, hidden))
+    elif values.dtype.kind == "f":
+        negative = (values < 0) & (values == np.trunc(values) if invalid is None else False)
+    else:
+        negative = values < 0
+    counted = np.asarray(np.isfinite(values) & ~negative & ~full(counts, hidden, stated))
     return counted if invalid is None else counted & ~invalid
 
 
-def full(counts: Counts, hidden: Bools | None = None) -> Bools:
-    """Pixels of (rows, columns) that hold what full counters do; many files write the same into gaps.
+def lowest(dtype: np.dtype[Any]) -> float:
+    """Return the number of a type that is a code, and so is all below it, even where noise is."""
+    return float(np.iinfo(dtype).min) if dtype.kind == "i" and dtype.itemsize <= 2 else float(-LARGEST)
 
+
+def _code_below(values: npt.NDArray[Any], hidden: Bools | None) -> float:
+    """Return the number in all pixels that are hidden if it is below all others, else minus infinity."""
+    inside = values[hidden] if hidden is not None else values[:0]
+    if not inside.size or not (inside == inside.flat[0]).all() or not inside.flat[0] < 0:
+        return -math.inf
+    others = values.min(where=np.isfinite(values) & (values != inside.flat[0]), initial=0)
+    return float(inside.flat[0]) if others > inside.flat[0] else -math.inf
+
+
+def full(counts: Counts, hidden: Bools | None = None, stated: Stated = NOTHING) -> Bools:
+    """Pixels of (rows, columns) that hold what full counters do, or more than the file has stated to be valid.
+
+    Many files write the same into gaps, and one less into pixels that are switched off, which then is far above all
+    counts.
     Which counter it is, is told without the pixels that are `hidden`: what a network sees must not depend on the
     counts that it is to predict.
     """
@@ -45,24 +78,38 @@ def full(counts: Counts, hidden: Bools | None = None) -> Bools:
     info: Any = np.finfo(values.dtype) if values.dtype.kind == "f" else np.iinfo(values.dtype)
     top = min(LARGEST, info.max)
     found = np.asarray(values >= top)
-    if values.dtype.itemsize > 2:
-        seen = np.isfinite(values) & ~found
-        highest = values.max(where=seen if hidden is None else seen & ~hidden, initial=0)
-        if highest in FULL_COUNTERS:
-            found |= values == highest
-    return found
+    seen = np.isfinite(values) & ~found
+    if hidden is not None:
+        seen &= ~hidden
+    wide = values.dtype.itemsize > 2
+    highest = values.max(where=seen, initial=0)
+    if wide and highest in FULL_COUNTERS:
+        found |= values == highest
+        seen &= ~found
+        highest = values.max(where=seen, initial=0)
+    tops = FULL_COUNTERS if wide else (top,) if values.dtype.kind == "u" else ()
+    if highest + 1.0 in tops and 2.0 * values.max(where=seen & (values < highest), initial=0) < highest:
+        found |= values == highest
+    return found | (values > stated.largest) if stated.largest < math.inf else found
 
 
-def measured(counts: Counts, gap: Bools, invalid: Bools | None = None) -> tuple[Bools, Bools]:
+def measured(
+    counts: Counts,
+    gap: Bools,
+    invalid: Bools | None = None,
+    stated: Stated = NOTHING,
+    *,
+    below_zero: bool = False,
+) -> tuple[Bools, Bools]:
     """Tell which pixels of (rows, columns) were measured, and which of these only as more than a counter can hold.
 
     What a counter writes when it is full lies in gaps, too: there, and in the file's own mask `invalid`, it is a
-    code. What no counter holds is a code wherever it is.
+    code. What no counter holds is a code wherever it is. `stated` and `below_zero` are as in `recorded`.
     """
     values: npt.NDArray[Any] = counts
     none = gap if invalid is None else gap | invalid
-    saturated = full(values, gap) & (values < LARGEST) & ~none
-    return recorded(counts, invalid, gap) | saturated, saturated
+    saturated = full(values, gap, stated) & (values < LARGEST) & ~none
+    return recorded(counts, invalid, gap, stated, below_zero=below_zero) | saturated, saturated
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def test_colours_of_the_contact_sheet_are_gaps_invalid_and_dead_pixels(tmp_path,
         (lambda frames: np.where(frames > 105, 2**31 - 1, frames), "saturated pixels, not valid"),
         (lambda frames: np.abs(frames) + np.arange(487, dtype=np.int32), "100% of the gap pixels hold counts"),
         (lambda frames: np.where(CIRCLE, frames, 0), "a round sensor? --mask"),
-        (lambda frames: frames - 78, "different negative numbers, all taken for codes"),
+        (lambda frames: frames - 78, "below 0: taken for measured, a background was subtracted"),
         (lambda frames: np.where(np.arange(487) < 60, -2, frames), "12% of the sensor without counts"),
     ],
 )  # fmt: skip

@@ -9,6 +9,8 @@ import tracemalloc
 import numpy as np
 import pytest
 import tifffile
+from fabio.cbfimage import CbfImage
+from fabio.dtrekimage import DtrekImage
 from fabio.edfimage import EdfImage
 from fabio.ext import mar345_IO
 from PIL import Image
@@ -258,3 +260,56 @@ def test_the_time_to_read_a_header_grows_with_its_length_alone(tmp_path):
     with pytest.raises(InputError):
         open_stacks([str(tmp_path / "a.cbf")])
     assert time.process_time() - began < 2.0
+
+
+EDF_DUMMIES = {
+    "the number alone": ({"Dummy": "-10"}, (-10, 0.1)),
+    "with what is near": ({"dummy": "-2.0", "DDUMMY": "1.5"}, (-2, 1.5)),
+    "a large one": ({"Dummy": "4294967295"}, (4294967295, 42949.67295)),
+    "a unit behind": ({"Dummy": "-10 counts", "DDummy": "0"}, (-10, 0)),
+    "none": ({"Dummy": "0", "DDummy": "0.1"}, None),
+    "within its own width": ({"Dummy": "-1", "DDummy": "1"}, None),
+    "text": ({"Dummy": "no"}, None),
+}
+
+
+@pytest.mark.parametrize("kind", EDF_DUMMIES)
+def test_the_dummy_of_an_edf_header_is_no_data(kind, tmp_path):
+    header, expected = EDF_DUMMIES[kind]
+    counts = COUNTS[0].astype(np.int32) - 180
+    EdfImage(data=counts, header=header).write(str(tmp_path / "a.edf"))
+    (stack,) = open_stacks([str(tmp_path / "a.edf")])
+    (recorded,) = read(stack, [0])
+    assert recorded.stated.no_data == (() if expected is None else (pytest.approx(expected),))
+    if expected is None:
+        assert recorded.invalid is None
+    else:
+        np.testing.assert_array_equal(recorded.invalid, np.abs(counts - float(expected[0])) <= expected[1])
+
+
+PILATUS = "# Detector: PILATUS 2M\r\n# Tau = 199.1e-09 s\r\n# Count_cutoff 1053695 counts\r\n"
+
+
+@pytest.mark.parametrize("suffix", ["cbf", "tif"])
+def test_a_counter_of_pilatus_is_full_at_its_cutoff(suffix, tmp_path):
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "cbf":
+        CbfImage(data=COUNTS[0].astype(np.int32), header={"_array_data.header_contents": PILATUS}).write(str(path))
+    else:
+        tifffile.imwrite(path, COUNTS[0].astype(np.int32), description=PILATUS)
+    (stack,) = open_stacks([str(path)])
+    (recorded,) = read(stack, [0])
+    assert stack.detector == "PILATUS 2M"
+    assert recorded.stated.largest == 1053694
+
+
+def test_the_saturation_of_a_ccd_is_read(tmp_path):
+    DtrekImage(data=COUNTS[0], header={"CCD_IMAGE_SATURATION": "220"}).write(str(tmp_path / "a.img"))
+    (recorded,) = read(*open_stacks([str(tmp_path / "a.img")]), [0])
+    assert 219 < recorded.stated.largest < 220
+
+
+def test_the_number_for_no_data_of_a_tiff_is_none(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", COUNTS[0], extratags=[(42113, "s", 0, "200", True)])
+    (recorded,) = read(*open_stacks([str(tmp_path / "a.tif")]), [0])
+    np.testing.assert_array_equal(recorded.invalid, COUNTS[0] == 200)

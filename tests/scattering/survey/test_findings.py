@@ -8,7 +8,7 @@ from scattering.calibration import Calibration
 from scattering.detectors import detector
 from scattering.errors import InputError
 from scattering.preprocessing import resize
-from scattering.survey.findings import SAMPLE, Options, identify, read_raw, survey
+from scattering.survey.findings import SAMPLE, Options, identify, measured_frames, read_raw, survey
 from scattering.survey.validity import full
 
 GAP_300K = detector("Pilatus300k").gap
@@ -91,6 +91,30 @@ def test_one_exposure_observes_what_is_valid_outside_the_gaps(surveyed):
         assert not raw.valid[300, 200]
         np.testing.assert_array_equal(raw.truth, given_counts)
         assert raw.measured is None
+
+
+def test_constant_pixels_of_subtracted_frames_are_codes(surveyed):
+    counts = frames(4, mean=3) - 2
+    counts[:, 300, 200] = -20
+    counts[:, GAP_300K] = -1
+    findings = surveyed(counts)
+    expected = ~GAP_300K
+    expected[300, 200] = False
+    for raw, measured in zip(read_raw(findings, [0, 3]), measured_frames(findings, [0, 3]), strict=True):
+        np.testing.assert_array_equal(raw.valid, expected)
+        np.testing.assert_array_equal(measured.valid, expected)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_one_less_than_the_largest_number_is_a_code_of_eiger(save, count):
+    gap = detector("Eiger 500k").gap
+    counts = np.random.default_rng(0).poisson(190, (count, *gap.shape)).clip(0, 250).astype(np.uint8)
+    counts[:, gap], counts[:, 30, 40] = 255, 254
+    expected = ~gap
+    expected[30, 40] = False
+    (measured,) = measured_frames(identify([save("a", counts)], Options()), [0])
+    assert counts[:, expected].max() > 240
+    np.testing.assert_array_equal(measured.valid, expected)
 
 
 def test_what_the_file_says_of_its_frames_is_kept(surveyed):

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from scattering.detectors import detector
-from scattering.survey.validity import gap_parts, recorded
+from scattering.reading.pages import Stated
+from scattering.survey.validity import gap_parts, measured, recorded
 
 CODES = {
     "int8": [-1, 127],
@@ -53,6 +54,40 @@ def test_a_full_counter_is_a_count_where_a_pixel_holds_more(dtype, code):
 def test_a_larger_code_does_not_make_a_full_counter_a_count():
     frame = np.array([[1, 65535, 2**32 - 1, 2**31 - 1]], np.uint32)
     np.testing.assert_array_equal(recorded(frame), [[True, False, False, False]])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "int32", "float32"])
+def test_switched_off_pixels_far_above_all_counts_are_codes(dtype):
+    off = 254 if dtype == "uint8" else 65534
+    frame = np.array([[0, off, 5], [off + 1, 7, 8]], dtype)
+    np.testing.assert_array_equal(recorded(frame), [[True, False, True], [False, True, True]])
+    frame[0, 0] = off // 2 + 1  # counts reach as far
+    assert recorded(frame)[0, 1]
+
+
+def test_more_than_the_file_says_to_be_valid_was_measured_and_is_not_gone_by():
+    counts, gap = np.array([[5, 59000, 60000, 70000]]), np.array([[True, False, False, False]])
+    valid, saturated = measured(counts, gap, stated=Stated(largest=60000))
+    assert valid.all()
+    np.testing.assert_array_equal(saturated, [[False, False, False, True]])
+    assert not recorded(counts, stated=Stated(largest=60000))[0, 3]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "float32"])
+def test_where_a_background_was_subtracted_only_what_no_counter_counts_is_a_code(dtype):
+    least = -(2**31) if dtype in ("int64", "float32") else np.iinfo(dtype).min
+    frame = np.array([[-3, -1, 0, 4, least]], dtype)
+    np.testing.assert_array_equal(recorded(frame, below_zero=True), [[True, True, True, True, False]])
+    told = Stated(no_data=((-1, 0.1),))
+    np.testing.assert_array_equal(recorded(frame, told.invalid(frame), stated=told), [[1, 0, 1, 1, 0]])
+
+
+def test_what_all_gap_pixels_hold_is_a_code_elsewhere_if_it_is_below_all_others():
+    frame = np.array([[-10, -10, -9, 4, -10]])
+    gap = np.array([[True, True, False, False, False]])
+    np.testing.assert_array_equal(recorded(frame, hidden=gap, below_zero=True), [[False, False, True, True, False]])
+    frame[0, :2] = -5
+    np.testing.assert_array_equal(recorded(frame, hidden=gap, below_zero=True), [[True] * 5])
 
 
 def test_noise_about_a_subtracted_background_is_valid():
