@@ -52,7 +52,7 @@ FRAME_OPTIONS = {
     ),
     "mask": (
         "FILE",
-        "pixels without data, non-zero in an edf, tif, npy or h5 file: gaps that pyFAI does not know, beamstop",
+        "pixels without data, non-zero in an edf, tif, npy, h5 or msk file: gaps that pyFAI does not know, beamstop",
     ),
     "pedestal": ("N", "counts that a CCD adds to every pixel, or auto to estimate them (default: none)"),
     "group_by": (

@@ -207,8 +207,13 @@ def _masks(group: h5py.Group) -> Iterator[h5py.Dataset]:
     for place in (group, group.get(_SPECIFIC)):
         for name in place if isinstance(place, h5py.Group) else ():
             array = place.get(name) if _MASK.fullmatch(name) else None
-            if isinstance(array, h5py.Dataset) and array.shape and array.dtype.kind in "iub":
+            if isinstance(array, h5py.Dataset) and array.shape and is_pixel_mask(array):
                 yield array
+
+
+def is_pixel_mask(array: h5py.Dataset) -> bool:
+    """Tell whether an array is a mask of NeXus, by its name and type."""
+    return bool(_MASK.fullmatch(str(array.name).rpartition("/")[2]) and array.dtype.kind in "iub")
 
 
 def _same(one: Mask, other: Mask) -> bool:

@@ -27,7 +27,7 @@ from scattering.reading.stacks import Counts, Recorded, Stack, open_stacks, read
 from scattering.survey import pedestal
 from scattering.survey.background import subtracted
 from scattering.survey.groups import frame_groups
-from scattering.survey.masks import read_mask
+from scattering.survey.masks import check_mask, read_mask
 from scattering.survey.recognition import recognise
 from scattering.survey.tally import Tally, switched_off
 from scattering.survey.validity import GapParts, gap_parts, measured, recorded
@@ -165,6 +165,8 @@ def identify(patterns: Sequence[str], options: Options) -> Findings:
         shape: _sensor(stacks, [(places[number], groups[number]) for number in _spread(numbers, SAMPLE)], mask)
         for shape, numbers in by_shape.items()
     }
+    if mask is not None and options.mask is not None:
+        check_mask(mask, sensors[mask.shape[0], mask.shape[1]].gap, options.mask)
     names = tuple(name for stack in stacks for name in stack.names)
     target, obstacle = _target(sensors, options.detector)
     for shape, numbers in by_shape.items():
