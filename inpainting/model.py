@@ -26,6 +26,7 @@ from scattering.errors import InputError, one_line
 from scattering.filling.interpolation import linear
 from scattering.preprocessing import resize, to_counts, to_intensity
 from scattering.survey.background import subtracted
+from scattering.survey.hot import hot_pixels
 from scattering.survey.validity import GapParts, gap_parts, measured
 from scattering.windows import SMALLEST_SIDE
 from trainables import devices
@@ -103,8 +104,8 @@ class Model:
 
         `valid` says which were; without it those that hold no code (NaN, 2**31 - 1 and beyond, and numbers below 0
         unless a background was subtracted) and do not lie in the detector's gaps. `hidden` ones stay as they are and
-        are not looked at: dead, hot; full counters are found where `valid` is not given. Of a masked array, what is
-        masked is missing.
+        are not looked at: dead ones; so do hot pixels, and where `valid` is not given full counters. Of a masked
+        array, what is masked is missing.
         `pedestal` counts are in every pixel. `force` fills frames unlike those of the training, and pixels up to
         twice as far from measured ones as there.
         Raises InputError for such frames otherwise, and for what is no frame.
@@ -143,6 +144,7 @@ class Model:
         if masked is not None:
             valid &= ~masked
         seen = valid & ~saturated
+        seen &= ~hot_pixels(counts, valid)
         if hidden is not None:
             seen &= ~np.asarray(hidden, bool)
         if not seen.any():

@@ -46,6 +46,8 @@ class RawFrame(NamedTuple):
     """Where the beam hits it, at its own size."""
     stated: Stated = NOTHING
     """What its file says of its numbers."""
+    hot: Bools | None = None
+    """Counts far more than its neighbours: not valid."""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,9 @@ FILES = 50
 GROUPS = 12
 """Groups that are named in each part of the split."""
 
+HOT = 12
+"""Hot pixels that are named."""
+
 LOOKED_AT = 3
 """Frames of each file that are read for its line."""
 
@@ -73,12 +76,14 @@ def _look(given: argparse.Namespace) -> None:
 def _report(findings: Findings, seed: int) -> Iterator[str]:
     """Say what was found, line by line."""
     files = {stack.location.path for stack in findings.stacks}
+    hot = {shape: np.zeros(shape, bool) for shape in findings.sensors}
+    table = list(_table(findings, hot))
     yield f"{_count(len(findings), 'frame')} in {_count(len(files), 'file')}"
     yield ""
     for shape, sensor in findings.sensors.items():
-        yield from _sensor(findings, shape, sensor)
+        yield from _sensor(findings, shape, sensor, hot[shape])
         yield ""
-    yield from _table(findings)
+    yield from table
     yield ""
     yield from _groups(findings, seed)
     yield ""
@@ -88,7 +93,7 @@ def _report(findings: Findings, seed: int) -> Iterator[str]:
         yield f"To be filled: the gaps of {findings.target.name}"
 
 
-def _sensor(findings: Findings, shape: tuple[int, int], sensor: Sensor) -> Iterator[str]:
+def _sensor(findings: Findings, shape: tuple[int, int], sensor: Sensor, hot: Bools) -> Iterator[str]:
     """Describe the detector of one frame shape, and what is odd about all of its frames."""
     known = all(map(math.isfinite, sensor.pixel_size))
     pixels = (
@@ -99,8 +104,11 @@ def _sensor(findings: Findings, shape: tuple[int, int], sensor: Sensor) -> Itera
     if sensor.masked.any():
         yield f"  mask      {sensor.masked.mean():.2%} of the frame"
     looked = _count(len(sensor.sample), "frame")
-    dead, hot = int(sensor.dead.sum()), int(sensor.hot.sum())
-    yield f"  dead      {_count(dead, 'pixel')}, hot {hot} (in {looked} looked at)"
+    yield f"  dead      {_count(int(sensor.dead.sum()), 'pixel')}, hot {hot.sum()} (in {looked} looked at)"
+    if hot.any():
+        places = "; ".join(f"{row},{column}" for row, column in np.argwhere(hot)[:HOT].tolist())
+        more = f" and {hot.sum() - HOT} more" if hot.sum() > HOT else ""
+        yield from _wrapped(f"hot       {places}{more} (row,column), hidden where they are hot", 2, 12)
     taken = next(p for stack, p in zip(findings.stacks, findings.pedestals, strict=True) if stack.shape == shape)
     yield f"  pedestal  {taken:g}" + (" (estimated)" if findings.options.pedestal == "auto" else "")
     if sensor.pedestal and findings.options.pedestal is None:
@@ -132,8 +140,11 @@ def _range(sizes: Sequence[int]) -> str:
     return f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)}-{max(sizes)}"
 
 
-def _table(findings: Findings) -> Iterator[str]:
-    """Yield a line a file, and below it what is odd; of files of many frames, a few are read."""
+def _table(findings: Findings, hot: dict[tuple[int, int], Bools]) -> Iterator[str]:
+    """Yield a line a file, and below it what is odd; of files of many frames, a few are read.
+
+    Their hot pixels are added to those of their shape in `hot`.
+    """
     yield f"{'file':<34} {'frames':>6} {'shape':>9} {'type':<7} {'valid':>6} {'range':>14}  {'group':<14} detector"
     # Ranges as the file has them.
     plain = replace(findings, pedestals=(0.0,) * len(findings.stacks))
@@ -142,7 +153,11 @@ def _table(findings: Findings) -> Iterator[str]:
     for number, stack in enumerate(findings.stacks[:FILES]):
         chosen = np.unique(np.linspace(0, len(stack) - 1, LOOKED_AT).round().astype(int)) + starts[number]
         sensor = findings.sensors[stack.shape]
-        seen = [_seen(frame, sensor) for frame in raw_frames(plain, chosen.tolist())]
+        seen = []
+        for frame in raw_frames(plain, chosen.tolist()):
+            seen.append(_seen(frame, sensor))
+            if frame.hot is not None:
+                hot[stack.shape] |= frame.hot
         groups = sorted(set(findings.groups[starts[number] : starts[number + 1]]))
         path = stack.location.path
         label = path.name + (f"::{stack.location.inside}" if several[path] > 1 else "")

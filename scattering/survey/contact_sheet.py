@@ -90,7 +90,8 @@ def _picture(frame: RawFrame, gap: Bools, sensor: Sensor, side: int) -> Image.Im
     picture = Image.fromarray(image)
     picture.putpalette(_palette())
     draw = ImageDraw.Draw(picture)
-    for flags, color in ((sensor.dead, DEAD), (sensor.hot, HOT)):
+    hot = np.zeros_like(frame.valid) if frame.hot is None else frame.hot
+    for flags, color in ((sensor.dead, DEAD), (hot, HOT)):
         for row, column in (np.argwhere(flags)[:RINGS] + 0.5) * scale:
             draw.ellipse((column - 4, row - 4, column + 4, row + 4), outline=color)
     return picture

@@ -27,6 +27,7 @@ from scattering.reading.stacks import Counts, Recorded, Stack, open_stacks, read
 from scattering.survey import pedestal
 from scattering.survey.background import subtracted
 from scattering.survey.groups import frame_groups
+from scattering.survey.hot import hot_pixels
 from scattering.survey.masks import check_mask, read_mask
 from scattering.survey.recognition import recognise
 from scattering.survey.tally import Tally, switched_off
@@ -65,8 +66,6 @@ class Sensor:
     """What the mask file adds."""
     dead: Bools
     """Pixels that stay dark where their neighbours count."""
-    hot: Bools
-    """Pixels that count far more than their neighbours in every frame."""
     pedestal: float
     """Counts that its readout seems to add to every pixel."""
     below_zero: bool
@@ -162,7 +161,7 @@ def identify(patterns: Sequence[str], options: Options) -> Findings:
             f"{_by(mask.shape)} in {options.mask}"
         )
     sensors = {
-        shape: _sensor(stacks, [(places[number], groups[number]) for number in _spread(numbers, SAMPLE)], mask)
+        shape: _sensor(stacks, [places[number] for number in _spread(numbers, SAMPLE)], mask)
         for shape, numbers in by_shape.items()
     }
     if mask is not None and options.mask is not None:
@@ -211,8 +210,12 @@ def raw_frames(findings: Findings, numbers: Sequence[int]) -> Iterator[RawFrame]
     for number, frame in zip(numbers, _read(findings.stacks, [findings.places[n] for n in numbers]), strict=True):
         stack = findings.stacks[findings.places[number].stack]
         sensor, gap = findings.sensors[stack.shape], laid[stack.shape]
-        valid = recorded(frame.counts, frame.invalid, gap, frame.stated, below_zero=sensor.below_zero)
-        valid &= ~(sensor.masked | sensor.dead | sensor.hot | sensor.no_data(frame.counts))
+        valid, saturated = measured(frame.counts, gap, frame.invalid, frame.stated, below_zero=sensor.below_zero)
+        valid &= ~(sensor.masked | sensor.dead | sensor.no_data(frame.counts))
+        valid &= ~saturated
+        # What is seen must not depend on the counts in gaps.
+        hot = hot_pixels(frame.counts, (valid | saturated) & ~gap) | hot_pixels(frame.counts, valid & gap)
+        valid &= ~hot
         valid &= ~sensor.parts.without_counts(frame.counts, valid)
         # One constant in every gap pixel is a code, not a measurement: there is no truth.
         if gap.any() and (frame.counts[gap] == frame.counts[gap][0]).all():
@@ -232,6 +235,7 @@ def raw_frames(findings: Findings, numbers: Sequence[int]) -> Iterator[RawFrame]
             clean=frame.clean,
             calibration=findings.calibrations[stack.shape] if unplaced else frame.calibration,
             stated=frame.stated,
+            hot=hot,
         )
 
 
@@ -242,7 +246,7 @@ class Measured(NamedTuple):
     valid: Bools
     """Measured. The others hold codes, or nothing, and can be filled."""
     hidden: Bools
-    """Measured, but not to be gone by: dead, hot, full counters."""
+    """Measured, but not to be gone by: dead ones and full counters."""
 
 
 def measured_frames(findings: Findings, numbers: Sequence[int]) -> Iterator[Measured]:
@@ -257,17 +261,16 @@ def measured_frames(findings: Findings, numbers: Sequence[int]) -> Iterator[Meas
         )
         valid &= ~(sensor.masked | sensor.no_data(frame.counts))
         valid &= ~sensor.parts.without_counts(frame.counts, valid)
-        yield Measured(frame.counts, valid, valid & (sensor.dead | sensor.hot | saturated))
+        yield Measured(frame.counts, valid, valid & (sensor.dead | saturated))
 
 
-def _sensor(stacks: Sequence[Stack], sample: Sequence[tuple[Place, str]], mask: Bools | None) -> Sensor:
-    """Find out whose frames these are, all of one shape: places, and what each frame belongs to."""
-    places = tuple(place for place, _ in sample)
+def _sensor(stacks: Sequence[Stack], places: Sequence[Place], mask: Bools | None) -> Sensor:
+    """Find out whose frames these are, all of one shape."""
     shape = stacks[places[0].stack].shape
     masked = mask if mask is not None and mask.shape == shape else np.zeros(shape, bool)
     tally = Tally(shape)
-    for frame, (_, group) in zip(_read(stacks, places), sample, strict=True):
-        tally.add(frame.counts, recorded(frame.counts, frame.invalid, stated=frame.stated), group)
+    for frame in _read(stacks, places):
+        tally.add(frame.counts, recorded(frame.counts, frame.invalid, stated=frame.stated))
     said = " ".join(sorted({stacks[place.stack].detector for place in places}))
     found, origin = recognise(shape, said, tally)
     below_zero, coded = False, np.zeros(shape, bool)
@@ -280,9 +283,9 @@ def _sensor(stacks: Sequence[Stack], sample: Sequence[tuple[Place, str]], mask: 
         coded = tally.coded(found.gap)
         if below_zero:
             tally = Tally(shape)
-            for frame, (_, group) in zip(_read(stacks, places), sample, strict=True):
+            for frame in _read(stacks, places):
                 known = recorded(frame.counts, frame.invalid, found.gap, frame.stated, below_zero=True)
-                tally.add(frame.counts, known & ~coded, group)
+                tally.add(frame.counts, known & ~coded)
     few = _read(stacks, _spread(places, PEDESTAL_SAMPLE))
     pedestals = sorted(
         pedestal.estimate(
@@ -298,11 +301,10 @@ def _sensor(stacks: Sequence[Stack], sample: Sequence[tuple[Place, str]], mask: 
         pixel_size=found.pixel_size,
         masked=masked,
         dead=tally.dead() & ~found.gap,
-        hot=tally.hot() & ~found.gap,
         pedestal=pedestals[len(pedestals) // 2],
         below_zero=below_zero,
         coded=coded,
-        sample=places,
+        sample=tuple(places),
     )
 
 

@@ -1,4 +1,4 @@
-"""Dead and hot pixels of a detector, found from a sample of its frames."""
+"""Dead pixels of a detector, and pixels that hold codes, found from a sample of its frames."""
 
 from __future__ import annotations
 
@@ -20,15 +20,6 @@ exp(-40), one of the 18 million pixels of an EIGER 16M is called dead by mistake
 SURE_FRAMES = 4
 """Frames in which a pixel must hold the same number to be taken for one that holds a code."""
 
-HOT_GROUPS = 4
-"""Samples or series in each of which a pixel must stand out: Bragg spots stay in place within one, not in all."""
-
-HOT_EXCESS = 10.0
-"""How many times the mean of its 24 neighbours a hot pixel counts. A spot's own flanks raise theirs."""
-
-HOT_COUNTS = 50.0
-"""What it counts beyond that: neighbours of few counts may by chance be empty."""
-
 
 class Tally:
     """Pixels of one frame shape, (rows, columns); frames are added one at a time."""
@@ -40,26 +31,19 @@ class Tally:
         self.uncoded = np.zeros(shape, bool)
         """It held a count, 0 or not, in one of the frames."""
         self._total = np.zeros(shape, np.float32)
-        self._outstanding = np.ones(shape, bool)
-        self._groups: set[str] = set()
         self.odd = np.zeros(shape, bool)
         """It held a number in one of the frames that is a code or a count: below 0, or what `switched_off` says."""
         self._first: Counts = np.zeros(shape, np.int8)
         self._constant = np.ones(shape, bool)
         self._least = np.zeros(shape, np.float32)
 
-    def add(self, counts: Counts, known: Bools, group: str) -> None:
-        """Add a frame: counts, where they are none of codes, and what the frame belongs to."""
+    def add(self, counts: Counts, known: Bools) -> None:
+        """Add a frame: counts, and where they are none of codes."""
         values = np.where(known, counts, 0).astype(np.float32)
         self.frames += 1
         self.counted |= values != 0
         self.uncoded |= known
         self._total += values
-        # Only what stood out in every frame before can still do so.
-        if self._outstanding.any():
-            around = (_sum_around(values) - values) / 24
-            self._outstanding &= known & (values > HOT_EXCESS * np.maximum(around, 0) + HOT_COUNTS)
-        self._groups.add(group)
         odd = _odd(counts)
         self.odd |= odd
         if self.frames == 1:
@@ -96,10 +80,6 @@ class Tally:
             photons = _photons(_neighbourhoods(total, part))
             dead[tuple(part[photons > DARK_PHOTONS].T)] = True
         return dead
-
-    def hot(self) -> Bools:
-        """Pixels that stand out from their neighbours in every frame, where these are of enough groups."""
-        return self._outstanding if len(self._groups) >= HOT_GROUPS else np.zeros_like(self._outstanding)
 
 
 def switched_off(dtype: np.dtype[Any]) -> int:

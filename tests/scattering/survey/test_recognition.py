@@ -18,7 +18,7 @@ def tallied(gap: np.ndarray, code: int = -1, mean: float = 20, frames: int = 2) 
     for seed in range(frames):
         counts = np.random.default_rng(seed).poisson(mean, gap.shape).astype(np.int32)
         counts[gap] = code
-        tally.add(counts, counts >= 0, "")
+        tally.add(counts, counts >= 0)
     return tally
 
 

@@ -3,17 +3,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scattering.simulation.geometry import Panel
-from scattering.simulation.simulator import expose
-from scattering.survey.tally import HOT_GROUPS, Tally
+from scattering.survey.tally import Tally
 
 SHAPE = (200, 180)
 
 
-def tallied(frames, groups=None):
+def tallied(frames):
     tally = Tally(frames[0].shape)
-    for number, frame in enumerate(frames):
-        tally.add(frame, frame >= 0, groups[number] if groups else str(number))
+    for frame in frames:
+        tally.add(frame, frame >= 0)
     return tally
 
 
@@ -57,40 +55,14 @@ def test_the_edge_of_a_beamstop_is_not_dead():
     assert not tallied([frame]).dead().any()
 
 
-def test_a_pixel_that_stands_out_in_every_group_is_hot():
-    frames = [np.random.default_rng(seed).poisson(20, SHAPE) for seed in range(HOT_GROUPS)]
-    for frame in frames:
-        frame[50, 60] = 5000
-    found = tallied(frames).hot()
-    assert found[50, 60]
-    assert found.sum() == 1
-    assert not tallied(frames, ["one"] * HOT_GROUPS).hot().any()
-    assert not tallied(frames[:-1]).hot().any()
-
-
-@pytest.mark.slow
-def test_bragg_spots_are_not_hot():
-    panel = Panel((619, 487), (172e-6, 172e-6))
-    # One crystal, four times: its spots stay in place. Other crystals: they do not.
-    frames = [
-        np.random.default_rng(seed).poisson(expose(np.random.default_rng(seed // 4), "spotty", panel)[0])
-        for seed in range(12)
-    ]
-    spots = tallied(frames[:4]).counted  # they are there
-    assert spots.any()
-    assert not tallied(frames[:4], ["crystal"] * 4).hot().any()
-    assert not tallied(frames, [f"crystal {seed // 4}" for seed in range(12)]).hot().any()
-    assert not tallied(frames, [str(seed) for seed in range(12)]).hot().any()
-
-
 @settings(max_examples=15, deadline=None)
 @given(st.permutations(range(5)))
 def test_the_order_of_frames_is_immaterial(order):
     rng = np.random.default_rng(6)
     frames = [rng.poisson(30, (60, 50)) for _ in range(5)]
     for frame in frames:
-        frame[10, 10], frame[20, 20], frame[30, 30] = 0, 9000, -1
-    first, second = tallied(frames), tallied([frames[number] for number in order], [str(n) for n in order])
-    for name in ("dark", "dead", "hot"):
+        frame[10, 10], frame[30, 30] = 0, -1
+    first, second = tallied(frames), tallied([frames[number] for number in order])
+    for name in ("dark", "dead"):
         np.testing.assert_array_equal(getattr(first, name)(), getattr(second, name)())
-    assert first.dead()[10, 10] and first.hot()[20, 20] and first.dark()[30, 30]
+    assert first.dead()[10, 10] and first.dark()[30, 30]
