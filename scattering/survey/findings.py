@@ -30,8 +30,8 @@ from scattering.survey.groups import frame_groups
 from scattering.survey.hot import hot_pixels
 from scattering.survey.masks import check_mask, read_mask
 from scattering.survey.recognition import recognise
-from scattering.survey.tally import Tally, switched_off
-from scattering.survey.validity import GapParts, gap_parts, measured, recorded
+from scattering.survey.tally import Tally
+from scattering.survey.validity import GapParts, gap_parts, measured, recorded, switched_off
 
 SAMPLE = 16
 """Frames of each shape that are looked at."""
@@ -77,9 +77,8 @@ class Sensor:
 
     def no_data(self, counts: Counts) -> Bools:
         """Tell which pixels of a frame, (rows, columns), hold codes that depend on the sensor or the pixel."""
-        if self.name.startswith("Eiger") and counts.dtype.kind == "u":
-            return np.asarray(self.coded | (counts == switched_off(counts.dtype)))
-        return self.coded
+        code = switched_off(counts, self.gap) if self.name.startswith("Eiger") else None
+        return self.coded if code is None else np.asarray(self.coded | (counts == code))
 
     @cached_property
     def parts(self) -> GapParts:
@@ -211,8 +210,9 @@ def raw_frames(findings: Findings, numbers: Sequence[int]) -> Iterator[RawFrame]
         stack = findings.stacks[findings.places[number].stack]
         sensor, gap = findings.sensors[stack.shape], laid[stack.shape]
         valid, saturated = measured(frame.counts, gap, frame.invalid, frame.stated, below_zero=sensor.below_zero)
-        valid &= ~(sensor.masked | sensor.dead | sensor.no_data(frame.counts))
-        valid &= ~saturated
+        codes = sensor.masked | sensor.no_data(frame.counts)
+        saturated &= ~codes
+        valid &= ~(saturated | codes | sensor.dead)
         # What is seen must not depend on the counts in gaps.
         hot = hot_pixels(frame.counts, (valid | saturated) & ~gap) | hot_pixels(frame.counts, valid & gap)
         valid &= ~hot

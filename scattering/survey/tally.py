@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from scattering.arrays import Bools, Counts
+from scattering.survey.validity import switched_off
 
 DARK_PHOTONS = 60.0
 """Photons that the neighbours promise a pixel before its zeros make it dead.
@@ -82,15 +83,11 @@ class Tally:
         return dead
 
 
-def switched_off(dtype: np.dtype[Any]) -> int:
-    """Return what EIGER detectors write into pixels that are switched off: one less than into gaps."""
-    return int(np.iinfo(dtype).max) - 1
-
-
 def _odd(counts: Counts) -> Bools:
     values: npt.NDArray[Any] = counts
     below = np.asarray(values < 0)
-    return below | (values == switched_off(values.dtype)) if values.dtype.kind == "u" else below
+    off = switched_off(values)
+    return below if off is None else below | (values == off)
 
 
 def _sum_around(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

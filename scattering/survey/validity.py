@@ -93,6 +93,20 @@ def full(counts: Counts, hidden: Bools | None = None, stated: Stated = NOTHING) 
     return found | (values > stated.largest) if stated.largest < math.inf else found
 
 
+def switched_off(counts: Counts, gap: Bools | None = None) -> int | None:
+    """Return what an EIGER detector writes into pixels that are switched off, where its counts have few bits.
+
+    It is one less than what it writes into gaps: the largest number of its counts, which may have been kept in a
+    wider type. Without `gap` that of the type is taken.
+    """
+    values: npt.NDArray[Any] = counts
+    inside = values[gap] if gap is not None else values[:0]
+    for bits in (8, 16):
+        if (inside.size and (inside == 2**bits - 1).all()) or values.dtype == np.dtype(f"u{bits // 8}"):
+            return 2**bits - 2
+    return None
+
+
 def measured(
     counts: Counts,
     gap: Bools,
