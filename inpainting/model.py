@@ -143,10 +143,8 @@ class Model:
         valid = np.asarray(valid, bool) & np.isfinite(counts)
         if masked is not None:
             valid &= ~masked
-        seen = valid & ~saturated
-        seen &= ~hot_pixels(counts, valid)
-        if hidden is not None:
-            seen &= ~np.asarray(hidden, bool)
+        known = valid if hidden is None else valid & ~np.asarray(hidden, bool)
+        seen = known & ~saturated & ~hot_pixels(counts, known)
         if not seen.any():
             raise InputError("a frame needs measured pixels, got none: leave it out")
         working = self._resized(counts, seen, pedestal)

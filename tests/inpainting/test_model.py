@@ -99,6 +99,19 @@ def test_what_is_missing_changes_nothing(model, frame):
     np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_hot_pixels_stay_and_are_not_looked_at(model, frame, given):
+    counts, valid = frame[0], frame[0] >= 0
+    place = tuple(np.argwhere(valid & np.roll(~valid, 1, axis=1))[5])  # beside a gap
+    frames = [counts.copy(), counts.copy()]
+    for one, hot in zip(frames, (700_000, 900_000), strict=True):
+        one[place] = hot
+    fills = [model.fill(one, valid if given else None)[0] for one in frames]
+    assert fills[0][place] == 700_000
+    fills[1][place] = 700_000
+    np.testing.assert_array_equal(*fills)
+
+
 def test_hidden_pixels_stay_and_are_not_looked_at(model, frame):
     counts = frame[0]
     hidden = np.zeros(counts.shape, bool)
