@@ -114,6 +114,8 @@ def _fill(filler: FileFiller, findings: Findings, paths: Sequence[Path], progres
     refused = done = 0
     for number, (stack, path) in enumerate(zip(findings.stacks, paths, strict=True)):
         try:
+            for note in stack.unclear:
+                print(f"{stack.location}: {note}", file=sys.stderr, flush=True)
             summary = filler.fill(findings, number, path, partial(_add, progress, done))
             print(f"{path}: {summary}", flush=True)
         except InputError as error:

@@ -128,7 +128,7 @@ def pixel_masks(file: h5py.File, inside: str) -> tuple[list[Mask], list[str]]:
                 masks.append(mask)
             else:
                 unclear.append(
-                    f"the mask {array.name} of shape {_by(array.shape)} does not fit frames of shape "
+                    f"the mask {array.name} of shape {_by(array.shape)} does not fit the array of shape "
                     f"{_by(counts.shape)}: it is not used"
                 )
     # One mask may be linked to from several places.
