@@ -103,6 +103,14 @@ def test_odd_frames_are_noted(tmp_path, capsys, change, note):
     assert note in " ".join(out.split())
 
 
+def test_hot_pixels_of_one_frame_are_named(tmp_path, capsys):
+    frames = counts(1)
+    frames[:, 30, 40] = frames[:, 300, 90] = 1_053_695
+    _, out, _ = look(capsys, tmp_path, save(tmp_path / "a.h5", frames))
+    assert "hot 2 (in 1 frame looked at)" in out
+    assert "  hot       30,40; 300,90 (row,column)" in out
+
+
 def test_a_pedestal_that_was_not_said_is_noted(tmp_path, capsys):
     slope = np.linspace(0, 200, 619)[:, None] * np.ones(487)
     frames = np.random.default_rng(0).poisson(slope, (1, *slope.shape)) + 1000

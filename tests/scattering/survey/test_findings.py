@@ -94,6 +94,16 @@ def test_one_exposure_observes_what_is_valid_outside_the_gaps(surveyed):
         assert raw.measured is None
 
 
+def test_hot_pixels_are_measured_but_no_truth_whatever_lies_in_gaps(surveyed):
+    counts = frames(2)
+    counts[:, 300, 200] = counts[:, 194, 100] = 1_053_695  # the latter beside a gap
+    counts[1, GAP_300K] = np.random.default_rng(1).integers(0, 10**6, GAP_300K.sum())
+    findings = surveyed(counts)
+    for raw, measured in zip(read_raw(findings, [0, 1]), measured_frames(findings, [0, 1]), strict=True):
+        assert np.argwhere(~raw.observed & ~GAP_300K).tolist() == [[194, 100], [300, 200]]
+        assert measured.valid[~GAP_300K].all()
+
+
 def test_constant_pixels_of_subtracted_frames_are_codes(surveyed):
     counts = frames(4, mean=3) - 2
     counts[:, 300, 200] = -20
