@@ -96,6 +96,7 @@ class FileFiller:
                     frame.valid,
                     hidden=frame.hidden,
                     pedestal=findings.pedestals[number],
+                    calibration=findings.calibrations[findings.stacks[number].shape],
                     max_uncertainty=self.max_uncertainty,
                     force=self.force,
                 )

@@ -66,7 +66,7 @@ def parser() -> Parser:
         "--picture", type=output_file, metavar="FILE.png", help="write a picture of the first frame, before and after"
     )
     add_overwrite(p)
-    add_frame_options(p, ("mask", "pedestal"))
+    add_frame_options(p, ("mask", "pedestal", "poni"))
     return p
 
 

@@ -47,6 +47,7 @@ def begin(settings: Settings, command: str) -> tuple[Settings, Dataset]:
     check_installed(settings)
     data = load(settings)
     check_scored(data)
+    settings = with_geometry(settings, data)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
         RunFolder(temporary).info.write(_describe(settings, data, command))
@@ -107,6 +108,21 @@ def check_installed(settings: Settings) -> None:
         from trainables import pymsdtorch
 
         pymsdtorch.require()
+
+
+def with_geometry(settings: Settings, data: Dataset) -> Settings:
+    """Return the settings of a run on these data: networks have no rings to look along where no geometry is known.
+
+    Raises InputError where they are asked to.
+    """
+    if data.calibration is not None:
+        return settings
+    if settings.geometry == "yes":
+        raise InputError(
+            "--geometry yes needs frames of known geometry, got none: say where the beam hits them (--poni), or "
+            "leave it out"
+        )
+    return replace(settings, geometry="no")
 
 
 def check_scored(data: Dataset) -> None:

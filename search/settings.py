@@ -176,6 +176,13 @@ class Settings:
         default_words="quick takes whichever wins, the others both",
     )
     """None: the search decides."""
+    geometry: str | None = option(
+        "effort",
+        "whether networks look along the rings of the frames, around the beam",
+        choices=("yes", "no"),
+        default_words="the search decides, where the geometry of the frames is known",
+    )
+    """None: the search decides."""
     top: int = option(
         "effort",
         "number of the best variants that are trained again at full length",

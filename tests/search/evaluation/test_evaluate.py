@@ -14,9 +14,9 @@ from scattering.dataset import Dataset, RawFrame, build
 from scattering.detectors import Detector
 from scattering.preprocessing import to_counts, to_intensity
 from search.evaluation.evaluate import classical_methods, measure
-from search.evaluation.images import gapped_windows, whole_frames
 from search.evaluation.methods import CLASSICAL, LINEAR, Filler, Method, network_filler
 from trainables import NETWORKS
+from trainables.images import gapped_windows, whole_frames
 from trainables.tasks import TASKS
 
 
