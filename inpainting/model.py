@@ -219,7 +219,7 @@ class Model:
         return any(member.task.rings for member in self._members)
 
     @torch.no_grad()
-    def _predict(self, frame: _Working, calibration: Calibration | None) -> _Prediction:
+    def _predict(self, frame: _Working, calibration: Calibration | None = None) -> _Prediction:
         """Fill a frame by all members together, along its rings where its geometry at the working size is known."""
         measured, observed = (torch.from_numpy(array).to(self.device)[None, None] for array in frame)
         rings = None if calibration is None else estimate(measured[0, 0], observed[0, 0], calibration)[None]

@@ -49,21 +49,20 @@ def _frame(one: Dataset) -> list[tuple[Tensor, Tensor]]:
     """Return the rows of a data set of one frame: window by window, and of each the patterns in their order."""
     (calibration,) = one.calibrations
     laid = [windows_with(one, pattern) for pattern in range(NO_GAP, len(one.strip_starts))]
-    frames = [(images, frame) for images in laid for frame in images.whole()]
+    frames = [(place, frame) for place, images in enumerate(laid) for frame in images.whole()]
     seen = [torch.from_numpy(frame.observed) for _, frame in frames]
-    wanted = [beside(observed) for observed in seen]
-    rings = None if calibration is None else Rings(calibration, torch.stack(wanted).any(0))
+    rings = None if calibration is None else Rings(calibration, beside(torch.stack(seen).all(0)))
     rows: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
-    for (images, frame), observed, here in zip(frames, seen, wanted, strict=True):
-        values = torch.full((RING_CHANNELS, *here.shape), math.nan)
+    for (place, frame), observed in zip(frames, seen, strict=True):
+        values = torch.full((RING_CHANNELS, *observed.shape), math.nan)
         if rings is not None:
             values = torch.stack(rings.estimate(torch.from_numpy(frame.measured), observed))
-        place = next(number for number, own in enumerate(laid) if own is images)
-        for number, part in images.parts(frame, np.concatenate((here[None].numpy(), values.numpy()))):
-            asked = torch.from_numpy(part[0] > 0).flatten().nonzero()[:, 0]
-            # A window without gaps has a row, too: of its first pixel.
-            asked = asked if len(asked) else torch.zeros(1, dtype=torch.int64)
-            rows[number, place] = asked, torch.from_numpy(part[1:]).flatten(1)[:, asked]
+        for number, part in laid[place].parts(frame, values.numpy()):
+            own = torch.from_numpy(part).flatten(1)
+            known = own[0].isfinite().nonzero()[:, 0]
+            # A window without any has a row, too: of its first pixel.
+            known = known if len(known) else torch.zeros(1, dtype=torch.int64)
+            rows[number, place] = known, own[:, known]
     return [rows[key] for key in sorted(rows)]
 
 

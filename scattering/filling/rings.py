@@ -199,8 +199,9 @@ def _regression(sums: Moments) -> tuple[Tensor, Tensor]:
 
 def beside(observed: Tensor) -> Tensor:
     """Tell which pixels (rows, columns) are not observed or have one of those within REACH."""
-    hidden = (~observed).to(torch.float32)[None, None]
-    return F.max_pool2d(hidden, 2 * REACH + 1, stride=1, padding=REACH)[0, 0] > 0
+    hidden = (~observed).to(torch.float32)[None]
+    down = F.max_pool2d(hidden, (2 * REACH + 1, 1), stride=1, padding=(REACH, 0))
+    return F.max_pool2d(down, (1, 2 * REACH + 1), stride=1, padding=(0, REACH))[0] > 0
 
 
 def _blended(values: Tensor, observed: Tensor, wanted: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
@@ -209,19 +210,14 @@ def _blended(values: Tensor, observed: Tensor, wanted: Tensor, near: Tensor) -> 
     Both predict the measured pixels beside it as if these were hidden, too; the weights are as the inverse squares of
     their mean errors about each pixel. NaN where rings say nothing.
     """
-    tested = observed & near.isfinite()
-
-    def mean_error(prediction: Tensor) -> Tensor:
-        errors, tests = torch.where(tested, (prediction - values).abs(), 0.0), tested.to(values.dtype)
-        total, count = surroundings(torch.stack((errors, tests))[:, None])[:, 0]
-        return torch.where(count > 0, total / count, math.nan)
-
-    error, other = mean_error(near), mean_error(linear(values, ~wanted))
-    trust = other.square() / (error.square() + other.square()).clamp(min=1e-20)
-    start = linear(values, observed)
-    fill = torch.where(trust.isfinite(), torch.lerp(start, near, trust), start)
     said = near.isfinite()
-    return torch.where(said, fill, math.nan), torch.where(said, error, math.nan)
+    tested = observed & said
+    start, wide = linear(torch.stack((values, values)), torch.stack((observed, ~wanted)))
+    errors = [torch.where(tested, (prediction - values).abs(), 0.0) for prediction in (near, wide)]
+    error, other, tests = surroundings(torch.stack((*errors, tested.to(values.dtype)))[:, None])[:, 0]
+    trust = other.square() / (error.square() + other.square()).clamp(min=1e-20)
+    fill = torch.lerp(start, near, torch.where(tests > 0, trust, 0.0))
+    return torch.where(said, fill, math.nan), torch.where(said, error / tests, math.nan)
 
 
 def along_rings(values: Floats, observed: Bools, calibration: Calibration) -> Floats:

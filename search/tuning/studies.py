@@ -76,7 +76,7 @@ def defaults_of(settings: Settings, study: Study) -> Config:
 def _chosen(settings: Settings, study: Study) -> dict[str, str]:
     """Return what a study does not search because it is given; without rings a configuration says nothing of them."""
     task = settings.task_of(study)
-    geometry = "no" if task == "blind" else settings.geometry
+    geometry = "no" if task == "blind" or not settings.proposes else settings.geometry
     return {name: value for name, value in (("task", task), ("geometry", geometry)) if value is not None}
 
 

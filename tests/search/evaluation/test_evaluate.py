@@ -160,7 +160,10 @@ def test_methods_that_need_the_geometry_are_measured_where_it_is_known(
     few: Dataset, classical: tuple[list[Method], list[str]]
 ) -> None:
     result = measure(classical[0], few, classical[1])
-    names = ["linear", "biharmonic", "pyFAI, default bins", "pyFAI, tuned bins", "Friedel symmetry", "noise floor"]
+    names = [
+        "linear", "biharmonic", "along rings", "pyFAI, default bins", "pyFAI, tuned bins", "Friedel symmetry",
+        "noise floor",
+    ]  # fmt: skip
     assert [row.method for row in result.leaderboard] == names
     assert result.test_set.notes == classical[1]
     assert "tuned on 1 validation frame" in classical[1][0]
