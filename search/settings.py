@@ -148,8 +148,8 @@ class Settings:
         kind=float,
         metavar="M",
         above=0,
-        presets=by_preset(3.0, None, None),
-        default_words="quick 3 for each network, else no limit",
+        presets=by_preset(2.75, None, None),
+        default_words="quick 2.75 for each network, else no limit",
     )
     """For one session, of all networks together."""
     gpu_hours: float | None = option(

@@ -89,15 +89,19 @@ class Rings:
         self.pixel[first] = self.pixel[first + size[own]] = order
         self.angle = azimuth[self.pixel]
         self.angle[first + size[own]] += CIRCLE
-        self.start, self.end = 2 * start, 2 * (start + size)
         # In the order of the rings, so that neighbours in memory are looked up one after another.
         self.wanted = order[(wanted.flatten() & self.reached)[order]]
         self.step = APART / self.radius[self.wanted].clamp(min=1)
         key = self.bin[self.pixel].double() * 2 * CIRCLE + self.angle
         bins = self.bin[self.wanted] + torch.tensor(BINS, device=wanted.device)[:, None]
         begin = bins.double() * 2 * CIRCLE + azimuth[self.wanted]
+        # Places in the list, (BINS, wanted): the first pixel far enough ahead, the last one behind, and both ends.
         self.ahead = torch.searchsorted(key, begin + self.step)
         self.behind = torch.searchsorted(key, begin + (CIRCLE - self.step), right=True)
+        inside = (bins >= 0) & (bins < self.bins)
+        bins = bins.clamp(0, self.bins - 1)
+        self.first = 2 * start[bins]
+        self.past = torch.where(inside, 2 * (start + size)[bins], self.first)
 
     def estimate(self, values: Tensor, observed: Tensor) -> Estimates:
         """Estimate the pixels in and beside the gaps of an image (rows, columns) from its observed ones.
@@ -123,22 +127,20 @@ class Rings:
         table = torch.stack((self.angle, self.radius[self.pixel], values[self.pixel]), dim=1)[kept]
         table = F.pad(table, (0, 0, 0, 1))  # never empty
         moments = torch.zeros(len(Moments._fields), len(pixels), device=values.device)
-        for shift, ahead, behind in zip(BINS, self.ahead, self.behind, strict=True):
-            bins = self.bin[pixels].long() + shift
-            inside = (bins >= 0) & (bins < self.bins)
-            bins = bins.clamp(0, self.bins - 1)
-            first, past = places[self.start[bins]], places[self.end[bins]]
-            after, before = places[ahead[here]], places[behind[here]] - 1
-            for number in range(NEIGHBOURS):
-                for place, turn in ((after + number, 1), (before - number, -1)):
-                    known = inside & (place >= first) & (place < past)
-                    angle, radial, value = table.index_select(0, torch.where(known, place, 0)).unbind(1)
-                    away = angle - azimuth if turn > 0 else azimuth + CIRCLE - angle
-                    known &= away <= limit
-                    arc = torch.minimum(away, CIRCLE - away) * arc_per_angle
-                    offset = radial - radius
-                    weight = known / (arc + 1) * torch.exp(offset.square() / (-2 * RADIAL**2))
-                    _add(moments, weight, offset, value - about)
+        first, past, after, before = (
+            places[which.index_select(1, here)] for which in (self.first, self.past, self.ahead, self.behind)
+        )
+        for number in range(NEIGHBOURS):
+            for place, turn in ((after + number, 1), (before - 1 - number, -1)):
+                known = (place >= first) & (place < past)
+                chosen = table.index_select(0, torch.where(known, place, 0).flatten()).view(*place.shape, 3)
+                angle, radial, value = chosen.unbind(2)
+                away = angle - azimuth if turn > 0 else azimuth + CIRCLE - angle
+                known &= away <= limit
+                arc = torch.minimum(away, CIRCLE - away) * arc_per_angle
+                offset = radial - radius
+                weight = known / (arc + 1) * torch.exp(offset.square() / (-2 * RADIAL**2))
+                _add(moments, weight, offset, value - about)
         near, spread = _regression(Moments(*moments))
         near = torch.where(near.isfinite(), near + about, ring)
         found = values.new_full((3, values.numel()), math.nan)
@@ -172,14 +174,14 @@ class Moments(NamedTuple):
 
 
 def _add(moments: Tensor, weight: Tensor, offset: Tensor, value: Tensor) -> None:
-    """Add a pixel to the moments of each one."""
+    """Add pixels (BINS, pixels) to the moments of each one."""
     term = weight
     for power in range(5):
-        moments[power] += term
+        moments[power] += term.sum(0)
         if power < 3:
-            moments[5 + power] += term * value
+            moments[5 + power] += (term * value).sum(0)
         term = term * offset
-    moments[8] += weight * value.square()
+    moments[8] += (weight * value.square()).sum(0)
 
 
 def _regression(sums: Moments) -> tuple[Tensor, Tensor]:
