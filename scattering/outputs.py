@@ -6,6 +6,7 @@ import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
@@ -47,14 +48,21 @@ def picture_mark(source: str) -> dict[str, str]:
     return {"Software": PROGRAM, "Source": json.dumps(source)}
 
 
+def is_picture(path: Path) -> bool:
+    """Tell whether a file is a PNG that we have drawn."""
+    return _texts(path).get("Software") == PROGRAM
+
+
 def is_picture_of(source: str) -> Callable[[Path], bool]:
     """Return a test for PNGs that we have drawn of the same source."""
 
-    def is_own(path: Path) -> bool:
-        try:
-            with Image.open(path) as image:
-                return picture_mark(source).items() <= image.info.items()
-        except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError):
-            return False
+    return lambda path: picture_mark(source).items() <= _texts(path).items()
 
-    return is_own
+
+def _texts(path: Path) -> dict[Any, Any]:
+    """Return what a picture says of itself; nothing where it is none."""
+    try:
+        with Image.open(path) as image:
+            return image.info
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return {}
