@@ -113,6 +113,22 @@ class Calibration(NamedTuple):
         return row, col
 
 
+FAR = 100.0
+"""Distance of a detector of which only the beam centre is known, in its longer sides: any will do, rings are
+circles."""
+
+
+def centred(row: float, column: float, shape: tuple[int, int], pixel_size: tuple[float, float]) -> Calibration:
+    """Return the geometry of an upright detector of which no more is known than where the beam hits it, in pixels.
+
+    Whole numbers are pixel centres. Pixels of unknown size (NaN) are taken for squares. Distance and wavelength are
+    nominal: rings, and figures that have no unit, do not depend on them.
+    """
+    height, width = pixel_size if all(map(math.isfinite, pixel_size)) else (1e-4, 1e-4)
+    distance = FAR * max(shape[0] * height, shape[1] * width)
+    return Calibration(distance, (row + 0.5) * height, (column + 0.5) * width, 0, 0, 0, height, width, 1e-10)
+
+
 WIDEST = math.radians(80)
 """Scattering angle from which a ring has no radius on an upright detector that would be of use."""
 

@@ -20,10 +20,10 @@ from scattering.arguments import Parser, add_frame_options, at_least, command, f
 from scattering.arrays import Bools
 from scattering.dataset import RawFrame
 from scattering.errors import InputError
-from scattering.outputs import add_overwrite, check_output, is_picture_of
+from scattering.outputs import add_overwrite, check_output, is_picture
 from scattering.split import split
-from scattering.survey.contact_sheet import source_of, write_contact_sheet
-from scattering.survey.findings import Findings, Sensor, identify, raw_frames
+from scattering.survey.contact_sheet import write_contact_sheet
+from scattering.survey.findings import Findings, Sensor, check_all_read, identify, raw_frames
 from scattering.survey.validity import full
 
 FILES = 50
@@ -34,6 +34,8 @@ GROUPS = 12
 
 LOOKED_AT = 3
 """Frames of each file that are read for its line."""
+
+NOT_FOUND = "not found: --poni FILE or --beam ROW,COL says where it is, for networks that follow rings"
 
 # Shares of valid pixels, and of the sensor, and a number of different codes, above which a frame is odd.
 MANY_ZEROS = 0.5
@@ -64,11 +66,14 @@ def parser() -> Parser:
 
 def _look(given: argparse.Namespace) -> None:
     findings = identify(given.files, frame_options(given))
+    for note in findings.notes:
+        print(note, file=sys.stderr)
     for line in _report(findings, given.seed):
         print(line)
-    check_output(given.output, is_picture_of(source_of(findings)), overwrite=given.overwrite)
+    check_output(given.output, is_picture, overwrite=given.overwrite)
     write_contact_sheet(findings, given.output)
     print(f"Contact sheet: {given.output}")
+    check_all_read(findings)
 
 
 def _report(findings: Findings, seed: int) -> Iterator[str]:
@@ -103,9 +108,24 @@ def _sensor(findings: Findings, shape: tuple[int, int], sensor: Sensor) -> Itera
     dead, hot = int(sensor.dead.sum()), int(sensor.hot.sum())
     yield f"  dead      {_count(dead, 'pixel')}, hot {hot} (in {looked} looked at)"
     taken = next(p for stack, p in zip(findings.stacks, findings.pedestals, strict=True) if stack.shape == shape)
+    yield from _beams(findings, shape)
     yield f"  pedestal  {taken:g}" + (" (estimated)" if findings.options.pedestal == "auto" else "")
     if sensor.pedestal and findings.options.pedestal is None:
         yield f"  note: a pedestal of about {sensor.pedestal:g} counts looks present; --pedestal auto takes it off"
+
+
+def _beams(findings: Findings, shape: tuple[int, int]) -> Iterator[str]:
+    """Say where the beam hits the frames of a shape, group by group where these differ."""
+    groups: dict[str, list[str]] = {}
+    for (own, group), geometry in findings.geometries.items():
+        if own == shape:
+            groups.setdefault(geometry.origin if geometry.known else NOT_FOUND, []).append(group)
+    for words, names in list(groups.items())[:GROUPS]:
+        more = f" and {len(names) - 1} more" if names[1:] else ""
+        whose = "" if len(groups) == 1 else f": {_short(names[0], 30)}{more}"
+        yield from _wrapped(f"beam      {words}{whose}", 2, 12)
+    if len(groups) > GROUPS:
+        yield f"            and {len(groups) - GROUPS} more places"
 
 
 def _stripes(gap: Bools) -> str:
@@ -185,6 +205,7 @@ def _odd(frame: RawFrame, sensor: Sensor) -> Iterator[str]:
     if not frame.observed.any():
         yield f"nothing is observed in {frame.name}: leave it out"
     if counts.size:
+        yield from _units(counts)
         zeros = float((counts == 0).mean())
         if zeros == 1:
             yield "all valid counts are 0"
@@ -205,6 +226,24 @@ def _odd(frame: RawFrame, sensor: Sensor) -> Iterator[str]:
     codes = np.unique(hidden[hidden < 0])
     if len(codes) > CODES:
         yield f"{len(codes)} different negative numbers, all taken for codes: was a background subtracted?"
+
+
+FAINTEST = 1.0
+"""Largest count of a frame, at least, that holds counts: one photon."""
+
+LARGEST_LOGARITHM = 25.0
+"""Of counts, whatever the base."""
+
+
+def _units(counts: npt.NDArray[Any]) -> Iterator[str]:
+    """Say where a frame does not seem to hold counts."""
+    highest = float(counts.max())
+    if 0 < highest < FAINTEST:
+        yield f"all values lie below one count (up to {highest:.3g}): divided by a monitor? multiply them by it"
+    elif (
+        counts.dtype.kind == "f" and highest < LARGEST_LOGARITHM and (counts != np.trunc(counts)).mean() > MANY_ZEROS
+    ):
+        yield f"fractions up to {highest:.3g}: logarithms, or divided by a monitor? networks expect counts"
 
 
 def _round(counts: npt.NDArray[Any]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -58,7 +57,7 @@ def predict_with_rings(
     """
     start, slants = _starts(measured, observed, hints)
     if rings is None or not rings.shape[1]:
-        rings = start.new_full((), math.nan).expand(len(start), RING_CHANNELS, *start.shape[-2:])
+        return correct(network, measured, observed, start, slants, absent=RING_INPUTS)
     return correct_with_rings(network, measured, observed, start, slants, rings)
 
 
@@ -68,10 +67,20 @@ def _starts(measured: Tensor, observed: Tensor, hints: Tensor | None) -> tuple[T
     return hints[:, :1], hints[:, 1:]
 
 
-def correct(network: nn.Module, measured: Tensor, observed: Tensor, start: Tensor, slants: Tensor) -> Tensor:
-    """Do the network's part of `predict_residual`: from `start` and what lines of other slopes would give instead."""
+RING_INPUTS = RING_CHANNELS + 1
+"""Inputs of a network that looks at rings, more than of another one; all 0 where nothing is known of them."""
+
+
+def correct(
+    network: nn.Module, measured: Tensor, observed: Tensor, start: Tensor, slants: Tensor, absent: int = 0
+) -> Tensor:
+    """Do the network's part of `predict_residual`: from `start` and what lines of other slopes would give instead.
+
+    Of a network that looks at rings, `absent` inputs are missing.
+    """
     detail, contrast = texture(start)
-    return _corrected(network, measured, observed, start, contrast, [detail / contrast, slants / contrast])
+    inputs = [detail / contrast, slants / contrast, start.new_zeros(len(start), absent, *start.shape[-2:])]
+    return _corrected(network, measured, observed, start, contrast, inputs)
 
 
 def correct_with_rings(
@@ -131,7 +140,7 @@ TASKS: dict[str, Task] = {
     "residual": Task(2 + CHANNELS, predict_residual, lambda batch: batch.held_out),
 }
 
-WITH_RINGS = Task(2 + CHANNELS + RING_CHANNELS + 1, predict_with_rings, lambda batch: batch.held_out, rings=True)
+WITH_RINGS = Task(2 + CHANNELS + RING_INPUTS, predict_with_rings, lambda batch: batch.held_out, rings=True)
 """The residual task of a network that looks at rings."""
 
 

@@ -155,12 +155,16 @@ def _uncertainty(
 
 def classical_methods(validation: Dataset, test: Dataset, tasks: Tasks = map) -> tuple[list[Method], list[str]]:
     """Return the methods that need no training, and sentences on what was tuned or left out."""
-    if None in [*validation.calibrations, *test.calibrations]:
+    unknown = test.calibrations.count(None)
+    if unknown or None in validation.calibrations:
         note = (
             "pyFAI's and Friedel-symmetric fills and errors of I(q) are not given: they need to know where the beam "
-            "hits the frames (--poni)."
+            "hits every frame (--poni or --beam)."
         )
-        return list(CLASSICAL), [note]
+        if unknown == len(test):
+            return list(CLASSICAL), [note]
+        some = f"Where the beam hits is known of {len(test) - unknown} of {len(test)} test frames."
+        return [*CLASSICAL, RINGS], [note, some]
     tuned, note = tuned_pyfai(validation, tasks)
     law = "Friedel's law is that of transmission: frames at grazing incidence are not symmetric about the beam."
     return [*CLASSICAL, RINGS, PYFAI, tuned, FRIEDEL], [note, law]

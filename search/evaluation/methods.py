@@ -77,15 +77,20 @@ CLASSICAL = (LINEAR, _alone(BIHARMONIC, biharmonic))
 
 
 def around_beam(name: str, fill_frame: Callable[[Floats, Bools, Calibration], Floats]) -> Method:
-    """Make a method of a function that needs the whole frame and where the beam hits it: windows are cut out."""
+    """Make a method of a function that needs the whole frame and where the beam hits it: windows are cut out.
+
+    A frame of unknown geometry is filled by `linear`.
+    """
 
     def each(images: Images) -> Floats:
         filled = images.measured.copy()
         calibrations = images.data.calibrations
         for frame in images.whole():
             calibration = calibrations[frame.frame]
-            assert calibration is not None, "asked for where every geometry is known"
-            whole = fill_frame(frame.measured, frame.observed, calibration)
+            if calibration is None:
+                whole = linear(torch.from_numpy(frame.measured), torch.from_numpy(frame.observed)).numpy()
+            else:
+                whole = fill_frame(frame.measured, frame.observed, calibration)
             for number, part in images.parts(frame, whole):
                 filled[number] = part
         return filled
