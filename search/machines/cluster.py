@@ -68,8 +68,8 @@ def cluster(cores: int | None = None) -> Iterator[None]:
     except (OSError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
         if address != LOCAL:
             raise InputError(
-                "RAY_ADDRESS must name a running Ray cluster, HOST:PORT, whose token is in ~/.ray/auth_token, got "
-                f"{address!r}: start one, or unset RAY_ADDRESS to run on this machine"
+                f"RAY_ADDRESS must name a running Ray cluster whose token is in ~/.ray/auth_token, got {address!r}: "
+                "start one and give its HOST:PORT, or unset RAY_ADDRESS to run on this machine"
             ) from None
         raise InputError(
             f"Ray must be able to start on this machine, got {one_line(error)}: free its ports and memory, or set "
