@@ -21,6 +21,7 @@ from scattering.arguments import working_shape
 from scattering.detectors import detector
 from scattering.files import replacing
 from scattering.filling.interpolation import linear, slanted
+from scattering.filling.texture import texture
 from scattering.sources import simulated
 from search.settings import SIMULATED, resolve
 from spaces import DEFAULTS
@@ -29,7 +30,7 @@ from trainables.batches import Part, WindowSet
 from trainables.losses import absolute_error
 from trainables.models import build
 from trainables.pace import pace
-from trainables.tasks import apply, texture
+from trainables.tasks import apply
 
 CPU = torch.device("cpu")
 REPEATS = 30

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from inpainting.model import Model
+from inpainting.model import Model, Report
 from inpainting.picture import write_picture
 from scattering.arguments import Options
 from scattering.errors import InputError
@@ -96,6 +96,7 @@ class FileFiller:
                     frame.valid,
                     hidden=frame.hidden,
                     pedestal=findings.pedestals[number],
+                    calibration=findings.geometry(place).calibration,
                     max_uncertainty=self.max_uncertainty,
                     force=self.force,
                 )
@@ -111,8 +112,18 @@ class FileFiller:
                 while self.pictures:
                     write_picture(self.pictures.pop(), findings.names[place], frame.counts, frame.valid, fill)
                 tally.update({"filled": report.filled, "far": report.far, "unsure": report.unsure})
-                yield Filled(fill.counts, ~np.isnan(fill.uncertainty), fill.uncertainty, asdict(report))
+                yield Filled(
+                    fill.counts,
+                    ~np.isnan(fill.uncertainty),
+                    fill.uncertainty,
+                    {**asdict(report), **_geometry(report, findings, place)},
+                )
             progress(done)
+
+
+def _geometry(report: Report, findings: Findings, place: int) -> dict[str, str]:
+    """Say by which geometry a fill follows the rings of its frame."""
+    return {"geometry": findings.geometry(place).origin} if report.rings else {}
 
 
 def _source(location: Location) -> str:

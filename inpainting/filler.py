@@ -19,24 +19,29 @@ Span = tuple[int, int]
 
 
 class WindowFiller(nn.Module):
-    """One network with its task: fills windows (N, 1, H, W) of intensity in the pixels that are not `observed`."""
+    """One network with its task: fills windows (N, 1, H, W) of intensity in the pixels that are not `observed`.
+
+    What is known of the rings is (N, 3, H, W), see `trainables.rings`.
+    """
 
     def __init__(self, network: nn.Module, task: Task) -> None:
         super().__init__()
         self.network, self.task = network, task
 
-    def forward(self, measured: Tensor, observed: Tensor) -> Tensor:
+    def forward(self, measured: Tensor, observed: Tensor, rings: Tensor | None = None) -> Tensor:
         """Return the windows filled, (N, 1, H, W)."""
         count = max(1, AT_ONCE // (measured.shape[-2] * measured.shape[-1]))
-        parts = zip(torch.split(measured, count), torch.split(observed, count), strict=True)
+        given = (measured, observed) if rings is None else (measured, observed, rings)
+        parts = zip(*(torch.split(tensor, count) for tensor in given), strict=True)
         return torch.cat([fill(self.task, self.network, *part) for part in parts])
 
 
 class FrameFiller(nn.Module):
     """Several window fillers that fill frames together: window by window, averaged where windows overlap.
 
-    Takes intensity, and True where it was measured, (N, 1, H, W). Gives the members' mean with what was measured put
-    back, and their standard deviation, 0 of one; (N, 1, H, W). In a frame without measured pixels both may be NaN.
+    Takes intensity, and True where it was measured, (N, 1, H, W), and what is known of the rings. Gives the members'
+    mean with what was measured put back, and their standard deviation, 0 of one; (N, 1, H, W). In a frame without
+    measured pixels both may be NaN.
     """
 
     times: Tensor
@@ -51,11 +56,12 @@ class FrameFiller(nn.Module):
             times[start:stop] += 1
         self.register_buffer("times", times)
 
-    def forward(self, measured: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, measured: Tensor, observed: Tensor, rings: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Fill frames; see the class."""
         measured = torch.where(observed, measured, 0.0)
-        values, known = self._cut(measured), self._cut(observed)  # (windows * N, 1, H, width)
-        fills = torch.stack([self._stitched(member(values, known)) for member in self.members])
+        given = (measured, observed) if rings is None else (measured, observed, rings)
+        pieces = [self._cut(tensor) for tensor in given]  # (windows * N, channels, H, width)
+        fills = torch.stack([self._stitched(member(*pieces)) for member in self.members])
         mean = fills.mean(0)
         apart = ((fills - mean).square().sum(0) / max(len(fills) - 1, 1)).sqrt()
         return torch.where(observed, measured, mean), torch.where(observed, 0.0, apart)

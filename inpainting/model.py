@@ -21,16 +21,18 @@ from inpainting.model_file import Description, ModelFile
 from inpainting.native import enlarge, nearest, whole_counts
 from inpainting.uncertainty import LEVELS, counting_noise
 from scattering.arrays import Bools, Counts, Floats, Reals
+from scattering.calibration import Calibration
 from scattering.detectors import detector
 from scattering.errors import InputError, one_line
 from scattering.filling.interpolation import linear
+from scattering.filling.texture import texture
 from scattering.preprocessing import resize, to_counts, to_intensity
 from scattering.survey.background import subtracted
 from scattering.survey.hot import hot_pixels
 from scattering.survey.validity import GapParts, gap_parts, measured
 from scattering.windows import SMALLEST_SIDE
 from trainables import devices
-from trainables.tasks import texture
+from trainables.rings import estimate
 
 MAX_UNCERTAINTY = 1.0
 """How much a filled count may be uncertain, as a share of it, before its pixel is left as it is; without the noise of
@@ -62,6 +64,8 @@ class Report:
     """left because the model is too uncertain."""
     doubts: tuple[str, ...]
     """In what the frame is unlike those that the model was trained on."""
+    rings: bool
+    """Whether the fill follows the rings of the frame: the model looks at them, and the geometry was given."""
 
 
 class _Working(NamedTuple):
@@ -78,6 +82,8 @@ class _Prediction(NamedTuple):
     spread: Floats
     contrast: Floats
     distance: npt.NDArray[np.int64]
+    rings: bool
+    """Whether they followed the rings."""
 
 
 class Model:
@@ -97,6 +103,7 @@ class Model:
         *,
         hidden: Bools | None = None,
         pedestal: float = 0.0,
+        calibration: Calibration | None = None,
         max_uncertainty: float = MAX_UNCERTAINTY,
         force: bool = False,
     ) -> Fill:
@@ -106,12 +113,19 @@ class Model:
         unless a background was subtracted) and do not lie in the detector's gaps. `hidden` ones stay as they are and
         are not looked at: dead ones; so do hot pixels, and where `valid` is not given full counters. Of a masked
         array, what is masked is missing.
-        `pedestal` counts are in every pixel. `force` fills frames unlike those of the training, and pixels up to
+        `pedestal` counts are in every pixel. `calibration` says where the beam hits the frame: a model that was
+        trained with it then follows the rings. `force` fills frames unlike those of the training, and pixels up to
         twice as far from measured ones as there.
         Raises InputError for such frames otherwise, and for what is no frame.
         """
         return self.fill_frame(
-            counts, valid, hidden=hidden, pedestal=pedestal, max_uncertainty=max_uncertainty, force=force
+            counts,
+            valid,
+            hidden=hidden,
+            pedestal=pedestal,
+            calibration=calibration,
+            max_uncertainty=max_uncertainty,
+            force=force,
         )[0]
 
     def fill_frame(
@@ -121,6 +135,7 @@ class Model:
         *,
         hidden: Bools | None = None,
         pedestal: float = 0.0,
+        calibration: Calibration | None = None,
         max_uncertainty: float = MAX_UNCERTAINTY,
         force: bool = False,
     ) -> tuple[Fill, Report]:
@@ -151,7 +166,13 @@ class Model:
         doubts = self._doubts(counts.shape, working)
         if doubts and not force:
             raise InputError(f"the model was not made for such a frame: {'; '.join(doubts)}: fill it anyway by force")
-        return self._filled(counts, ~valid, self._predict(working), pedestal, max_uncertainty, force, doubts)
+        located = self.looks_at_rings and calibration is not None and not math.isnan(calibration.distance)
+        rings = None
+        if located:
+            assert calibration is not None
+            rings = calibration.resized((counts.shape[0], counts.shape[1]), working.measured.shape)
+        found = self._predict(working, rings)
+        return self._filled(counts, ~valid, found, pedestal, max_uncertainty, force, doubts)
 
     def measured(self, counts: Counts) -> tuple[Bools, Bools]:
         """Tell which pixels were measured, and which are full, where nobody says it: see `fill`."""
@@ -195,15 +216,21 @@ class Model:
             found.pop("hidden")  # its gaps are others
         return (*reasons, *unlike(found, self.description.familiar, self.description.full_scale))
 
+    @property
+    def looks_at_rings(self) -> bool:
+        """Tell whether a frame's geometry is of use to it."""
+        return any(member.task.rings for member in self._members)
+
     @torch.no_grad()
-    def _predict(self, frame: _Working) -> _Prediction:
-        """Fill a frame by all members together."""
+    def _predict(self, frame: _Working, calibration: Calibration | None = None) -> _Prediction:
+        """Fill a frame by all members together, along its rings where its geometry at the working size is known."""
         measured, observed = (torch.from_numpy(array).to(self.device)[None, None] for array in frame)
+        rings = None if calibration is None else estimate(measured[0, 0], observed[0, 0], calibration)[None]
         filler = FrameFiller(self._members, spans(self._layout, measured.shape[-1])).to(self.device)
         contrast = texture(linear(measured, observed))[1]
-        mean, apart, around = (image[0, 0].cpu().numpy() for image in (*filler(measured, observed), contrast))
+        mean, apart, around = (image[0, 0].cpu().numpy() for image in (*filler(measured, observed, rings), contrast))
         distance = np.rint(ndimage.distance_transform_edt(~frame.observed)).astype(np.int64)
-        return _Prediction(mean, apart, around, distance)
+        return _Prediction(mean, apart, around, distance, rings is not None)
 
     def _filled(
         self,
@@ -216,7 +243,7 @@ class Model:
         doubts: tuple[str, ...],
     ) -> tuple[Fill, Report]:
         """Lay what was predicted into the missing pixels of the frame itself."""
-        known, scale = self.description.uncertainty, np.log1p(self.description.full_scale)
+        known, scale = self.description.uncertainty_of(found.rings), np.log1p(self.description.full_scale)
         shape = (counts.shape[0], counts.shape[1])
         row, column = np.nonzero(missing)
         places = (row, column)
@@ -242,7 +269,7 @@ class Model:
         uncertainty[places] = half_width(
             np.asarray(counting_noise(intensity, self.description.full_scale, 1), np.float64)
         )[kept]
-        report = Report(int(kept.sum()), int(far.sum()), int(unsure.sum()), doubts)
+        report = Report(int(kept.sum()), int(far.sum()), int(unsure.sum()), doubts, found.rings)
         return Fill(result, uncertainty), report
 
 

@@ -75,6 +75,12 @@ class Description:
     scores: dict[str, Any]
     """The row of the leaderboard of what fills, and biharmonic's errors beside it."""
     versions: dict[str, str]
+    unlocated: Uncertainty | None = None
+    """The uncertainty where a model that looks at rings fills frames of unknown geometry; None for other models."""
+
+    def uncertainty_of(self, rings: bool) -> Uncertainty:
+        """Return the uncertainty of a fill that follows the rings of its frame, or does not."""
+        return self.uncertainty if rings or self.unlocated is None else self.unlocated
 
     @property
     def title(self) -> str:
@@ -183,6 +189,7 @@ def _description(values: dict[str, Any]) -> Description:
         "full_scale": float(values["full_scale"]),
         "familiar": {str(name): (float(low), float(high)) for name, (low, high) in values["familiar"].items()},
         "uncertainty": _uncertainty(values["uncertainty"]),
+        "unlocated": _uncertainty(values["unlocated"]) if values.get("unlocated") else None,
     })  # fmt: skip
     if not members:
         raise ValueError("it has no network")

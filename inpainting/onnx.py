@@ -21,7 +21,7 @@ from scattering.errors import InputError, one_line
 from scattering.filling.interpolation import PASSES, linear_pass
 from trainables.hints import SLOPES
 from trainables.msdnet import MSDNet
-from trainables.tasks import TASKS, Task, correct, predict_blind
+from trainables.tasks import RING_INPUTS, TASKS, Task, correct, predict_blind
 
 INPUTS = ("measured", "observed")
 OUTPUTS = ("filled", "spread")
@@ -46,17 +46,19 @@ def require() -> None:
 
 
 class OnnxWindowFiller(nn.Module):
-    """`inpainting.filler.WindowFiller` of operators that ONNX has."""
+    """`inpainting.filler.WindowFiller` of operators that ONNX has, for frames of unknown geometry."""
 
     def __init__(self, network: nn.Module, task: Task) -> None:
         super().__init__()
-        self.network, self.residual = plain(network), task is TASKS["residual"]
+        self.network, self.residual = plain(network), task is not TASKS["blind"]
+        self.absent = RING_INPUTS if task.rings else 0
 
     def forward(self, measured: Tensor, observed: Tensor) -> Tensor:
         """Return windows (N, 1, H, W) filled."""
         if self.residual:
             start = linear(measured, observed)
-            predicted = correct(self.network, measured, observed, start, slanted(start, observed, SLOPES))
+            slants = slanted(start, observed, SLOPES)
+            predicted = correct(self.network, measured, observed, start, slants, self.absent)
         else:
             predicted = predict_blind(self.network, measured, observed)
         return torch.where(observed, measured, predicted.clamp(min=0))

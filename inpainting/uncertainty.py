@@ -3,7 +3,7 @@
 Everything is in transformed intensity, y = log1p(counts) / log1p(full_scale). Arrays are of any one shape:
 
 - `spread`: standard deviation between the members of the ensemble, 0 with one member;
-- `contrast`: of the linear interpolation, as `trainables.tasks.texture` gives it;
+- `contrast`: of the linear interpolation, as `scattering.filling.texture` gives it;
 - `noise`: standard deviation of a count at this pixel: `counting_noise`;
 - `distance`: pixels of the working grid to the nearest observed one, rounded.
 

@@ -19,6 +19,7 @@
         scores.csv          one row a method and test frame: `FrameScore`
         distances.csv       one row a method and distance from the gap's edge: `DistanceScore`
         uncertainty.json    the uncertainty of fills, calibrated: `inpainting.uncertainty.Uncertainty`
+        unlocated.json      the same for frames of unknown geometry, of a model that looks at rings
         coverage.csv        the share of test pixels within the stated intervals: `Coverage`
         gallery.npz         test frames from the best to the worst, filled by every method: `Gallery`
         failures.npz        test frames at which every method fails: `Gallery`
@@ -200,6 +201,7 @@ class RunFolder:
         self.scores = Table(path / "scores.csv", FrameScore)
         self.distances = Table(path / "distances.csv", DistanceScore)
         self.uncertainty = Json(path / "uncertainty.json", Uncertainty)
+        self.unlocated = Json(path / "unlocated.json", Uncertainty)
         self.coverage = Table(path / "coverage.csv", Coverage)
         self.gallery = Arrays(path / "gallery.npz", Gallery)
         self.failures = Arrays(path / "failures.npz", Gallery)

@@ -34,7 +34,9 @@ def parser() -> Parser:
 def _write(given: argparse.Namespace) -> None:
     if given.o is not None:
         check_output(given.o, is_page, overwrite=given.overwrite)
-    print(write(*given.runs, path=given.o))
+    # The page of an earlier call lies among the runs: runs/*
+    runs = [path for path in given.runs if not (path.is_file() and is_page(path))]
+    print(write(*(runs or given.runs), path=given.o))
 
 
 if __name__ == "__main__":

@@ -34,11 +34,15 @@ SPECIAL = {
 """A bracket at the beginning of a row would be the argument of the `\\\\` before it."""
 
 
+MARK = "\ufeff"
+"""Byte order mark: without it Excel takes a file for one of the machine's old code page."""
+
+
 def links(name: str, caption: str, columns: Sequence[str], groups: Groups) -> str:
     """Draw the links by which a browser saves the table; they need neither network nor script."""
     title = escape(plain(caption).partition(".")[0])
     files = (
-        ("CSV", "csv", "text/csv", as_csv(columns, groups)),
+        ("CSV", "csv", "text/csv", MARK + as_csv(columns, groups)),
         ("Markdown", "md", "text/markdown", as_markdown(columns, groups)),
         ("LaTeX", "tex", "application/x-tex", as_latex(caption, columns, groups)),
     )

@@ -29,6 +29,9 @@ class Options:
     group_by: str | None = None
     """A regular expression on names, or a CSV file."""
     poni: str | None = None
+    """A PONI file: the geometry of all frames."""
+    beam: str | None = None
+    """ROW,COL: where the beam hits all frames, in pixels."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -63,9 +66,10 @@ FRAME_OPTIONS = {
     ),
     "poni": (
         "FILE",
-        "where the beam hits the frames, as pyFAI-calib2 saves it: methods that follow rings are measured, too, "
-        "and errors of I(q)",
+        "where the beam hits the frames, as pyFAI-calib2 saves it: networks and methods that follow rings use it "
+        "(default: found from the frames, where they tell)",
     ),
+    "beam": ("ROW,COL", "the same in pixels, for a detector that stands upright in the beam; 0,0 is the first pixel"),
 }
 """What the user may say of frames, by the fields of `Options`: how a value is called, and help."""
 

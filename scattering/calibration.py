@@ -51,6 +51,18 @@ class Calibration(NamedTuple):
         half_angle = np.arctan2(np.hypot(right, up), along) / 2
         return np.asarray(4e-9 * math.pi / self.wavelength * np.sin(half_angle)).reshape(shape)
 
+    def polar(self, shape: tuple[int, int]) -> tuple[Reals, Reals]:
+        """Return where each pixel of a frame of `shape` lies around the beam: (radius, azimuth), each (pixels,).
+
+        The radius is that on a detector which stands upright in the beam, in pixels, NaN from `WIDEST` on; the
+        azimuth in radians, from 0 to 2 pi.
+        """
+        right, up, along = self._directions(shape)
+        sideways = np.hypot(right, up)
+        near = sideways < math.tan(WIDEST) * along
+        tangent = np.divide(sideways, along, out=np.full_like(along, np.nan), where=near)
+        return tangent * self.distance / math.sqrt(self.pixel1 * self.pixel2), np.arctan2(up, right) % (2 * math.pi)
+
     def opposite(self, shape: tuple[int, int]) -> tuple[Reals, Reals]:
         """Return the place of each pixel after a turn by 180 degrees about the beam: (rows, columns) of `shape`.
 
@@ -100,6 +112,25 @@ class Calibration(NamedTuple):
             col = (reach * across + self.poni2) / self.pixel2 - 0.5
         return row, col
 
+
+FAR = 100.0
+"""Distance of a detector of which only the beam centre is known, in its longer sides: any will do, rings are
+circles."""
+
+
+def centred(row: float, column: float, shape: tuple[int, int], pixel_size: tuple[float, float]) -> Calibration:
+    """Return the geometry of an upright detector of which no more is known than where the beam hits it, in pixels.
+
+    Whole numbers are pixel centres. Pixels of unknown size (NaN) are taken for squares. Distance and wavelength are
+    nominal: rings, and figures that have no unit, do not depend on them.
+    """
+    height, width = pixel_size if all(map(math.isfinite, pixel_size)) else (1e-4, 1e-4)
+    distance = FAR * max(shape[0] * height, shape[1] * width)
+    return Calibration(distance, (row + 0.5) * height, (column + 0.5) * width, 0, 0, 0, height, width, 1e-10)
+
+
+WIDEST = math.radians(80)
+"""Scattering angle from which a ring has no radius on an upright detector that would be of use."""
 
 UNKNOWN = Calibration(*[math.nan] * len(Calibration._fields))
 

@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 from scattering.errors import InputError
@@ -26,9 +27,22 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Settings of libraries that would otherwise start a thread for every core in each of the processes."""
 
 
+CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Microseconds of all cores together, or max, and the microseconds in which they may be used up: of a container."""
+
+
 def usable_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the number of cores that this process may use.
+
+    As its affinity says (`taskset`, `srun`), the quota of its container, or the job of Slurm that it is.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError, ZeroDivisionError):
+        quota, period = CGROUP_QUOTA.read_text().split()
+        cores = min(cores, max(int(quota) // int(period), 1))
+    with suppress(KeyError, ValueError):
+        cores = min(cores, max(int(os.environ["SLURM_CPUS_PER_TASK"]), 1))
+    return cores
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from scattering.errors import InputError
 from scattering.outputs import add_overwrite, check_output, is_picture_of
 from scattering.split import split
 from scattering.survey.contact_sheet import SHEET, write_contact_sheet
-from scattering.survey.findings import Findings, Sensor, identify, raw_frames
+from scattering.survey.findings import Findings, Sensor, check_all_read, identify, raw_frames
 from scattering.survey.validity import LARGEST, full
 
 FILES = 50
@@ -37,6 +37,8 @@ HOT = 12
 
 LOOKED_AT = 3
 """Frames of each file that are read for its line."""
+
+NOT_FOUND = "not found: --poni FILE or --beam ROW,COL says where it is, for networks that follow rings"
 
 # Shares of valid pixels, and of the sensor, above which a frame is odd.
 MANY_ZEROS = 0.5
@@ -66,11 +68,14 @@ def parser() -> Parser:
 
 def _look(given: argparse.Namespace) -> None:
     findings = identify(given.files, frame_options(given))
+    for note in findings.notes:
+        print(note, file=sys.stderr)
     for line in _report(findings, given.seed):
         print(line)
     check_output(given.output, is_picture_of(SHEET), overwrite=given.overwrite)
     write_contact_sheet(findings, given.output)
     print(f"Contact sheet: {given.output}")
+    check_all_read(findings)
 
 
 def _report(findings: Findings, seed: int) -> Iterator[str]:
@@ -110,9 +115,24 @@ def _sensor(findings: Findings, shape: tuple[int, int], sensor: Sensor, hot: Boo
         more = f" and {hot.sum() - HOT} more" if hot.sum() > HOT else ""
         yield from _wrapped(f"hot       {places}{more} (row,column), hidden where they are hot", 2, 12)
     taken = next(p for stack, p in zip(findings.stacks, findings.pedestals, strict=True) if stack.shape == shape)
+    yield from _beams(findings, shape)
     yield f"  pedestal  {taken:g}" + (" (estimated)" if findings.options.pedestal == "auto" else "")
     if sensor.pedestal and findings.options.pedestal is None:
         yield f"  note: a pedestal of about {sensor.pedestal:g} counts looks present; --pedestal auto takes it off"
+
+
+def _beams(findings: Findings, shape: tuple[int, int]) -> Iterator[str]:
+    """Say where the beam hits the frames of a shape, group by group where these differ."""
+    groups: dict[str, list[str]] = {}
+    for (own, group), geometry in findings.geometries.items():
+        if own == shape:
+            groups.setdefault(geometry.origin if geometry.known else NOT_FOUND, []).append(group)
+    for words, names in list(groups.items())[:GROUPS]:
+        more = f" and {len(names) - 1} more" if names[1:] else ""
+        whose = "" if len(groups) == 1 else f": {_short(names[0], 30)}{more}"
+        yield from _wrapped(f"beam      {words}{whose}", 2, 12)
+    if len(groups) > GROUPS:
+        yield f"            and {len(groups) - GROUPS} more places"
 
 
 def _stripes(gap: Bools) -> str:
@@ -200,6 +220,7 @@ def _odd(frame: RawFrame, sensor: Sensor) -> Iterator[str]:
     if not frame.observed.any():
         yield f"nothing is observed in {frame.name}: leave it out"
     if counts.size:
+        yield from _units(counts)
         zeros = float((counts == 0).mean())
         if zeros == 1:
             yield "all valid counts are 0"
@@ -221,6 +242,24 @@ def _odd(frame: RawFrame, sensor: Sensor) -> Iterator[str]:
     below = float((counts.astype(np.float64) < 0).mean()) if counts.size else 0.0
     if sensor.below_zero and below:
         yield f"{below:.1%} of the counts are below 0: taken for measured, a background was subtracted"
+
+
+FAINTEST = 1.0
+"""Largest count of a frame, at least, that holds counts: one photon."""
+
+LARGEST_LOGARITHM = 25.0
+"""Of counts, whatever the base."""
+
+
+def _units(counts: npt.NDArray[Any]) -> Iterator[str]:
+    """Say where a frame does not seem to hold counts."""
+    highest = float(counts.max())
+    if 0 < highest < FAINTEST:
+        yield f"all values lie below one count (up to {highest:.3g}): divided by a monitor? multiply them by it"
+    elif (
+        counts.dtype.kind == "f" and highest < LARGEST_LOGARITHM and (counts != np.trunc(counts)).mean() > MANY_ZEROS
+    ):
+        yield f"fractions up to {highest:.3g}: logarithms, or divided by a monitor? networks expect counts"
 
 
 def _round(counts: npt.NDArray[Any]) -> bool:

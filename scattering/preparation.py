@@ -105,7 +105,7 @@ class Plan:
         found, skeleton = self.findings, self.skeleton
         told = [code_version(), skeleton.settings, skeleton.labels, skeleton.sources, found.pedestals, self.stamps()]
         digest = hashlib.sha256(json.dumps(told).encode())
-        digest.update(repr(sorted(found.calibrations.items())).encode())
+        digest.update(repr(sorted(found.geometries.items())).encode())
         things: list[Detector | Sensor] = [found.target, *(found.sensors[shape] for shape in sorted(found.sensors))]
         for thing in things:
             for value in (getattr(thing, field.name) for field in fields(thing)):

@@ -27,7 +27,7 @@ from scattering.outputs import add_overwrite, check_output
 from scattering.preparation import Plan, plan, prepare
 from scattering.progress import shown
 from scattering.split import PARTS, too_few_groups
-from scattering.survey.findings import survey
+from scattering.survey.findings import check_all_read, survey
 
 SIZE = "512"
 
@@ -69,6 +69,8 @@ def parser() -> Parser:
 def _run(arguments: argparse.Namespace) -> None:
     output: Path = arguments.output
     findings = survey(arguments.files, frame_options(arguments))
+    for note in findings.notes:
+        print(note, file=sys.stderr)
     todo = plan(findings, working_shape(arguments.size, findings.native), arguments.seed)
     sources = todo.skeleton.sources.paths
     check_output(output, lambda path: source_paths(path) == sources, overwrite=arguments.overwrite)
@@ -82,6 +84,7 @@ def _run(arguments: argparse.Namespace) -> None:
         raise
     print(f"\ndata set: {output}\nfingerprint: {fingerprint}")
     print(f"next: python -m search.run tunet --data {shlex.quote(str(output))}")
+    check_all_read(findings)
 
 
 def _described(todo: Plan, output: Path) -> Iterator[str]:

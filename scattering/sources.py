@@ -30,16 +30,19 @@ def from_files(
     *,
     tasks: Tasks = map,
     progress: Callable[[int], None] = lambda done: None,
+    notes: Callable[[str], None] = lambda note: None,
 ) -> Dataset:
     """Read a data set, or prepare detector files for the working `size` unless the cache has them.
 
     The size is as in `scattering.arguments.working_shape`; `tasks` and `progress` as in
-    `scattering.preparation.prepare`.
+    `scattering.preparation.prepare`; `notes` is told of files that are left out, as they cannot be read.
     Raises InputError for files that cannot be used.
     """
     if len(patterns) == 1 and dataset_file.is_dataset(only := Path(patterns[0]).expanduser()):
         return dataset_file.read(only)
     findings = survey(patterns, options)
+    for note in findings.notes:
+        notes(note)
     todo = plan(findings, working_shape(size, findings.native), seed)
     if not all(todo.parts):
         raise too_few_groups(findings.groups)
@@ -90,10 +93,11 @@ def _cache() -> Iterator[Path]:
 
     Where it cannot be written, a temporary one: data sets read from it last as long as they are in use.
     """
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gapsearch"
-    with suppress(OSError):
+    folder = None
+    with suppress(OSError, RuntimeError):  # RuntimeError: no home at all
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gapsearch"
         folder.mkdir(parents=True, exist_ok=True)
-    if os.access(folder, os.W_OK | os.X_OK):
+    if folder is not None and os.access(folder, os.W_OK | os.X_OK):
         yield folder
     else:
         with TemporaryDirectory(prefix="gapsearch-") as temporary:

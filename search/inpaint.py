@@ -23,13 +23,16 @@ from scattering.errors import InputError
 from scattering.outputs import add_overwrite, check_output, is_picture_of
 from scattering.progress import shown
 from scattering.reading.locations import known_files
-from scattering.survey.findings import Findings, identify
+from scattering.survey.findings import Findings, check_all_read, identify
 from scattering.writing.stacks import WRITABLE, output_paths
 
 __all__ = ["Model", "load", "main"]
 
 LOOK_EVERY = 1.0
 """Seconds between looks into a watched folder; a file that has not changed in between is taken to be whole."""
+
+AGAIN = 4
+"""Looks after which files that could not be read are tried again."""
 
 MASTER, PART = "_master.h5", re.compile(r"(.+)_data_\d+\.h5")
 """How detectors by Dectris name what they write."""
@@ -66,7 +69,7 @@ def parser() -> Parser:
         "--picture", type=output_file, metavar="FILE.png", help="write a picture of the first frame, before and after"
     )
     add_overwrite(p)
-    add_frame_options(p, ("mask", "pedestal"))
+    add_frame_options(p, ("mask", "pedestal", "poni", "beam"))
     return p
 
 
@@ -85,10 +88,13 @@ def _run(given: argparse.Namespace) -> None:
     else:
         findings = identify(given.files, filler.options)
         _check_picture(given, findings.names)
+        for note in findings.notes:
+            print(note, file=sys.stderr)
         with shown(len(findings), "filling") as progress:
             refused = _fill(filler, findings, _paths(findings, given.output), progress)
         if refused:
             raise InputError(f"{refused} of {len(findings.stacks)} files were not filled: see above")
+        check_all_read(findings)
 
 
 def _check_picture(given: argparse.Namespace, names: Sequence[str]) -> None:
@@ -133,7 +139,7 @@ def _add(progress: Callable[[int], None], before: int, done: int) -> None:
 def _watch(filler: FileFiller, folder: Path, output: Path) -> None:
     """Fill files as they arrive in a folder, also those that are there already; until Ctrl-C.
 
-    What could not be read is tried again when another file has arrived: a master file comes before its frames.
+    What could not be read is tried again: a master file comes before its frames, and a file may still be held open.
     """
     if not folder.is_dir():
         raise InputError(f"--watch must name a folder, got {folder}: make it, then begin to measure")
@@ -141,10 +147,13 @@ def _watch(filler: FileFiller, folder: Path, output: Path) -> None:
         raise InputError(f"-o must be another folder than the one watched, got {output}")
     print(f"watching {folder}: Ctrl-C ends it", flush=True)
     failed: dict[Path, str] = {}
-    for arrived in _arrivals(folder):
-        for path in (arrived, *[path for path in failed if path != arrived and path.exists()]):
+    for look, arrived in enumerate(_arrivals(folder)):
+        again = [] if look % AGAIN else [path for path in failed if path not in arrived and path.exists()]
+        for path in (*arrived, *again):
             try:
                 findings = identify([str(path)], filler.options)
+                if any(stack.missing for stack in findings.stacks):
+                    raise InputError(findings.notes[-1])
                 paths = output_paths(findings.stacks, output, more_to_come=True)
             except InputError as error:
                 if failed.get(path) != str(error):
@@ -155,8 +164,8 @@ def _watch(filler: FileFiller, folder: Path, output: Path) -> None:
                 _fill(filler, findings, paths, lambda done: None)
 
 
-def _arrivals(folder: Path) -> Iterator[Path]:
-    """Give each file of a known format once it does not change any more, and again when it has.
+def _arrivals(folder: Path) -> Iterator[list[Path]]:
+    """Give at each look the files of a known format that do not change any more, once, and again when they have.
 
     Raises InputError once the folder cannot be read.
     """
@@ -176,10 +185,9 @@ def _arrivals(folder: Path) -> Iterator[Path]:
             with suppress(FileNotFoundError):
                 status = path.stat()
                 now[path] = (status.st_size, status.st_mtime_ns)
-        for path, state in now.items():
-            if state == before.get(path) and state != given.get(path):
-                given[path] = state
-                yield path
+        ready = [path for path, state in now.items() if state == before.get(path) and state != given.get(path)]
+        given |= {path: now[path] for path in ready}
+        yield ready
         before = now
         time.sleep(LOOK_EVERY)
 

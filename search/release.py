@@ -54,6 +54,7 @@ def write_model(settings: Settings, train: Dataset) -> None:
         data=info.data,
         scores=_scores(run, models),
         versions=versions(),
+        unlocated=run.unlocated.read_if_there(),
     )
     model_file.write(run.model_file.path, description, train.gap, [load(model.path)[0] for model in models])
 

@@ -22,6 +22,7 @@ from scattering.dataset import Dataset, check_gaps
 from scattering.dataset_file import is_dataset
 from scattering.detectors import detector
 from scattering.errors import InputError
+from scattering.preprocessing import to_counts
 from scattering.provenance import machine, versions
 from scattering.sources import from_files, simulated
 from scattering.split import PARTS
@@ -46,7 +47,9 @@ def begin(settings: Settings, command: str) -> tuple[Settings, Dataset]:
         )
     check_installed(settings)
     data = load(settings)
+    check_counts(data)
     check_scored(data)
+    settings = with_geometry(settings, data)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
         RunFolder(temporary).info.write(_describe(settings, data, command))
@@ -109,6 +112,42 @@ def check_installed(settings: Settings) -> None:
         pymsdtorch.require()
 
 
+def with_geometry(settings: Settings, data: Dataset) -> Settings:
+    """Return the settings of a run on these data: networks have no rings to look along where no geometry is known.
+
+    Raises InputError where they are asked to.
+    """
+    if data.calibration is not None:
+        return settings
+    if settings.geometry == "yes":
+        raise InputError(
+            "--geometry yes needs frames of known geometry, got none: say where the beam hits them (--poni or "
+            "--beam), or leave it out"
+        )
+    return replace(settings, geometry="no")
+
+
+def check_counts(data: Dataset) -> None:
+    """Raise InputError where frames hold no counts, or all of training, validation or test is dark.
+
+    Any fill is as good as another there: a winner would be called by an error of 0.
+    """
+    brightest = [float(to_counts(frame.max(initial=0), data.full_scale)) for frame in data.measured]
+    if 0 < max(brightest) < 1:
+        raise InputError(
+            f"frames must hold counts, got values of at most {max(brightest):.3g}: were they divided by a monitor? "
+            "multiply them by it"
+        )
+    for name in PARTS:
+        part = data.members(name)
+        if part and not any(brightest[frame] for frame in part):
+            named = ", ".join(data.names[frame] for frame in part[:3])
+            raise InputError(
+                f"there must be light in some {name} frames, got none in {named}"
+                f"{' and more' if len(part) > 3 else ''}: leave dark frames out"
+            )
+
+
 def check_scored(data: Dataset) -> None:
     """Say which gaps have no truth.
 
@@ -134,7 +173,7 @@ def load(settings: Settings) -> Dataset:
         with status("preparing frames (kept for later runs)") as tell:
             return from_files(
                 settings.data, settings.options, settings.size, settings.seed,
-                tasks=on_cluster, progress=lambda done: tell(f"{done} done"),
+                tasks=on_cluster, progress=lambda done: tell(f"{done} done"), notes=say,
             )  # fmt: skip
     chosen = detector(settings.detector or SIMULATED)
     shape = working_shape(settings.size, chosen.gap.shape)

@@ -105,6 +105,7 @@ class Settings:
     pedestal: str | None
     group_by: str | None
     poni: str | None
+    beam: str | None
     data: tuple[str, ...] = option(
         "frames",
         "a data set of python -m scattering.prepare; or detector files of any format, folders of them, globs, arrays "
@@ -148,8 +149,8 @@ class Settings:
         kind=float,
         metavar="M",
         above=0,
-        presets=by_preset(3.0, None, None),
-        default_words="quick 3 for each network, else no limit",
+        presets=by_preset(2.25, None, None),
+        default_words="quick 2.25 for each network, else no limit",
     )
     """For one session, of all networks together."""
     gpu_hours: float | None = option(
@@ -174,6 +175,13 @@ class Settings:
         choices=(*TASKS, BOTH),
         presets=by_preset(None, BOTH, BOTH),
         default_words="quick takes whichever wins, the others both",
+    )
+    """None: the search decides."""
+    geometry: str | None = option(
+        "effort",
+        "whether networks look along the rings of the frames, around the beam",
+        choices=("yes", "no"),
+        default_words="the search decides, where the geometry of the frames is known",
     )
     """None: the search decides."""
     top: int = option(
@@ -345,7 +353,7 @@ def resolve(network: str, name: str, preset: str, given: dict[str, Any]) -> Sett
 
 
 def _check_simulated(given: dict[str, Any]) -> None:
-    for key in ("mask", "pedestal", "group_by", "poni"):
+    for key in ("mask", "pedestal", "group_by", "poni", "beam"):
         if key in given:
             raise InputError(
                 f"simulated frames know all about themselves, got --{key.replace('_', '-')} {given[key]}: "

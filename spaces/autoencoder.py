@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from optuna.distributions import BaseDistribution, IntDistribution
 
-from spaces.training import TASK, training
+from spaces.training import GEOMETRY, TASK, training
 
 DEFAULTS: dict[str, int | float | str] = {
     "task": "residual",
+    "geometry": "yes",
     "depth": 1,
     "base_channels": 16,
     "latent_dimension": 64,
@@ -22,6 +23,7 @@ def space(preset: str) -> dict[str, BaseDistribution]:
     small = preset == "quick"
     return {
         "task": TASK,
+        "geometry": GEOMETRY,
         # A cell of the code is 2^depth pixels wide, and without skips what is smaller must fit into its vector.
         "depth": IntDistribution(1, 3) if small else IntDistribution(1, 4),
         # Cost grows with the square, so in octaves; the paper's 32 and an octave to each side.

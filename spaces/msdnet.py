@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from optuna.distributions import BaseDistribution, IntDistribution
 
-from spaces.training import TASK, training
+from spaces.training import GEOMETRY, TASK, training
 
 DEFAULTS: dict[str, int | float | str] = {
     "task": "residual",
+    "geometry": "yes",
     "num_layers": 20,
     "max_dilation": 6,
     "batch_size": 2,
@@ -21,6 +22,7 @@ def space(preset: str) -> dict[str, BaseDistribution]:
     small = preset == "quick"
     return {
         "task": TASK,
+        "geometry": GEOMETRY,
         # Cost grows with the square, so in octaves; the paper tried 50, 100 and 200.
         "num_layers": IntDistribution(10, 40, log=True) if small else IntDistribution(20, 200, log=True),
         # Must reach over a gap within a few layers; the paper tried 12, 15 and 20 at twice the quick size.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from optuna.distributions import BaseDistribution, IntDistribution
 
-from spaces.training import TASK, training
+from spaces.training import GEOMETRY, TASK, training
 
 DEFAULTS: dict[str, int | float | str] = {
     "task": "residual",
+    "geometry": "yes",
     "depth": 2,
     "base_channels": 24,
     "batch_size": 4,
@@ -22,6 +23,7 @@ def space(preset: str) -> dict[str, BaseDistribution]:
     return {
         # Knowing the gaps, it paints whole windows sooner than the others: blind may win where time allows.
         "task": TASK,
+        "geometry": GEOMETRY,
         # One level closes gaps of 6 pixels, two of 14, more are context; at 7 the bottom of a 512 x 128 window is
         # one pixel wide (paper: 5).
         "depth": IntDistribution(1, 4) if small else IntDistribution(2, 7),

@@ -7,6 +7,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 TASK = CategoricalDistribution(("residual", "blind"))
 """Blind is the paper's way; residual learns much faster. Which wins depends on data and budget."""
 
+GEOMETRY = CategoricalDistribution(("yes", "no"))
+"""Whether a residual network looks along the rings of the frame: in a run whose frames have a known geometry."""
+
 
 def training(batch_size: tuple[int, int], learning_rate: tuple[float, float]) -> dict[str, BaseDistribution]:
     """Return the distributions of the windows a step and of Adam's learning rate."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
-from spaces.training import TASK, training
+from spaces.training import GEOMETRY, TASK, training
 
 DEFAULTS: dict[str, int | float | str] = {
     "task": "residual",
+    "geometry": "yes",
     "depth": 2,
     "base_channels": 16,
     "growth_rate": 2.0,
@@ -22,6 +23,7 @@ def space(preset: str) -> dict[str, BaseDistribution]:
     small = preset == "quick"
     return {
         "task": TASK,
+        "geometry": GEOMETRY,
         # Two levels see 10 pixels to each side, every further one over twice as far; the paper went from 4 to 6.
         "depth": IntDistribution(2, 3) if small else IntDistribution(2, 6),
         # Cost grows with the square, so in octaves; the paper tried 16, 32 and 64.

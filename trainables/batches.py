@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from scattering.dataset import Dataset
 from scattering.windows import cut
-from trainables.hints import Hints
+from trainables.hints import Hints, RingTable
 
 NO_GAP = -1
 """Pattern number of a window that keeps all its columns."""
@@ -32,6 +33,8 @@ class Batch(NamedTuple):
     valid: Tensor
     hints: Tensor
     """(B, C, H, W), see `trainables.hints`; no channels where there is no table of them."""
+    rings: Tensor
+    """(B, RING_CHANNELS, H, W), see `trainables.rings`, NaN where nothing is known; no channels likewise."""
 
     @property
     def held_out(self) -> Tensor:
@@ -46,6 +49,8 @@ class Drawn(NamedTuple):
     """Numbers (B,)."""
     patterns: Tensor
     """Of the artificial gap in each (B,), NO_GAP for none."""
+    located: Tensor | None = None
+    """Where the rings may be shown (B,); None: everywhere."""
 
 
 BUDGET = 0.5
@@ -63,11 +68,14 @@ class Part(NamedTuple):
     data: Dataset
     hints: Hints | None = None
     """None: they are made step by step."""
+    rings: RingTable | None = None
+    """None: they are not known."""
 
     def first(self) -> Part:
         """Return its first frame alone."""
         hints = self.hints and self.hints.first(len(self.hints.pixels) // len(self.data))
-        return Part(self.data.select([0]), hints)
+        rings = self.rings and self.rings.first(len(self.rings.pixels) // len(self.data))
+        return Part(self.data.select([0]), hints, rings)
 
 
 class WindowSet:
@@ -76,12 +84,14 @@ class WindowSet:
     They lie on the device once where they fit, else in the host's memory.
     """
 
-    def __init__(self, data: Dataset, device: torch.device, hints: Hints | None = None) -> None:
+    def __init__(
+        self, data: Dataset, device: torch.device, hints: Hints | None = None, rings: RingTable | None = None
+    ) -> None:
         self.layout = data.windows
         self.names = data.names
         self.patterns = len(self.layout.gapped)
         self.device = device
-        self.storage = storage = device if _fits(data, hints, device) else torch.device("cpu")
+        self.storage = storage = device if _fits(Part(data, hints, rings), device) else torch.device("cpu")
         self.measured = self._windows(_tensor(data.measured, storage))
         self.observed = self._windows(_tensor(data.observed, storage))
         self.truth = self._windows(_tensor(data.truth, storage))
@@ -91,19 +101,24 @@ class WindowSet:
         starts = torch.tensor(data.strip_starts, device=storage).reshape(-1, 1)
         self.strip_columns = starts + torch.arange(data.strips.shape[-1], device=storage)
         self.free = torch.tensor(self.layout.free, device=storage)
-        self.hints = None if hints is None else tuple(_tensor(array, storage) for array in hints)
+        self.hints, self.rings = (
+            None if table is None else tuple(_tensor(array, storage) for array in table) for table in (hints, rings)
+        )
 
     @classmethod
     def of(cls, part: Part, device: torch.device) -> WindowSet:
         """Return the windows of a part."""
-        return cls(part.data, device, part.hints)
+        return cls(part.data, device, part.hints, part.rings)
 
     def __len__(self) -> int:
         """Number of windows."""
         return len(self.names) * len(self.layout.free)
 
-    def batch(self, chosen: Tensor, pattern: Tensor) -> Batch:
-        """Cut windows (numbers (B,)) and lay in each the artificial gap of a pattern ((B,), NO_GAP for none)."""
+    def batch(self, chosen: Tensor, pattern: Tensor, located: Tensor | None = None) -> Batch:
+        """Cut windows (numbers (B,)) and lay in each the artificial gap of a pattern ((B,), NO_GAP for none).
+
+        Rings are shown where they are `located` (B,), by default in all.
+        """
         frame, free = chosen // len(self.free), chosen % len(self.free)
         window = self.free[free]
         measured, observed = self.measured[frame, window], self.observed[frame, window]  # (B, H, W)
@@ -116,15 +131,15 @@ class WindowSet:
             seen = torch.where(laid, self.strips_observed[frame, strip, free], observed.gather(2, columns))
             observed = observed.scatter(2, columns, seen)
         truth, valid = self.truth[frame, window], self.valid[frame, window]
-        hints = self._hints(chosen, pattern, measured)
-        return Batch(measured[:, None], observed[:, None], truth[:, None], valid[:, None], hints)
+        row = chosen * (self.patterns + 1) + pattern + 1
+        hints, rings = self._hints(row, measured), self._rings(row, measured, located)
+        return Batch(measured[:, None], observed[:, None], truth[:, None], valid[:, None], hints, rings)
 
-    def _hints(self, chosen: Tensor, pattern: Tensor, measured: Tensor) -> Tensor:
-        """Lay the hints of windows (B, H, W) in their places, (B, C, H, W)."""
+    def _hints(self, row: Tensor, measured: Tensor) -> Tensor:
+        """Lay the hints of windows (B, H, W), whose rows of the table are given, in their places: (B, C, H, W)."""
         count, *shape = measured.shape
         if self.hints is None:
             return measured.new_zeros(count, 0, *shape)
-        row = chosen * (self.patterns + 1) + pattern + 1
         pixels, start, slants = (table[row] for table in self.hints)
         pixels = pixels.long()
         directions = slants.shape[1]
@@ -132,6 +147,18 @@ class WindowSet:
         hints[:, 0] = measured.flatten(1).scatter(1, pixels, start)
         hints[:, 1:].scatter_(2, pixels[:, None].expand(-1, directions, -1), slants.to(measured.dtype))
         return hints.reshape(count, -1, *shape)
+
+    def _rings(self, row: Tensor, measured: Tensor, located: Tensor | None) -> Tensor:
+        """Lay what rings say likewise, (B, RING_CHANNELS, H, W)."""
+        count, *shape = measured.shape
+        if self.rings is None:
+            return measured.new_zeros(count, 0, *shape)
+        pixels, values = (table[row] for table in self.rings)
+        rings = measured.new_full((count, values.shape[1], measured[0].numel()), math.nan)
+        rings.scatter_(2, pixels.long()[:, None].expand_as(values), values.to(measured.dtype))
+        if located is not None:
+            rings[~located] = math.nan
+        return rings.reshape(count, -1, *shape)
 
     def batches(self, parts: Sequence[Drawn]) -> Iterator[Batch]:
         """Cut the windows and patterns of each part and give them on the device, from the host one part ahead."""
@@ -148,7 +175,7 @@ class WindowSet:
     def _sent(self, drawn: Drawn) -> Batch:
         # From pinned memory the copy does not hold up the thread.
         pin = self.device.type == "cuda"
-        parts = (part.pin_memory() if pin else part for part in self.batch(drawn.windows, drawn.patterns))
+        parts = (part.pin_memory() if pin else part for part in self.batch(*drawn))
         return Batch(*(part.to(self.device, non_blocking=True) for part in parts))
 
     def random_patterns(self, count: int, generator: torch.Generator) -> Tensor:
@@ -169,10 +196,12 @@ class WindowSet:
         return cut(frames, self.layout)
 
 
-def _fits(data: Dataset, hints: Hints | None, device: torch.device) -> bool:
+def _fits(part: Part, device: torch.device) -> bool:
     if device.type != "cuda":
         return True
-    arrays = [data.measured, data.observed, data.truth, data.valid, data.strips, data.strips_observed, *(hints or ())]
+    data, hints, rings = part
+    arrays = [data.measured, data.observed, data.truth, data.valid, data.strips, data.strips_observed]
+    arrays += [*(hints or ()), *(rings or ())]
     # What an earlier trial of this process has given back still counts as taken there.
     free = (
         torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

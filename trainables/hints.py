@@ -7,7 +7,7 @@ is a table; a step then takes them from there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from scattering.arrays import Floats
 from scattering.filling.interpolation import linear, slanted
+from scattering.filling.rings import Estimates
 
 if TYPE_CHECKING:
     from trainables.batches import WindowSet
@@ -25,6 +26,10 @@ SLOPES = (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)
 
 CHANNELS = 1 + len(SLOPES)
 """Of the hints: the fill by `linear`, and what lines of other slopes would add to it."""
+
+
+RING_CHANNELS = len(Estimates._fields)
+"""Of what rings say."""
 
 
 class Hints(NamedTuple):
@@ -46,6 +51,22 @@ class Hints(NamedTuple):
         return Hints(self.pixels[:rows], self.start[:rows], self.slants[:rows])
 
 
+class RingTable(NamedTuple):
+    """What the rings of whole frames say (`scattering.filling.rings`) in every window under every gap pattern.
+
+    Rows as those of `Hints`; in gap pixels and those close by.
+    """
+
+    pixels: npt.NDArray[np.int32]
+    """(R, G), places in the flattened window."""
+    values: npt.NDArray[np.float16]
+    """(R, RING_CHANNELS, G), the fields of `Estimates`; NaN where nothing is known."""
+
+    def first(self, rows: int) -> RingTable:
+        """Keep so many rows."""
+        return RingTable(self.pixels[:rows], self.values[:rows])
+
+
 def make(measured: Tensor, observed: Tensor) -> Tensor:
     """Return the hints of windows (N, 1, H, W) in all their pixels, (N, CHANNELS, H, W)."""
     start = linear(measured, observed)
@@ -63,10 +84,16 @@ def tabulate(windows: WindowSet) -> Hints:
         # A window without gaps has a row, too: of its first pixel, which is measured.
         pixels = pixels if len(pixels) else torch.zeros(1, dtype=torch.int64)
         rows.append((pixels, make(batch.measured, batch.observed).flatten(2)[0, :, pixels]))
+    places, values = stacked(rows)
+    return Hints(places.astype(np.int32), values[:, 0].copy(), values[:, 1:].astype(np.float16))
+
+
+def stacked(rows: Sequence[tuple[Tensor, Tensor]]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Stack rows of places (G,) and values (C, G) that differ in length."""
     widest = max(len(pixels) for pixels, _ in rows)
     table = [(_widened(pixels.numpy(), widest), _widened(values.numpy(), widest)) for pixels, values in rows]
     places, values = (np.stack(column) for column in zip(*table, strict=True))
-    return Hints(places.astype(np.int32), values[:, 0].copy(), values[:, 1:].astype(np.float16))
+    return places, values
 
 
 def size(windows: WindowSet) -> int:
@@ -77,12 +104,14 @@ def size(windows: WindowSet) -> int:
     return rows * int(own + laid) * (4 + 4 + 2 * len(SLOPES))
 
 
-def join(parts: Sequence[Hints]) -> Hints:
+Table = TypeVar("Table", Hints, RingTable)
+
+
+def join(parts: Sequence[Table]) -> Table:
     """Join the tables of consecutive windows."""
     widest = max(part.pixels.shape[-1] for part in parts)
-    return Hints(
-        *(np.concatenate([_widened(array, widest) for array in arrays]) for arrays in zip(*parts, strict=True))
-    )
+    arrays = (np.concatenate([_widened(array, widest) for array in column]) for column in zip(*parts, strict=True))
+    return type(parts[0])(*arrays)
 
 
 def _widened(rows: npt.NDArray[Any], width: int) -> npt.NDArray[Any]:

@@ -70,7 +70,7 @@ def footprint(network: nn.Module, task: Task, windows: WindowSet) -> Footprint:
         pattern = torch.full_like(chosen, 0 if windows.patterns else NO_GAP)
         batch = Batch(*(part.to(windows.device) for part in windows.batch(chosen, pattern)))
         with mixed_precision(trial, windows.device):
-            prediction = task.predict(trial, batch.measured, batch.observed, batch.hints)
+            prediction = task.predict(trial, batch.measured, batch.observed, batch.hints, batch.rings)
         error, pixels = absolute_error(prediction, batch.truth, task.scored(batch))
         (error / pixels).backward()  # type: ignore[no-untyped-call]
         # Else the next step would be measured beside these gradients.

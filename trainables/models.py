@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from scattering.errors import InputError, one_line
 from scattering.files import replacing
-from trainables import NETWORKS, pymsdtorch
-from trainables.tasks import TASKS, Task
+from trainables import NETWORKS, pymsdtorch, tasks
+from trainables.tasks import Task
 
 Config = dict[str, int | float | str]
 
-TRAINING_KEYS = ("task", "batch_size", "learning_rate")
+TRAINING_KEYS = ("task", "geometry", "batch_size", "learning_rate")
 """Keys of a configuration that do not belong to the network's constructor."""
 
 
@@ -34,7 +34,7 @@ def build(name: str, config: Config, seed: int = 0, implementation: str = "gapse
 
     Raises InputError for the implementation "pymsdtorch" where dlsia is not installed.
     """
-    task = TASKS[str(config["task"])]
+    task = tasks.of(config)
     settings = {key: value for key, value in config.items() if key not in TRAINING_KEYS}
     torch.manual_seed(seed)
     network = REGISTRIES[implementation][name](**settings, in_channels=task.in_channels)

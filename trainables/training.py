@@ -47,6 +47,9 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 }
 """Learning rate as a fraction of its maximum, against the share of the training done."""
 
+UNLOCATED = 0.3
+"""Share of the windows that are shown without their rings, so that a model serves frames of unknown geometry, too."""
+
 CHECK = 50
 """Steps after which a loss is looked at: each look waits for the device."""
 
@@ -224,10 +227,11 @@ class Training:
         generator = torch.Generator().manual_seed(self.course.seed * 1_000_003 + epoch)
         order = torch.randperm(len(self.train), generator=generator).to(self.train.storage)
         patterns = self.train.random_patterns(len(self.train), generator)
+        located = (torch.rand(len(self.train), generator=generator) >= UNLOCATED).to(self.train.storage)
         size, rank, count = self.course.batch_size, self.worker.rank, self.worker.count
         steps = range(self.course.steps(len(self.train)))
         mine = [slice(step * size + rank, (step + 1) * size, count) for step in steps]
-        return [Drawn(order[part], patterns[part]) for part in mine]
+        return [Drawn(order[part], patterns[part], located[part]) for part in mine]
 
     def _advance(self, like: Tensor) -> float:
         """Set the learning rate for a step and return it; all workers agree on the time."""
@@ -284,7 +288,7 @@ def _accumulate(
         alone = getattr(network, "no_sync", None) if number < len(parts) else None
         with alone() if alone else nullcontext():
             with precision:
-                prediction = task.predict(network, part.measured, part.observed, part.hints)
+                prediction = task.predict(network, part.measured, part.observed, part.hints, part.rings)
             scored, _ = absolute_error(prediction, part.truth, task.scored(part))
             (scored / pixels).backward()  # type: ignore[no-untyped-call]
         error += absolute_error(prediction.detach(), part.truth, part.valid)[0]
@@ -327,7 +331,7 @@ def validate(network: nn.Module, task: Task, windows: WindowSet, batch_size: int
     truth: list[Tensor] = []
     everything = torch.arange(len(windows), device=windows.storage)
     for batch in windows.batches([Drawn(part, patterns[part]) for part in torch.split(everything, batch_size)]):
-        prediction = task.predict(network, batch.measured, batch.observed, batch.hints)
+        prediction = task.predict(network, batch.measured, batch.observed, batch.hints, batch.rings)
         error, count = absolute_error(prediction, batch.truth, batch.valid)
         losses.append(error)
         pixels.append(count)

@@ -9,8 +9,10 @@ all, `clean` (N, rows, columns) noise-free counts of simulated frames, `calibrat
 from __future__ import annotations
 
 import math
+import os
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -55,6 +57,8 @@ class Array:
     detector: str = ""
     unclear: tuple[str, ...] = ()
     """What the file says of its pixels and cannot be used, in words."""
+    missing: tuple[str, ...] = ()
+    """Files of the same series that its master lists and that are not there; of its last array."""
 
 
 def is_hdf5(path: Path) -> bool:
@@ -78,7 +82,11 @@ def list_arrays(path: Path, inside: str = "") -> list[Array]:
             raise InputError(f"{path} was prepared already: give it alone to search.run --data")
         own = isinstance(file.get(_OWN), h5py.Dataset)
         found = [inside] if inside else [_OWN] if own else nexus.images(file, path)
-        return [_array(file, path, name) for name in found]
+        missing = {name: link for name in found if (link := _missing(file, name))} if len(found) > 1 else {}
+        there = [name for name in found if name not in missing] or found
+        arrays = [_array(file, path, name) for name in there]
+        arrays[-1] = replace(arrays[-1], missing=tuple(missing.values()))
+        return arrays
 
 
 def read_array(path: Path, inside: str, numbers: Sequence[int]) -> Iterator[tuple[Array, Recorded]]:
@@ -123,6 +131,10 @@ def open_file(path: Path) -> Iterator[h5py.File]:
         check_heaps(path)
         file = h5py.File(path, "r", rdcc_nbytes=CACHE)
     except (OSError, ValueError) as error:
+        if "unable to lock file" in str(error):
+            raise InputError(
+                f"{path} is open in another program that writes to it: try again once it is closed"
+            ) from None
         raise InputError(f"cannot read {path} as HDF5: {one_line(error)}: write it again, or leave it out") from None
     with file:
         try:
@@ -131,6 +143,12 @@ def open_file(path: Path) -> Iterator[h5py.File]:
             raise
         except (OSError, KeyError, TypeError, ValueError, RuntimeError, MemoryError, AttributeError) as error:
             raise InputError(f"{path} is damaged: {one_line(error)}: write it again, or leave it out") from None
+
+
+def _missing(file: h5py.File, name: str) -> str:
+    """Return the file that a part of a series should lie in and is not there: an aborted series; else nothing."""
+    link = file.get(name, getlink=True)
+    return str(link.filename) if isinstance(link, h5py.ExternalLink) and file.get(name) is None else ""
 
 
 def _array(file: h5py.File, path: Path, inside: str) -> Array:
@@ -181,11 +199,9 @@ def _check_storage(counts: h5py.Dataset) -> None:
     if math.prod(counts.shape[:-2]) > _MOST_FRAMES:
         raise ValueError(f"a file must hold at most {_MOST_FRAMES} frames, got {math.prod(counts.shape[:-2])}")
     if counts.is_virtual:
-        missing = [
-            source.file_name for source in counts.virtual_sources() if not _source_path(counts, source).is_file()
-        ]
-        if missing:
-            raise ValueError(f"the file {missing[0]} that it links to is missing")
+        for source in counts.virtual_sources():
+            for path in _source_paths(counts, source):
+                _check_source(counts, source, path)
     elif counts.chunks:
         if math.prod(counts.chunks) * counts.dtype.itemsize > _LARGEST_CHUNK:
             raise ValueError(f"chunks of {counts.chunks} would take all memory")
@@ -200,17 +216,63 @@ def _check_storage(counts: h5py.Dataset) -> None:
         raise ValueError("nothing was ever written to it")
 
 
+def _check_source(counts: h5py.Dataset, source: h5py.VDSmap, path: Path) -> None:
+    """Raise ValueError where a source cannot give what is taken from it: HDF5 reads zeros then, without an error."""
+    name, own = _numbered(source.dset_name, path, source.file_name), Path(counts.file.filename).resolve()
+    if not path.is_file():
+        raise ValueError(f"the file {source.file_name} that it links to is missing")
+    try:
+        with nullcontext(counts.file) if path == own else h5py.File(path, "r") as file:
+            shape = getattr(file.get(name), "shape", None)
+    except OSError as error:
+        raise ValueError(f"the file {path} that it links to cannot be read: {one_line(error)}") from None
+    if shape is None:
+        raise ValueError(f"{path}::{name} that it links to is not there")
+    # Unlimited selections say no end.
+    ends = source.src_space.get_select_bounds()[1] if _PRINTF not in source.file_name + source.dset_name else ()
+    if len(ends) == len(shape) and any(end >= size for end, size in zip(ends, shape, strict=True)):
+        raise ValueError(f"{path}::{name} that it links to holds less than is taken from it: {shape}")
+
+
+_PRINTF = "%b"
+"""The number of a block in the name of a source, of which there are as many as are found."""
+
+
+def _numbered(name: str, path: Path, pattern: str) -> str:
+    """Return the name of the array in one of the files that a pattern stands for."""
+    if _PRINTF not in name:
+        return name
+    number = re.fullmatch(re.escape(Path(pattern).name).replace(re.escape(_PRINTF), r"(\d+)"), path.name)
+    return name.replace(_PRINTF, number[1] if number else "0")
+
+
 def _sources(counts: h5py.Dataset) -> frozenset[tuple[Path, object]]:
     path = Path(counts.file.filename).resolve()
     places = {(path, counts.name), (path, h5py.h5o.get_info(counts.id).addr)}
     if counts.is_virtual:
-        places |= {(_source_path(counts, source), source.dset_name) for source in counts.virtual_sources()}
+        places |= {
+            (path, source.dset_name) for source in counts.virtual_sources() for path in _source_paths(counts, source)
+        }
     return frozenset(places)
 
 
-def _source_path(counts: h5py.Dataset, source: h5py.VDSmap) -> Path:
-    path = Path(counts.file.filename)
-    return (path if source.file_name == "." else path.parent / source.file_name).resolve()
+def _source_paths(counts: h5py.Dataset, source: h5py.VDSmap) -> list[Path]:
+    """Return the files of a source, which HDF5 looks for in HDF5_VDS_PREFIX, else beside the file that links to them.
+
+    Several where their names are numbered.
+    """
+    own, name = Path(counts.file.filename), source.file_name
+    if name == ".":
+        return [own.resolve()]
+    origin = str(own.parent.resolve())
+    prefix = os.environ.get("HDF5_VDS_PREFIX", "").replace("${ORIGIN}", origin)
+    places = [Path(folder) / name.replace("${ORIGIN}", origin) for folder in (prefix, origin) if folder]
+    if Path(name).is_absolute():
+        places.append(own.parent / Path(name).name)
+    if _PRINTF in name:
+        found = [other for place in places for other in place.parent.glob(place.name.replace(_PRINTF, "*"))]
+        return [other.resolve() for other in sorted(found)] or [places[0].resolve()]
+    return [next((place for place in places if place.is_file()), places[-1]).resolve()]
 
 
 def _is_own(inside: str) -> bool:

@@ -86,7 +86,7 @@ def _find(pattern: str) -> list[Location]:
             return [Location(path, inside)]
         if path.is_dir():
             return [Location(file, inside) for file in _files(path)]
-        matches = sorted(glob(str(path))) if has_magic(outer) else []  # noqa: PTH207 - a pattern may be absolute
+        matches = sorted(glob(str(path), recursive=True)) if has_magic(outer) else []  # noqa: PTH207 - a pattern may be absolute
         files = [match for name in matches if (match := Path(name)).is_file() and not name.endswith(BESIDE)]
     except InputError:
         raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from scattering.arrays import Bools as Bools
 from scattering.arrays import Counts as Counts
-from scattering.errors import InputError
+from scattering.errors import InputError, UnreadableError
 from scattering.reading import hdf5
 from scattering.reading.images import list_image, read_image
 from scattering.reading.locations import Location as Location
@@ -40,23 +40,25 @@ class Stack:
     """What the file says of its detector; "" where it says nothing."""
     unclear: tuple[str, ...] = ()
     """What the file says of its pixels and cannot be used, in words."""
+    missing: tuple[str, ...] = ()
+    """Files of its series that are not there."""
 
     def __len__(self) -> int:
         """Number of frames."""
         return len(self.names)
 
 
-def open_stacks(patterns: Sequence[str]) -> list[Stack]:
+def open_stacks(patterns: Sequence[str], left_out: Collection[Path] = ()) -> list[Stack]:
     """List what files, folders, globs and HDF5 paths (`scan.h5::/entry/data/data`) hold, each frame once.
 
-    Files come in natural order, scan_2 before scan_10.
-    Raises InputError for a pattern that matches nothing and for a file that cannot be used.
+    Files come in natural order, scan_2 before scan_10, without those to be left out.
+    Raises InputError for a pattern that matches nothing, UnreadableError for a file that cannot be used.
     """
-    locations = find(patterns)
+    locations = [location for location in find(patterns) if location.path not in left_out]
     listed = [
         (location, label, array)
         for location, label in zip(locations, labels(locations), strict=True)
-        for array in _list(location)
+        for array in _readable(location)
     ]
     # What a master file links to may be among the files, too: the master knows more, its mask and its detector.
     linked = {source for location, _, array in listed for source in _elsewhere(location, array)}
@@ -77,18 +79,28 @@ def open_stacks(patterns: Sequence[str]) -> list[Stack]:
 def read(stack: Stack, numbers: Sequence[int]) -> Iterator[Recorded]:
     """Read some frames of a stack, in this order; one at a time is in memory.
 
-    Raises InputError for a file that is damaged, or is no longer what was listed.
+    Raises UnreadableError for a file that is damaged, or is no longer what was listed.
     """
     path, inside = stack.location
-    for array, recorded in hdf5.read_array(path, inside, numbers) if inside else _read_image(path, numbers):
-        listed = (stack.shape, stack.dtype, len(stack))
-        found = (recorded.counts.shape, recorded.counts.dtype, array.count)
-        if found != listed:
-            raise InputError(
-                f"{stack.location} was listed with {_words(*listed)}, got {_words(*found)}: it is damaged, or was "
-                f"changed meanwhile"
-            )
-        yield recorded
+    try:
+        for array, recorded in hdf5.read_array(path, inside, numbers) if inside else _read_image(path, numbers):
+            listed = (stack.shape, stack.dtype, len(stack))
+            found = (recorded.counts.shape, recorded.counts.dtype, array.count)
+            if found != listed:
+                raise InputError(
+                    f"{stack.location} was listed with {_words(*listed)}, got {_words(*found)}: it is damaged, or "
+                    f"was changed meanwhile"
+                )
+            yield recorded
+    except InputError as error:
+        raise UnreadableError(str(error), path) from None
+
+
+def _readable(location: Location) -> list[hdf5.Array]:
+    try:
+        return _list(location)
+    except InputError as error:
+        raise UnreadableError(str(error), location.path) from None
 
 
 def _list(location: Location) -> list[hdf5.Array]:
@@ -133,6 +145,7 @@ def _stack(location: Location, label: str, first: int, array: hdf5.Array) -> Sta
         tuple(sorted({location.path.resolve(), *(path for path, _ in array.sources)})),
         array.detector,
         array.unclear,
+        array.missing,
     )
 
 

@@ -34,7 +34,10 @@ CAPTION = 34
 # Of Okabe and Ito's colours, which people with any colour vision tell apart; 0-251 are grey.
 INVALID, GAP, DEAD, HOT = 252, 253, 254, 255
 COLORS = {INVALID: (0, 114, 178), GAP: (230, 159, 0), DEAD: (0, 158, 115), HOT: (204, 121, 167)}
-WORDS = {GAP: "gaps, to be filled", INVALID: "invalid", DEAD: "around: dead", HOT: "around: hot"}
+CROSS = 9
+"""Half of the size of the cross at the beam centre, in pixels."""
+
+WORDS = {GAP: "gaps, to be filled", INVALID: "invalid", DEAD: "around: dead", HOT: "around: hot; cross: beam"}
 
 RINGS = 200
 """At most so many in a frame: more would hide it."""
@@ -94,6 +97,10 @@ def _picture(frame: RawFrame, gap: Bools, sensor: Sensor, side: int) -> Image.Im
     for flags, color in ((sensor.dead, DEAD), (hot, HOT)):
         for row, column in (np.argwhere(flags)[:RINGS] + 0.5) * scale:
             draw.ellipse((column - 4, row - 4, column + 4, row + 4), outline=color)
+    if not math.isnan(frame.calibration.distance):
+        row, column = (scale * (place + 0.5) for place in frame.calibration.beam_center)
+        draw.line((column - CROSS, row, column + CROSS, row), fill=HOT)
+        draw.line((column, row - CROSS, column, row + CROSS), fill=HOT)
     return picture
 
 

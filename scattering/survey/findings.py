@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, groupby
 from pathlib import Path
@@ -19,13 +19,14 @@ import numpy.typing as npt
 
 from scattering.arguments import Options
 from scattering.arrays import Bools
-from scattering.calibration import UNKNOWN, Calibration, read_poni
 from scattering.dataset import RawFrame
 from scattering.detectors import Detector, detector
-from scattering.errors import InputError
+from scattering.errors import InputError, UnreadableError
+from scattering.reading.locations import find
 from scattering.reading.stacks import Counts, Recorded, Stack, open_stacks, read
 from scattering.survey import pedestal
 from scattering.survey.background import subtracted
+from scattering.survey.geometry import NOWHERE, Geometry, find_geometry, given_geometry
 from scattering.survey.groups import frame_groups
 from scattering.survey.hot import hot_pixels
 from scattering.survey.masks import check_mask, read_mask
@@ -35,6 +36,9 @@ from scattering.survey.validity import GapParts, gap_parts, measured, recorded, 
 
 SAMPLE = 16
 """Frames of each shape that are looked at."""
+
+BEAM_SAMPLE = 3
+"""Frames of each group that the beam centre is found from, at most."""
 
 PEDESTAL_SAMPLE = 3
 """Those of them whose pedestals are estimated; the middle one counts."""
@@ -93,8 +97,8 @@ class Findings:
     stacks: tuple[Stack, ...]
     sensors: dict[Shape, Sensor]
     """By frame shape."""
-    calibrations: dict[Shape, Calibration]
-    """By frame shape, for frames whose files say nothing of it."""
+    geometries: dict[tuple[Shape, str], Geometry]
+    """By frame shape and group, for frames whose files say nothing of it."""
     pedestals: tuple[float, ...]
     """Counts to subtract, one a stack."""
     places: tuple[Place, ...]
@@ -108,10 +112,23 @@ class Findings:
     obstacle: str
     """Why no gaps of these frames can be filled, and the way out; "" where they can."""
     options: Options
+    unreadable: tuple[str, ...] = ()
+    """Why files were left out that cannot be read."""
 
     def __len__(self) -> int:
         """Number of frames."""
         return len(self.places)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was left out, or is not there, in lines for people."""
+        missing = [
+            f"{stack.location.path}: {len(stack.missing)} files of its series are not there, from "
+            f"{stack.missing[0]} on"
+            for stack in self.stacks
+            if stack.missing
+        ]
+        return [*(f"left out: {reason}" for reason in self.unreadable), *missing]
 
     @property
     def native(self) -> Shape:
@@ -123,6 +140,10 @@ class Findings:
     def firsts(self) -> tuple[int, ...]:
         """Number of the first frame of each stack."""
         return (0, *accumulate(len(stack) for stack in self.stacks))[:-1]
+
+    def geometry(self, number: int) -> Geometry:
+        """Return the geometry of a frame, by its number."""
+        return self.geometries.get((self.stacks[self.places[number].stack].shape, self.groups[number]), NOWHERE)
 
     @property
     def files(self) -> list[Path]:
@@ -144,10 +165,30 @@ def survey(patterns: Sequence[str], options: Options) -> Findings:
 def identify(patterns: Sequence[str], options: Options) -> Findings:
     """Find out what the files hold, also where their gaps cannot be filled: the findings say why.
 
+    A file that cannot be read is left out where there are others; of many frames, a few are read here.
     Raises InputError for files that cannot be used.
     """
+    left_out: dict[Path, str] = {}
+    while True:
+        try:
+            findings = _identify(open_stacks(patterns, left_out), options)
+            return replace(findings, unreadable=tuple(left_out.values()))
+        except UnreadableError as error:
+            if error.path in left_out or len({location.path for location in find(patterns)} - {*left_out}) == 1:
+                raise
+            left_out[error.path] = str(error)
+
+
+def check_all_read(findings: Findings) -> None:
+    """Raise InputError where files were left out, once the others are done."""
+    if left := len(findings.unreadable):
+        were = "were" if left > 1 else "was"
+        raise InputError(f"{left} of the files could not be read and {were} left out: see above")
+
+
+def _identify(listed: Sequence[Stack], options: Options) -> Findings:
     given = _given_pedestal(options.pedestal)
-    stacks = tuple(open_stacks(patterns))
+    stacks = tuple(listed)
     places = tuple(Place(number, frame) for number, stack in enumerate(stacks) for frame in range(len(stack)))
     groups = frame_groups(stacks, options.group_by)
     by_shape: dict[Shape, list[int]] = {}
@@ -173,10 +214,10 @@ def identify(patterns: Sequence[str], options: Options) -> Findings:
                 f"the gaps of {target.name} must cover pixels of every frame, got none in {names[numbers[0]]!r} of "
                 f"{_by(shape)} pixels: it is too small, leave it out"
             )
-    return Findings(
+    findings = Findings(
         stacks=stacks,
         sensors=sensors,
-        calibrations={shape: read_poni(Path(options.poni), shape) if options.poni else UNKNOWN for shape in sensors},
+        geometries={},
         pedestals=tuple(sensors[stack.shape].pedestal if given is None else given for stack in stacks),
         places=places,
         names=names,
@@ -186,6 +227,24 @@ def identify(patterns: Sequence[str], options: Options) -> Findings:
         obstacle=obstacle,
         options=options,
     )
+    return replace(findings, geometries=_geometries(findings, options))
+
+
+def _geometries(findings: Findings, options: Options) -> dict[tuple[Shape, str], Geometry]:
+    """Return the geometry of each group of frames of a shape: as the user says, or as the frames tell."""
+    numbers: dict[tuple[Shape, str], list[int]] = {}
+    for number, group in enumerate(findings.groups):
+        numbers.setdefault((findings.stacks[findings.places[number].stack].shape, group), []).append(number)
+    given = {
+        shape: said
+        for shape, sensor in findings.sensors.items()
+        if (said := given_geometry(options.poni, options.beam, shape, sensor.pixel_size))
+    }
+    found = {}
+    for (shape, group), own in numbers.items():
+        frames = raw_frames(findings, _spread(own, BEAM_SAMPLE))
+        found[shape, group] = given.get(shape) or find_geometry(frames, shape, findings.sensors[shape].pixel_size)
+    return found
 
 
 def read_raw(findings: Findings, numbers: Sequence[int]) -> Iterator[RawFrame]:
@@ -233,7 +292,7 @@ def raw_frames(findings: Findings, numbers: Sequence[int]) -> Iterator[RawFrame]
             valid=valid,
             observed=valid & ~gap,
             clean=frame.clean,
-            calibration=findings.calibrations[stack.shape] if unplaced else frame.calibration,
+            calibration=findings.geometry(number).calibration if unplaced else frame.calibration,
             stated=frame.stated,
             hot=hot,
         )

@@ -55,8 +55,8 @@ def recognise(shape: tuple[int, int], said: str, tally: Tally) -> Recognised:
 def coded_gap(tally: Tally) -> Bools:
     """Gaps that show in the frames alone: codes in every frame, across half of the height or width or more.
 
-    Also whole rows and columns that are dark in every frame, two or more together, between those that are not.
-    A streak of full counters beside a bright peak holds codes, too: it is shorter.
+    Also whole rows and columns that are dark in every frame, two or more together, between those that are not; the
+    margin of the frame is no gap. A streak of full counters beside a bright peak holds codes, too: it is shorter.
     """
     labels, _ = ndimage.label(~tally.uncoded)
     gap = np.zeros(labels.shape, bool)
@@ -68,6 +68,11 @@ def coded_gap(tally: Tally) -> Bools:
     dark = tally.dark()
     gap |= _enclosed(np.asarray(dark.all(axis=1)))[:, None]
     gap |= _enclosed(np.asarray(dark.all(axis=0)))
+    # Nothing lies beyond the edges of the frame: a dead margin is no gap between modules.
+    for axis in (0, 1):
+        lines = np.asarray(gap.all(axis=axis))
+        margin = lines & ~ndimage.binary_fill_holes(~lines)
+        gap &= ~np.expand_dims(margin, axis)
     return gap
 
 

@@ -14,10 +14,10 @@ from inpainting.uncertainty import ENOUGH, Uncertainty, counting_noise, fit, spr
 from records.tables import Coverage
 from scattering.arrays import Bools, Floats, Integers, Reals
 from scattering.filling.interpolation import linear
+from scattering.filling.texture import texture
 from scattering.preprocessing import footprint, to_counts
-from search.evaluation.images import Images
 from search.evaluation.scores import Filled, Targets
-from trainables.tasks import texture
+from trainables.images import Images
 
 DECADES = (0.0, 1.0, 10.0, 100.0, 1e3, 1e4, np.inf)
 """Counts between which fills are as bright as each other."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -15,10 +16,9 @@ from records.tables import DistanceScore, Evaluation, FrameScore, Gallery, Laten
 from scattering.arrays import Floats
 from scattering.dataset import Dataset
 from search.evaluation.coverage import calibrate, coverage
-from search.evaluation.images import whole_frames
 from search.evaluation.latent import FEWEST, latent_space
-from search.evaluation.methods import CLASSICAL, FLOOR, FRIEDEL, NOISE_FLOOR, PYFAI, Filler, Method
-from search.evaluation.models import ENSEMBLE, MEMBER_SHARE, chosen, retrained, trained
+from search.evaluation.methods import CLASSICAL, FLOOR, FRIEDEL, NOISE_FLOOR, PYFAI, RINGS, Filler, Method
+from search.evaluation.models import ENSEMBLE, MEMBER_SHARE, Model, chosen, retrained, trained
 from search.evaluation.pictures import Failures, gallery
 from search.evaluation.pyfai import tuned_pyfai
 from search.evaluation.scores import (
@@ -35,6 +35,7 @@ from search.evaluation.scores import (
 )
 from search.following.display import status
 from search.settings import Settings
+from trainables.images import whole_frames
 
 
 class Result(NamedTuple):
@@ -74,7 +75,8 @@ def evaluate(settings: Settings, validation: Dataset, test: Dataset, workers: Wo
             f"{MEMBER_SHARE:.0%} of the lowest."
         )
     notes += _moved(test)
-    fillers = [model.filler for model in chosen(own)]
+    used = chosen(own)
+    fillers = [model.filler for model in used]
     with status(f"measuring on {len(test)} test frames") as how_far:
         result = measure([*models, *classical], test, notes, workers, keep=fillers, progress=how_far)
     if len(test) < FEWEST:
@@ -83,7 +85,7 @@ def evaluate(settings: Settings, validation: Dataset, test: Dataset, workers: Wo
         run.latent.remove()
     else:
         run.latent.write(_latent(settings, [*models, *classical], result, test))
-    _uncertainty(run, fillers, validation, targets(test), result.kept, result.test_set.notes, workers)
+    _uncertainty(run, used, validation, targets(test), result.kept, result.test_set.notes, workers)
     run.evaluation.write(result.test_set)
     run.ensemble.write(members)
     run.scores.write(result.frames)
@@ -116,7 +118,7 @@ def _latent(settings: Settings, methods: Sequence[Method], result: Result, test:
 
 def _uncertainty(
     run: RunFolder,
-    fillers: Sequence[Filler],
+    models: Sequence[Model],
     validation: Dataset,
     test: Targets,
     kept: Sequence[Filled],
@@ -127,10 +129,11 @@ def _uncertainty(
 
     The model file of an earlier evaluation goes with what it says.
     """
-    for earlier in (run.uncertainty, run.coverage, run.model_file):
+    for earlier in (run.uncertainty, run.unlocated, run.coverage, run.model_file):
         earlier.remove()
-    if not fillers:
+    if not models:
         return
+    fillers = [model.filler for model in models]
     with status(f"uncertainty on {len(validation)} validation frames"):
         filled = list(fill_gaps(fillers, validation, workers.networks))
         found = calibrate(filled, targets(validation))
@@ -141,20 +144,30 @@ def _uncertainty(
             )
             return
         run.coverage.write(coverage(kept, found, test))
+        if any(model.looks_at_rings for model in models):
+            hidden = replace(validation, calibration=None)
+            without = calibrate(list(fill_gaps(fillers, hidden, workers.networks)), targets(hidden))
+            # As many pixels at the same distances.
+            assert without is not None
+            run.unlocated.write(without)
         run.uncertainty.write(found)
 
 
 def classical_methods(validation: Dataset, test: Dataset, tasks: Tasks = map) -> tuple[list[Method], list[str]]:
     """Return the methods that need no training, and sentences on what was tuned or left out."""
-    if None in [*validation.calibrations, *test.calibrations]:
+    unknown = test.calibrations.count(None)
+    if unknown or None in validation.calibrations:
         note = (
             "pyFAI's and Friedel-symmetric fills and errors of I(q) are not given: they need to know where the beam "
-            "hits the frames (--poni)."
+            "hits every frame (--poni or --beam)."
         )
-        return list(CLASSICAL), [note]
+        if unknown == len(test):
+            return list(CLASSICAL), [note]
+        some = f"Where the beam hits is known of {len(test) - unknown} of {len(test)} test frames."
+        return [*CLASSICAL, RINGS], [note, some]
     tuned, note = tuned_pyfai(validation, tasks)
     law = "Friedel's law is that of transmission: frames at grazing incidence are not symmetric about the beam."
-    return [*CLASSICAL, PYFAI, tuned, FRIEDEL], [note, law]
+    return [*CLASSICAL, RINGS, PYFAI, tuned, FRIEDEL], [note, law]
 
 
 def measure(

@@ -17,10 +17,12 @@ from scattering.arrays import Bools, Floats
 from scattering.calibration import Calibration
 from scattering.filling.interpolation import biharmonic, linear
 from scattering.filling.polar import inpaint
+from scattering.filling.rings import along_rings
 from scattering.filling.symmetry import friedel
-from search.evaluation.images import Images
 from trainables import devices
+from trainables.images import Images
 from trainables.models import load
+from trainables.rings import of_images
 from trainables.tasks import Task
 
 BIHARMONIC = "biharmonic"
@@ -75,15 +77,20 @@ CLASSICAL = (LINEAR, _alone(BIHARMONIC, biharmonic))
 
 
 def around_beam(name: str, fill_frame: Callable[[Floats, Bools, Calibration], Floats]) -> Method:
-    """Make a method of a function that needs the whole frame and where the beam hits it: windows are cut out."""
+    """Make a method of a function that needs the whole frame and where the beam hits it: windows are cut out.
+
+    A frame of unknown geometry is filled by `linear`.
+    """
 
     def each(images: Images) -> Floats:
         filled = images.measured.copy()
         calibrations = images.data.calibrations
         for frame in images.whole():
             calibration = calibrations[frame.frame]
-            assert calibration is not None, "asked for where every geometry is known"
-            whole = fill_frame(frame.measured, frame.observed, calibration)
+            if calibration is None:
+                whole = linear(torch.from_numpy(frame.measured), torch.from_numpy(frame.observed)).numpy()
+            else:
+                whole = fill_frame(frame.measured, frame.observed, calibration)
             for number, part in images.parts(frame, whole):
                 filled[number] = part
         return filled
@@ -91,6 +98,7 @@ def around_beam(name: str, fill_frame: Callable[[Floats, Bools, Calibration], Fl
     return Method(name, "classical", (Filler(each, each),))
 
 
+RINGS = around_beam("along rings", along_rings)
 PYFAI = around_beam("pyFAI, default bins", inpaint)
 FRIEDEL = around_beam("Friedel symmetry", friedel)
 
@@ -103,10 +111,12 @@ def network_filler(members: Sequence[tuple[nn.Module, Task]]) -> Filler:
     device = devices.device()
     fillers = [WindowFiller(network, task).to(device).eval() for network, task in members]
 
-    def tensors(images: Images) -> Iterator[tuple[Tensor, Tensor]]:
-        for pair in zip(images.measured, images.observed, strict=True):
-            measured, observed = (torch.from_numpy(array)[None, None].to(device) for array in pair)
-            yield measured, observed
+    def tensors(images: Images) -> Iterator[list[Tensor]]:
+        known = of_images(images) if any(filler.task.rings for filler in fillers) else None
+        for number, pair in enumerate(zip(images.measured, images.observed, strict=True)):
+            one = [torch.from_numpy(array)[None, None] for array in pair]
+            one += [] if known is None else [known[number][None]]
+            yield [tensor.to(device) for tensor in one]
 
     @torch.no_grad()
     def frames(images: Images) -> Floats:
@@ -120,8 +130,8 @@ def network_filler(members: Sequence[tuple[nn.Module, Task]]) -> Filler:
     def windows(images: Images) -> Floats:
         if not len(images):
             return images.measured
-        measured, observed = (torch.cat(parts) for parts in zip(*tensors(images), strict=True))
-        fills = torch.stack([filler(measured, observed) for filler in fillers])
+        given = [torch.cat(parts) for parts in zip(*tensors(images), strict=True)]
+        fills = torch.stack([filler(*given) for filler in fillers])
         return fills.mean(0)[:, 0].cpu().numpy()
 
     return Filler(frames, windows)

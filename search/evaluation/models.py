@@ -12,6 +12,7 @@ from records.folder import RunFolder
 from records.networks import TITLES
 from records.tables import Member, RetrainInterim, Trial
 from search.evaluation.methods import Filler, Method, stored_filler
+from trainables import tasks
 from trainables.models import count_parameters, load
 
 ENSEMBLE = "ensemble"
@@ -102,6 +103,11 @@ class Model:
     def filler(self) -> Filler:
         """Fills gaps with the network."""
         return stored_filler([self.path])
+
+    @property
+    def looks_at_rings(self) -> bool:
+        """Tell whether it follows the rings of frames of known geometry."""
+        return tasks.of(self.winner.config).rings
 
     @property
     def parameters(self) -> int:

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from records.tables import FrameScore, Gallery
 from scattering.arrays import Bools, Floats, Reals
 from scattering.dataset import Dataset
-from search.evaluation.images import Images, whole_frames
 from search.evaluation.methods import Filler, Method
 from search.evaluation.scores import Targets, Tasks
+from trainables.images import Images, whole_frames
 
 RANKS = (
     (0.0, "best"),

@@ -11,7 +11,7 @@ from scattering.arrays import Bools, Floats, Reals
 from scattering.calibration import Calibration
 from scattering.filling.polar import azimuthal_average
 from scattering.preprocessing import to_counts
-from search.evaluation.images import Images
+from trainables.images import Images
 
 BINS = 100
 ENOUGH_COUNTS = 100.0

@@ -11,9 +11,9 @@ import numpy as np
 from scattering.arrays import Reals
 from scattering.dataset import Dataset
 from scattering.filling.polar import Bins, inpaint
-from search.evaluation.images import Images, gapped_windows, whole_frames
 from search.evaluation.methods import Method, around_beam
 from search.evaluation.scores import Tasks
+from trainables.images import Images, gapped_windows, whole_frames
 
 FRAMES = 6
 """Validation frames at most, evenly spread: at 256 x 256 pixels each takes 1.7 s. Bins that win on few or on all

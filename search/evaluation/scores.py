@@ -16,9 +16,9 @@ from records.tables import DistanceScore, FrameScore, MethodScore
 from scattering.arrays import Floats
 from scattering.dataset import Dataset
 from scattering.preprocessing import to_counts
-from search.evaluation.images import Images, gapped_windows, whole_frames
 from search.evaluation.methods import BIHARMONIC, NOISE_FLOOR, Filler, Method
 from search.evaluation.profiles import Profile, profiles
+from trainables.images import Images, gapped_windows, whole_frames
 from trainables.metrics import correlation, mean_absolute_error
 
 FRAMES = 4

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from scattering.errors import InputError
+from scattering.cores import usable_cores
+from scattering.errors import InputError, one_line
 
 SETTINGS = {
     # Ray's own console output: our display says what matters.
@@ -41,34 +44,36 @@ LOOPBACK = {
 }
 
 
+LOCAL = "local"
+
+
 @contextmanager
 def cluster(cores: int | None = None) -> Iterator[None]:
     """Connect to Ray for the length of a block; a local Ray, of so many cores or all, is begun and ended by it.
 
     A process that is connected already, a notebook, stays so.
     """
-    # A local Ray of our own, whatever else runs here, unless the user names a cluster.
-    address = os.environ.get("RAY_ADDRESS", "local")
-    for name, value in (SETTINGS | (LOOPBACK if address == "local" else TOKEN)).items():
+    address = _address()
+    for name, value in (SETTINGS | (LOOPBACK if address == LOCAL else TOKEN)).items():
         os.environ.setdefault(name, value)
     import ray
 
     if ray.is_initialized():
         yield
         return
-    # Ray leaves its token readable to everybody. A home that cannot be written holds none.
-    with suppress(OSError):
-        private = Path.home() / ".ray"
-        private.mkdir(exist_ok=True)
-        private.chmod(0o700)
-    own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1", "num_cpus": cores}
-    local = own if address == "local" else {}
+    _keep_token_private()
+    local = _own(cores) if address == LOCAL else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
-    except (ConnectionError, ray.exceptions.AuthenticationError):
+    except (OSError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
+        if address != LOCAL:
+            raise InputError(
+                f"RAY_ADDRESS must name a running Ray cluster whose token is in ~/.ray/auth_token, got {address!r}: "
+                "start one and give its HOST:PORT, or unset RAY_ADDRESS to run on this machine"
+            ) from None
         raise InputError(
-            f"RAY_ADDRESS must name a running Ray cluster whose token is in ~/.ray/auth_token, got {address!r}: "
-            "start one, or unset RAY_ADDRESS to run on this machine"
+            f"Ray must be able to start on this machine, got {one_line(error)}: free its ports and memory, or set "
+            "RAY_TMPDIR to a folder of your own"
         ) from None
     for name in ("ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -80,4 +85,60 @@ def cluster(cores: int | None = None) -> Iterator[None]:
 
 def elsewhere() -> bool:
     """Tell whether Ray is a cluster that the user named."""
-    return os.environ.get("RAY_ADDRESS", "local") != "local"
+    return _address() != LOCAL
+
+
+def _address() -> str:
+    """Return a local Ray of our own, whatever else runs here, unless the user names a cluster."""
+    return os.environ.get("RAY_ADDRESS") or LOCAL
+
+
+def _keep_token_private() -> None:
+    """See that nobody else can read Ray's token, which Ray leaves readable to everybody.
+
+    Without a home that can be written there is none: then the processes of our own Ray hand it on.
+    """
+    try:
+        private = Path.home() / ".ray"
+        private.mkdir(exist_ok=True)
+        private.chmod(0o700)
+    except (OSError, RuntimeError):
+        if _address() == LOCAL and not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _own(cores: int | None) -> dict[str, Any]:
+    """Return how a Ray of our own is started."""
+    return {
+        "include_dashboard": False,
+        "_node_ip_address": "127.0.0.1",
+        "num_cpus": cores or usable_cores(),
+        "_temp_dir": str(_sockets()),
+    }
+
+
+LONGEST = 107
+"""Bytes of the path of a socket: Linux takes no more."""
+
+SOCKET = len("/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store")
+"""Bytes of what Ray adds to its folder."""
+
+
+def _sockets() -> Path:
+    """Return a folder for Ray's sockets and logs, with a short path, in which this user can write.
+
+    Ray's own place, or where that is taken by somebody else or too deep, one in /tmp.
+
+    Raises InputError where there is none.
+    """
+    usual = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()) / "ray"
+    for folder in (usual, *(Path(root) / f"ray-{os.getuid()}" for root in ("/tmp", "/var/tmp"))):
+        with suppress(OSError):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                if len(os.fsencode(folder)) + SOCKET <= LONGEST:
+                    return folder
+    raise InputError(
+        f"Ray needs a folder that can be written, with a path of {LONGEST - SOCKET} bytes or fewer, for its sockets, "
+        f"got {usual}: set RAY_TMPDIR to one"
+    )

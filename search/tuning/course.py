@@ -16,8 +16,7 @@ from search.machines.resources import Resources
 from search.settings import Budget, Settings, Study
 from search.tuning.halving import SuccessiveHalving
 from search.tuning.sampler import draw
-from search.tuning.studies import paper_points
-from spaces import DEFAULTS, SPACES
+from search.tuning.studies import defaults_of, paper_points, space_of
 from trainables import devices
 from trainables.batches import Part, WindowSet
 from trainables.job import Job
@@ -81,7 +80,7 @@ def planned(settings: Settings) -> list[Planned]:
             points = paper_points(settings, network)
             rows += [Planned(study.name, network, dict(point.config), float(point.epochs), False) for point in points]
         if settings.proposes:
-            config = DEFAULTS[network] | ({} if task is None else {"task": task})
+            config = defaults_of(settings, study)
             rows.append(Planned(study.name, network, config, settings.trials * float(settings.epochs or 0), True))
     return rows
 
@@ -127,7 +126,7 @@ def ladders(
         seconds = _device_seconds(budget, resources)
         if seconds is not None:
             default = next(row for row in rows if row.planned.study == study.name and row.planned.proposed)
-            cost = default.pace.training * relative_cost(settings, study.network, default.planned.config)
+            cost = default.pace.training * relative_cost(settings, study, default.planned.config)
             one = PLANNED * seconds / len(settings.studies) / settings.trials
             length = min(length, _affordable(one, cost, default.pace.validation * validation, settings.trials))
         found.append(ladder(study, epoch, length))
@@ -209,11 +208,11 @@ def retraining_hours(
     return seconds * settings.top * settings.seeds / at_once / 3600
 
 
-def relative_cost(settings: Settings, network: str, default: Config) -> float:
+def relative_cost(settings: Settings, study: Study, default: Config) -> float:
     """Return the mean operations of what a search may propose, in those of the default configuration."""
-    space = SPACES[network](settings.preset)
-    costs = [_operations(settings, network, default | config) for config in draw(space, CONFIGS)]
-    return sum(costs) / len(costs) / _operations(settings, network, default)
+    space = space_of(settings, study, settings.preset)
+    costs = [_operations(settings, study.network, default | config) for config in draw(space, CONFIGS)]
+    return sum(costs) / len(costs) / _operations(settings, study.network, default)
 
 
 def _operations(settings: Settings, network: str, config: Config) -> int:

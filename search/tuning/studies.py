@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from records.tables import Config, Ladder, Trial
-from search.settings import Settings
+from search.settings import Settings, Study
 from search.tuning.sampler import STARTUP_TRIALS, First, Sampler, open_storage, open_study
 from spaces import DEFAULTS, SPACES
 from spaces.paper import POINTS, Point
@@ -20,12 +19,11 @@ def open_studies(settings: Settings, ladders: dict[str, Ladder]) -> dict[str, Sa
     progress = settings.files.progress.read()
     studies = {}
     for place, study in enumerate(settings.studies):
-        network, task = study.network, settings.task_of(study)
-        points = paper_points(settings, network) if task != "residual" else []
+        points = paper_points(settings, study.network) if settings.task_of(study) != "residual" else []
         # The paper's points lie in the spaces of large machines alone.
-        space, defaults = SPACES[network]("paper" if points else settings.preset), DEFAULTS[network]
-        if task is not None:
-            space, defaults = fixed(space, task=task), {**defaults, "task": task}
+        space = space_of(settings, study, "paper" if points else settings.preset)
+        defaults = defaults_of(settings, study)
+        blind: Config = {"geometry": "no"} if "geometry" in space else {}
         ladder = ladders[study.name]
         proposed = first_trials(space, defaults) if settings.proposes else ()
         studies[study.name] = open_study(
@@ -33,7 +31,7 @@ def open_studies(settings: Settings, ladders: dict[str, Ladder]) -> dict[str, Sa
             study.name,
             space,
             [
-                *(First(point.config, point.epochs * ladder.epoch, point.model) for point in points),
+                *(First({**point.config, **blind}, point.epochs * ladder.epoch, point.model) for point in points),
                 *(First(config, ladder.length) for config in proposed),
             ],
             trials=len(points) + (settings.trials if settings.proposes else 0),
@@ -62,21 +60,44 @@ def full_length(settings: Settings, winner: Trial) -> int:
     return paper_points(settings, winner.network)[winner.point].epochs
 
 
-def first_trials(space: dict[str, BaseDistribution], defaults: Config) -> Sequence[Config]:
-    """Return what a search begins with: the defaults, and the defaults with the other task.
+def space_of(settings: Settings, study: Study, preset: str) -> dict[str, BaseDistribution]:
+    """Return the space of a study."""
+    space, chosen = SPACES[study.network](preset), _chosen(settings, study)
+    known = {name: of for name, of in space.items() if name != "geometry" or chosen.get(name) != "no"}
+    return known | {name: CategoricalDistribution((chosen[name],)) for name in chosen if name in known}
 
-    Blind networks need far more epochs than residual ones. One of them shows where they stand, and the random
-    start-up trials beside it stay with the default task; TPE is free to return to the other.
+
+def defaults_of(settings: Settings, study: Study) -> Config:
+    """Return the configuration that a study begins with."""
+    defaults = DEFAULTS[study.network] | _chosen(settings, study)
+    return {name: value for name, value in defaults.items() if (name, value) != ("geometry", "no")}
+
+
+def _chosen(settings: Settings, study: Study) -> dict[str, str]:
+    """Return what a study does not search because it is given; without rings a configuration says nothing of them."""
+    task = settings.task_of(study)
+    geometry = "no" if task == "blind" or not settings.proposes else settings.geometry
+    return {name: value for name, value in (("task", task), ("geometry", geometry)) if value is not None}
+
+
+def first_trials(space: dict[str, BaseDistribution], defaults: Config) -> Sequence[Config]:
+    """Return what a search begins with: the defaults, and the defaults with the other task, or without geometry.
+
+    Blind networks need far more epochs than residual ones, and rings nearly always help. One trial of each shows
+    where they stand; random start-up trials beside them stay with the defaults, and TPE is free to return to it.
     """
     given = {name: value for name, value in defaults.items() if name in space}
-    tasks = space["task"]
-    assert isinstance(tasks, CategoricalDistribution)
-    others = [task for task in tasks.choices if task != given["task"]]
-    same: Config = {"task": given["task"]}
-    configs = [given, same, *({**given, "task": str(task)} for task in others)]
-    return configs + [same] * (STARTUP_TRIALS - len(configs))
+    kinds = {name: value for name, value in given.items() if name in ("task", "geometry")}
+    without = [
+        {**given, **kinds, name: other, **({"geometry": "no"} if "geometry" in kinds else {})}
+        for name, value in kinds.items()
+        for other in _choices(space[name])
+        if other != value
+    ]
+    configs = [given, kinds, *without]
+    return configs + [kinds] * (STARTUP_TRIALS - len(configs))
 
 
-def fixed(space: dict[str, BaseDistribution], **values: Any) -> dict[str, BaseDistribution]:
-    """Return the space with some parameters fixed to one value."""
-    return {**space, **{name: CategoricalDistribution((value,)) for name, value in values.items()}}
+def _choices(distribution: BaseDistribution) -> tuple[str, ...]:
+    assert isinstance(distribution, CategoricalDistribution)
+    return tuple(str(choice) for choice in distribution.choices)

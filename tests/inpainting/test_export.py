@@ -50,7 +50,7 @@ def test_a_frame_through_the_graph_is_the_models_fill(exported, model, model_pat
     )
     session = onnxruntime.InferenceSession(path)
 
-    def predict(self: Model, working):
+    def predict(self: Model, working, calibration):
         inputs = {name: array[None, None] for name, array in zip(("measured", "observed"), working, strict=True)}
         filled, spread = (output[0, 0] for output in session.run(None, inputs))
         np.testing.assert_array_equal(filled[working.observed], working.measured[working.observed])

@@ -7,8 +7,8 @@ from inpainting.model import load
 from scattering.dataset import Dataset
 from scattering.errors import InputError
 from scattering.windows import cut, stitch
-from search.evaluation.images import whole_frames
 from search.evaluation.methods import network_filler
+from trainables.images import whole_frames
 from trainables.tasks import fill
 
 DTYPES = ["int32", "int64", "float32", "float64", "int16"]

@@ -3,7 +3,8 @@ import torch
 from torch import Tensor, nn
 
 from scattering.filling.interpolation import linear
-from trainables.tasks import SMALLEST_CONTRAST, TASKS, fill
+from scattering.filling.texture import SMALLEST_CONTRAST
+from trainables.tasks import TASKS, fill
 
 
 class Fixed(nn.Module):

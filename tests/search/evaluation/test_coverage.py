@@ -16,9 +16,9 @@ from scattering.dataset import Dataset, RawFrame
 from scattering.detectors import Detector
 from scattering.simulation.recording import record
 from search.evaluation.coverage import Pixels, calibrate, coverage, gap_pixels
-from search.evaluation.images import Images
 from search.evaluation.methods import Filler
 from search.evaluation.scores import fill_gaps, targets
+from trainables.images import Images
 
 
 @pytest.fixture(scope="module")

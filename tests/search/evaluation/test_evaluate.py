@@ -14,9 +14,9 @@ from scattering.dataset import Dataset, RawFrame, build
 from scattering.detectors import Detector
 from scattering.preprocessing import to_counts, to_intensity
 from search.evaluation.evaluate import classical_methods, measure
-from search.evaluation.images import gapped_windows, whole_frames
 from search.evaluation.methods import CLASSICAL, LINEAR, Filler, Method, network_filler
 from trainables import NETWORKS
+from trainables.images import gapped_windows, whole_frames
 from trainables.tasks import TASKS
 
 
@@ -160,7 +160,10 @@ def test_methods_that_need_the_geometry_are_measured_where_it_is_known(
     few: Dataset, classical: tuple[list[Method], list[str]]
 ) -> None:
     result = measure(classical[0], few, classical[1])
-    names = ["linear", "biharmonic", "pyFAI, default bins", "pyFAI, tuned bins", "Friedel symmetry", "noise floor"]
+    names = [
+        "linear", "biharmonic", "along rings", "pyFAI, default bins", "pyFAI, tuned bins", "Friedel symmetry",
+        "noise floor",
+    ]  # fmt: skip
     assert [row.method for row in result.leaderboard] == names
     assert result.test_set.notes == classical[1]
     assert "tuned on 1 validation frame" in classical[1][0]

@@ -10,12 +10,12 @@ import torch
 
 from scattering.dataset import Dataset, build
 from scattering.detectors import Detector
-from search.evaluation.images import gapped_windows, whole_frames
 from search.evaluation.methods import CLASSICAL, network_filler
 from tests.conftest import gapless_frames
 from tests.courses import in_epochs
 from trainables import NETWORKS
 from trainables.batches import WindowSet
+from trainables.images import gapped_windows, whole_frames
 from trainables.models import Config
 from trainables.models import build as build_network
 from trainables.tasks import TASKS

@@ -126,7 +126,7 @@ def test_everything_is_written_and_the_leaderboard_last(run: Settings, calibrate
     files = [path for path in folder.iterdir() if path.is_file()]
     assert max(files, key=lambda path: path.stat().st_mtime_ns).name == "leaderboard.csv"
     rows = read_table(folder / "leaderboard.csv", MethodScore)
-    assert [row.kind for row in rows] == ["network"] * 2 + ["ensemble"] + ["classical"] * 5 + ["limit"]
+    assert [row.kind for row in rows] == ["network"] * 2 + ["ensemble"] + ["classical"] * 6 + ["limit"]
     assert len({row.method for row in rows}) == len(rows)
     assert len(read_table(folder / "scores.csv", FrameScore)) == len(rows) * len(test)
     assert {score.method for score in read_table(folder / "distances.csv", DistanceScore)} == {r.method for r in rows}

@@ -10,10 +10,10 @@ import pytest
 from records.tables import Gallery
 from scattering.dataset import Dataset
 from search.evaluation.evaluate import measure
-from search.evaluation.images import whole_frames
 from search.evaluation.methods import CLASSICAL, LINEAR, Filler, Images, Method
 from search.evaluation.pictures import CROP, Failures, close_up, photon_noise
 from search.evaluation.scores import targets
+from trainables.images import whole_frames
 
 
 def zeros(images: Images) -> np.ndarray:

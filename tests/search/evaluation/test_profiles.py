@@ -9,8 +9,8 @@ import pytest
 
 from scattering.dataset import Dataset
 from scattering.preprocessing import FULL_SCALE, to_counts
-from search.evaluation.images import whole_frames
 from search.evaluation.profiles import BINS, ENOUGH_COUNTS, profile, profiles
+from trainables.images import whole_frames
 
 
 def counts_of(data: Dataset, number: int) -> np.ndarray:

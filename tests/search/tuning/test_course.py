@@ -73,7 +73,7 @@ def test_on_a_slow_machine_trials_are_shorter_and_all_of_them_fit(run: Settings,
     """Simulated: trials of the mean cost, on two cores, whose order at a rung is chance; 3 of 200 may take longer."""
     budget = Budget(seconds=110.0)
     found = of(run, seconds, budget)
-    window = seconds * course.relative_cost(run, "tunet", DEFAULTS["tunet"])
+    window = seconds * course.relative_cost(run, Study("tunet", None), DEFAULTS["tunet"])
     draws, late = random.Random(1), 0
     for _ in range(200):
         halving, clock = SuccessiveHalving(found.length, found.first_rung), [0.0, 0.0]

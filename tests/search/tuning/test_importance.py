@@ -17,7 +17,7 @@ from tests.courses import ladders
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.chdir(tmp_path)
-    settings = resolve("tunet", "x", "quick", {"trials": 40, "task": "residual"})
+    settings = resolve("tunet", "x", "quick", {"trials": 40, "task": "residual", "geometry": "no"})
     settings.folder.mkdir(parents=True)
     return settings
 

@@ -18,6 +18,7 @@ from search.machines.resources import Node, Resources, resources
 from search.settings import Settings, resolve
 from search.tuning import preflight
 from search.tuning.course import planned
+from spaces import DEFAULTS
 from trainables.models import build, count_parameters
 
 
@@ -101,7 +102,7 @@ def test_frames_that_no_node_can_share_are_refused(
 def test_the_disk_for_a_checkpoint_is_what_one_takes(run: Settings) -> None:
     import io
 
-    network, _ = build("tunet", {"task": "residual", "depth": 2, "base_channels": 16, "growth_rate": 2.0})
+    network, _ = build("tunet", DEFAULTS["tunet"])
     optimizer = torch.optim.Adam(network.parameters())
     for parameter in network.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -119,7 +120,7 @@ def test_the_disk_is_checked_for_the_largest_of_the_space_too(
 ) -> None:
     """Its checkpoint takes gigabytes where the defaults' takes a third of a megabyte."""
     machine(monkeypatch, LAPTOP)
-    largest = {"depth": 6, "base_channels": 64, "growth_rate": 2.5, "task": "residual"}
+    largest = {"depth": 6, "base_channels": 64, "growth_rate": 2.5, "task": "residual", "geometry": "yes"}
     with torch.device("meta"):
         parameters = count_parameters(build("tunet", largest)[0])
     assert preflight._largest(run, 1) == parameters

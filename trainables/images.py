@@ -79,9 +79,9 @@ class Images:
             yield WholeFrame(frame, group, np.where(observed, measured, 0), observed)
 
     def parts(self, frame: WholeFrame, filled: Floats) -> Iterator[tuple[int, Floats]]:
-        """Cut the images out of their frame: (number, image)."""
+        """Cut the images out of their frame (..., H, W): (number, image)."""
         for k in frame.images:
-            yield k, filled[:, self._columns(k)]
+            yield k, filled[..., self._columns(k)]
 
     def _columns(self, k: int) -> slice:
         return slice(self.left[k], self.left[k] + self.measured.shape[2])
@@ -115,9 +115,20 @@ def whole_frames(data: Dataset) -> Images:
 def gapped_windows(data: Dataset) -> Images:
     """Return every window without a vertical gap, with its fixed artificial one; none where there are no patterns."""
     windows = WindowSet(data, torch.device("cpu"))
+    return _windows(data, windows, windows.fixed_patterns()[: len(windows) if windows.patterns else 0])
+
+
+def windows_with(data: Dataset, pattern: int) -> Images:
+    """Return every window without a vertical gap, with one artificial gap in all, NO_GAP for none."""
+    windows = WindowSet(data, torch.device("cpu"))
+    return _windows(data, windows, torch.full((len(windows),), pattern))
+
+
+def _windows(data: Dataset, windows: WindowSet, patterns: torch.Tensor) -> Images:
+    """Return the first windows, with a pattern for each."""
     layout, count = data.windows, len(data.windows.free)
-    chosen = torch.arange(len(windows) if windows.patterns else 0)
-    batch = windows.batch(chosen, windows.fixed_patterns()[chosen])
+    chosen = torch.arange(len(patterns))
+    batch = windows.batch(chosen, patterns)
     whole = windows.batch(chosen, torch.full_like(chosen, NO_GAP))
     # What the artificial gap alone hides: where a horizontal gap crosses it, that one counts.
     scored = batch.valid & whole.observed & ~batch.observed

@@ -10,9 +10,9 @@ import torch
 
 from scattering.dataset import Dataset, RawFrame, build
 from scattering.detectors import Detector
-from search.evaluation.images import gapped_windows, whole_frames
 from tests.conftest import striped_detector
 from trainables.batches import WindowSet
+from trainables.images import gapped_windows, whole_frames
 
 
 def test_a_window_and_the_frame_around_it_agree(data: Dataset) -> None:
