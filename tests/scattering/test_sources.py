@@ -160,12 +160,21 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch, t
     assert len(simulated(tiny_detector, (64, 64), 2, 0)) == 2
 
 
-@pytest.mark.parametrize("patterns", ["", "b.h5"], ids=["among good ones", "alone"])
-def test_a_bad_file_is_named(files, patterns):
+def test_a_bad_file_is_named(files):
     (files / "b.h5").write_text("not HDF5")
     with pytest.raises(InputError, match=r"b\.h5") as caught:
-        from_files([str(files / patterns)], LAID, "64", 0)
+        from_files([str(files / "b.h5")], LAID, "64", 0)
     assert "\n" not in str(caught.value)
+
+
+def test_a_bad_file_among_good_ones_is_named_and_left_out(files):
+    good = from_files([str(files)], LAID, "64x128", 0)
+    (files / "b.h5").write_text("not HDF5")
+    said: list[str] = []
+    found = from_files([str(files)], LAID, "64x128", 0, notes=said.append)
+    assert found.names == good.names
+    assert len(said) == 1
+    assert "b.h5" in said[0]
 
 
 def test_simulated_frames_are_equal_from_the_simulator_and_from_the_cache(

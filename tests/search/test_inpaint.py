@@ -171,7 +171,7 @@ def test_a_note_says_by_what_and_how(run, frame, description):
     assert note["model"]["created"] == description.created
     assert [member["seed"] for member in note["model"]["members"]] == [0, 1]
     assert note["model"]["data"] == description.data
-    assert of_frame == {"filled": GAP.sum(), "far": 0, "unsure": 0, "doubts": []}
+    assert of_frame == {"filled": GAP.sum(), "far": 0, "unsure": 0, "doubts": [], "rings": False}
 
 
 def test_a_frame_unlike_the_training_is_filled_by_force_only_and_says_so(run, frame):

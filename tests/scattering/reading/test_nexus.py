@@ -66,8 +66,45 @@ def test_parts_beside_their_master_are_read_once(tmp_path):
 def test_a_part_that_is_missing_is_named(tmp_path):
     path = master(tmp_path)
     (tmp_path / "scan_1_data_000002.h5").unlink()
-    with pytest.raises(InputError, match=r"scan_1_data_000002\.h5.*not there"):
+    stacks = open_stacks([str(path)])
+    assert [name for stack in stacks for name in stack.missing] == ["scan_1_data_000002.h5"]
+    assert sum(map(len, stacks)) == 2
+    (tmp_path / "scan_1_data_000001.h5").unlink()
+    with pytest.raises(InputError, match=r"scan_1_data_000001\.h5.*not there"):
         open_stacks([str(path)])
+
+
+def test_a_source_that_holds_less_than_is_taken_from_it_is_named(tmp_path):
+    """HDF5 would give zeros, without an error."""
+    for name, taken in (("counts", 5), ("renamed", 2)):
+        layout = h5py.VirtualLayout((taken, *COUNTS.shape[1:]), COUNTS.dtype)
+        layout[:] = h5py.VirtualSource("part.h5", name, (taken, *COUNTS.shape[1:]))
+        with h5py.File(tmp_path / f"{name}.nxs", "w") as file:
+            file.create_virtual_dataset("entry/data/data", layout)
+    with h5py.File(tmp_path / "part.h5", "w") as file:
+        file["counts"] = COUNTS[:2]
+    with pytest.raises(InputError, match=r"part\.h5::counts.*less than"):
+        open_stacks([str(tmp_path / "counts.nxs")])
+    with pytest.raises(InputError, match=r"part\.h5::renamed.*not there"):
+        open_stacks([str(tmp_path / "renamed.nxs")])
+
+
+def test_sources_are_found_by_numbered_names_and_in_the_folder_of_hdf5(tmp_path, monkeypatch):
+    (tmp_path / "parts").mkdir()
+    for number in range(2):
+        with h5py.File(tmp_path / "parts" / f"part_{number}.h5", "w") as file:
+            file["counts"] = COUNTS[2 * number : 2 * number + 2]
+    layout = h5py.VirtualLayout((4, *COUNTS.shape[1:]), COUNTS.dtype)
+    for number in range(2):
+        layout[2 * number : 2 * number + 2] = h5py.VirtualSource(
+            f"part_{number}.h5", "counts", (2, *COUNTS.shape[1:])
+        )
+    with h5py.File(tmp_path / "all.nxs", "w") as file:
+        file.create_virtual_dataset("entry/data/data", layout)
+    with pytest.raises(InputError, match=r"part_0\.h5.*missing"):
+        open_stacks([str(tmp_path / "all.nxs")])
+    monkeypatch.setenv("HDF5_VDS_PREFIX", str(tmp_path / "parts"))
+    assert [len(stack) for stack in open_stacks([str(tmp_path / "all.nxs")])] == [4]
 
 
 def test_a_virtual_data_set_is_read_once_and_misses_its_files(tmp_path):
