@@ -163,3 +163,32 @@ def test_real_frames_are_called_by_their_detectors(tmp_path, capsys):
         ("619 x 1475", "Pilatus 900k"),
     ):
         assert f"{shape}: {name}" in out
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        (lambda frames: frames * np.float32(1e-6), "below one count"),
+        (lambda frames: np.log10(np.maximum(frames, 0) + 1).astype(np.float32), "logarithms"),
+    ],
+)
+def test_frames_that_hold_no_counts_are_noted(tmp_path, capsys, change, note):
+    path = save(tmp_path / "a.h5", change(counts()), detector="Pilatus 300k")
+    assert note in " ".join(look(capsys, tmp_path, path)[1].split())
+
+
+def test_a_file_that_cannot_be_read_is_left_out_and_told(three_samples, capsys, tmp_path):
+    (Path(three_samples) / "lead.h5").write_text("not HDF5")
+    code, out, err = look(capsys, tmp_path, three_samples)
+    assert code == 2
+    assert "6 frames in 3 files" in out
+    assert "left out: " in err
+    assert "lead.h5" in err
+    assert "error: 1 of the files could not be read" in err
+
+
+def test_patterns_reach_into_all_folders(three_samples, capsys, tmp_path):
+    deep = tmp_path / "scans" / "deep" / "er"
+    deep.mkdir(parents=True)
+    save(deep / "tin.h5", counts(1), group="tin")
+    assert "7 frames in 4 files" in look(capsys, tmp_path, str(tmp_path / "scans" / "**" / "*.h5"))[1]
