@@ -426,9 +426,9 @@ class PreparedWindows(WindowSet):
         super().__init__(data, device)
         self.drawn = self.random_patterns(len(self), torch.Generator().manual_seed(0))
 
-    def batch(self, chosen: Tensor, pattern: Tensor) -> Batch:
+    def batch(self, chosen: Tensor, pattern: Tensor, located: Tensor | None = None) -> Batch:
         """Cut windows, whatever the pattern asked for."""
-        return super().batch(chosen, self.drawn[chosen])
+        return super().batch(chosen, self.drawn[chosen], located)
 
 
 class FitsOrder(Sampler[int]):

@@ -11,8 +11,15 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from benchmarks.search_efficiency.curves import Curve
 from records.tables import Config
+from spaces import tunet
 
 Space = dict[str, BaseDistribution]
+
+
+SPACE: Space = {name: of for name, of in tunet.space("quick").items() if name != "geometry"}
+"""Of the stored curves: networks that do not look at rings."""
+
+DEFAULTS: Config = {name: value for name, value in tunet.DEFAULTS.items() if name != "geometry"}
 
 
 class Bank:

@@ -21,13 +21,12 @@ from scipy.stats import spearmanr
 
 from benchmarks.search_efficiency.curves import CURVES, EPOCHS, Curve, read
 from benchmarks.search_efficiency.figure import figure
-from benchmarks.search_efficiency.mapping import Bank, fitted_costs
+from benchmarks.search_efficiency.mapping import DEFAULTS, SPACE, Bank, fitted_costs
 from benchmarks.search_efficiency.replay import Step, reached, replay, value_at
 from benchmarks.search_efficiency.searches import OURS, QUARTER, SEARCHES, STOCK
 from benchmarks.search_efficiency.train import FRAMES, SIZE
 from scattering import provenance
 from scattering.files import replacing
-from spaces.tunet import DEFAULTS, space
 
 BUDGETS = (5, 10, 25)
 """Compute of so many full trainings. With 25 a search sees some hundred configurations, half of the table: further on
@@ -86,12 +85,12 @@ def training_seconds(bank: Bank) -> float:
 def stored_bank(seed: int | None = None) -> Bank:
     """Return the bank of the stored curves, or of those three in four that a seed draws."""
     curves = [curve for curve in read(CURVES) if curve.source != "repeat"]
-    costs = fitted_costs(space("quick"), curves)
+    costs = fitted_costs(SPACE, curves)
     if seed is not None:
         drawn = np.random.default_rng((seed, 2)).random(len(curves)) < SHARE
         kept = [number for number, curve in enumerate(curves) if drawn[number] or curve.source == "first"]
         curves, costs = [curves[number] for number in kept], [costs[number] for number in kept]
-    return Bank(space("quick"), curves, costs)
+    return Bank(SPACE, curves, costs)
 
 
 def _run(job: tuple[str, int, int, int]) -> list[Step]:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from scipy.stats import qmc
 
 from benchmarks.search_efficiency.curves import EPOCHS, Curve, append, read
-from benchmarks.search_efficiency.mapping import at
+from benchmarks.search_efficiency.mapping import DEFAULTS, SPACE, at
 from records.tables import Config
-from spaces.tunet import DEFAULTS, space
 
 if TYPE_CHECKING:
     from trainables.batches import WindowSet
@@ -46,7 +45,7 @@ def wanted() -> list[Wanted]:
 
 def quasi_random(count: int) -> list[Config]:
     """Return Sobol points of the space, eight residual ones to a blind one."""
-    distributions = {name: of for name, of in space("quick").items() if name != "task"}
+    distributions = {name: of for name, of in SPACE.items() if name != "task"}
     sobol = {task: qmc.Sobol(len(distributions), rng=seed) for seed, task in enumerate(("residual", "blind"))}
 
     def drawn(task: str) -> Config:

@@ -69,11 +69,13 @@ def coded_gap(tally: Tally) -> Bools:
     gap |= _enclosed(np.asarray(dark.all(axis=1)))[:, None]
     gap |= _enclosed(np.asarray(dark.all(axis=0)))
     # Nothing lies beyond the edges of the frame: a dead margin is no gap between modules.
-    for axis in (0, 1):
-        lines = np.asarray(gap.all(axis=axis))
-        margin = lines & ~ndimage.binary_fill_holes(~lines)
-        gap &= ~np.expand_dims(margin, axis)
-    return gap
+    margins = [_outermost(np.asarray(gap.all(axis=axis))) for axis in (0, 1)]
+    return gap & ~margins[0] & ~margins[1][:, None]
+
+
+def _outermost(lines: Bools) -> Bools:
+    """Lines (lines,) before the first and after the last that are not among them."""
+    return np.asarray(lines & ~np.asarray(ndimage.binary_fill_holes(~lines)))
 
 
 def _enclosed(dark: Bools) -> Bools:

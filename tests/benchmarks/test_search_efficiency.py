@@ -13,6 +13,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState
 
 from benchmarks.search_efficiency.curves import Curve, append, read
+from benchmarks.search_efficiency.mapping import SPACE as QUICK
 from benchmarks.search_efficiency.mapping import Bank, at, draw, fitted_costs
 from benchmarks.search_efficiency.methods import Ours, Stock, TopK, random_search
 from benchmarks.search_efficiency.replay import Report, Search, Step, reached, replay, value_at
@@ -23,7 +24,6 @@ from records.tables import Config, Trial
 from search.settings import Study
 from search.tuning.halving import SuccessiveHalving
 from search.winners import ranked
-from spaces.tunet import space as tunet_space
 
 pytestmark = pytest.mark.slow
 
@@ -236,7 +236,7 @@ def test_curves_are_read_as_written(tmp_path: Path):
 
 
 def test_what_is_trained_lies_in_the_space_and_is_trained_once():
-    of = tunet_space("quick")
+    of = QUICK
     entries = wanted()
     assert len({(seed, tuple(config.values())) for _, config, seed in entries}) == len(entries)
     for source, config, _ in entries:
