@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports.cells import Number, places, plain
-from reports.downloads import as_csv, as_latex, as_markdown
+from reports.downloads import MARK, as_csv, as_latex, as_markdown
 from reports.markup import duration, number, percent, table
 
 COLUMNS = ["method", "L1 (10<sup>−3</sup>)", "time", "note<small>of us</small>"]
@@ -85,7 +85,7 @@ def test_a_table_carries_its_files_and_the_place_of_every_row():
     html = table("Methods. All of them.", COLUMNS, GROUPS, "methods wide")
     saved = dict(re.findall(r'download="methods\.(\w+)" href="data:[^,]*;base64,([^"]*)"', html))
     assert list(saved) == ["csv", "md", "tex"]
-    assert base64.b64decode(saved["csv"]).decode() == as_csv(COLUMNS, GROUPS)
+    assert base64.b64decode(saved["csv"]).decode() == MARK + as_csv(COLUMNS, GROUPS)
     assert 'data-places="0,,1"' in html
     assert html.count("<button") == len(COLUMNS)
     assert 'aria-label="CSV: Methods"' in html

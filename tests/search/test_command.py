@@ -19,7 +19,7 @@ from tests.search.conftest import SHARED_FRAMES, SMALL, Command, FinishedRun, as
 
 pytestmark = pytest.mark.slow
 
-CLASSICAL = {"linear", "biharmonic", "pyFAI, default bins", "pyFAI, tuned bins", "Friedel symmetry"}
+CLASSICAL = {"linear", "biharmonic", "along rings", "pyFAI, default bins", "pyFAI, tuned bins", "Friedel symmetry"}
 
 
 def test_a_run_ends_with_a_leaderboard_of_both_kinds_of_gap(finished: FinishedRun) -> None:
@@ -92,14 +92,16 @@ def test_a_run_can_be_followed_from_outside(finished: FinishedRun) -> None:
 
 def test_the_run_folder_holds_its_records_and_nothing_else(finished: FinishedRun) -> None:
     folder = finished.folder
-    assert sorted(path.name for path in folder.iterdir()) == [
+    (winner,) = read_table(folder / "winners.csv", Trial)
+    looks_at_rings = winner.config.get("geometry") == "yes" and winner.config["task"] == "residual"
+    assert (folder / "unlocated.json").exists() == looks_at_rings
+    assert sorted({path.name for path in folder.iterdir()} - {"unlocated.json"}) == [
         "coverage.csv", "distances.csv", "ensemble.csv", "evaluation.json", "failures.npz", "gallery.npz",
         "importances.csv", "ladders.csv", "leaderboard.csv", "model.safetensors", "models", "optuna.journal",
         "progress.jsonl",
         "report", "retraining.jsonl", "run.json", "scores.csv", "trials", "trials.csv", "uncertainty.json",
         "winners.csv",
     ]  # fmt: skip
-    (winner,) = read_table(folder / "winners.csv", Trial)
     assert [path.name for path in folder.glob("models/*")] == [f"tunet-{winner.trial:04d}-0.safetensors"]
     assert sorted(path.name for path in folder.glob("trials/*")) == [f"{number:04d}.log" for number in range(4)]
     info = read_json(folder / "run.json", RunInfo)
