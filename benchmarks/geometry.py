@@ -1,4 +1,4 @@
-"""What the geometry of frames brings to a network, and what it costs where it is withheld or wrong.
+"""All that the geometry of frames brings to a network, and what it costs where it is withheld or wrong.
 
     python -m benchmarks.geometry --epochs 8 --seeds 0 1 2
 
