@@ -1,4 +1,4 @@
-"""What HDF5 files say of the pixels of their frames: masks, and the least and the largest count that is valid.
+"""All that HDF5 files say of the pixels of their frames: masks, and the least and the largest count that is valid.
 
 Their meaning: NXdetector and NXdetector_channel in the NeXus manual,
 https://manual.nexusformat.org/classes/base_classes/NXdetector.html. Dectris' masters of the first kind have their
@@ -71,7 +71,7 @@ class Mask(NamedTuple):
 
     @property
     def for_all(self) -> bool:
-        """Whether it says the same of all frames."""
+        """True if it says the same of all frames."""
         return bool(self.channel is None and math.prod(self.array.shape[:-2]) == 1)
 
     @property
