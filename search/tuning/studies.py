@@ -88,8 +88,10 @@ def first_trials(space: dict[str, BaseDistribution], defaults: Config) -> Sequen
     """
     given = {name: value for name, value in defaults.items() if name in space}
     kinds = {name: value for name, value in given.items() if name in ("task", "geometry")}
+    # With either of them other, rings are of no use; where they are asked for they are all that there is.
+    blind: Config = {"geometry": _choices(space["geometry"])[-1]} if "geometry" in kinds else {}
     without = [
-        {**given, **kinds, name: other, **({"geometry": "no"} if "geometry" in kinds else {})}
+        {**given, **blind, name: other}
         for name, value in kinds.items()
         for other in _choices(space[name])
         if other != value

@@ -16,7 +16,7 @@ from search.machines.resources import Resources
 from search.settings import Budget, Settings, resolve
 from search.tuning.ledger import RETRIES, Ledger
 from search.tuning.sampler import Proposal
-from search.tuning.studies import full_length, open_studies
+from search.tuning.studies import defaults_of, first_trials, full_length, open_studies, space_of
 from spaces import SPACES
 from spaces.paper import POINTS
 from tests.courses import ladders
@@ -326,3 +326,15 @@ def test_interrupted_trials_without_a_result_come_after_those_with_one() -> None
         ledger.conclude(proposal.trial)
     trials = [trial for trial in ledger.trials() if trial.state == "interrupted"]
     assert [trial.trial for trial in trials] == [with_one.trial, without.trial]
+
+
+@pytest.mark.parametrize("geometry", [None, "yes", "no"])
+@pytest.mark.parametrize("task", [None, "residual", "blind"])
+def test_first_trials_lie_in_the_space_whatever_is_given(geometry: str | None, task: str | None) -> None:
+    made = resolve("tunet", "x", "quick", {"geometry": geometry})
+    made = replace(made, task=task)
+    (study,) = made.studies
+    space = space_of(made, study, "quick")
+    for config in first_trials(space, defaults_of(made, study)):
+        for name, value in config.items():
+            assert space[name]._contains(space[name].to_internal_repr(value)), (name, value)
