@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -124,6 +125,10 @@ SOCKET = len("/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store")
 """Bytes of what Ray adds to its folder."""
 
 
+SHARED = (Path("/tmp"), Path("/var/tmp"))
+"""Folders of all users, with short paths."""
+
+
 def _sockets() -> Path:
     """Return a folder for Ray's sockets and logs, with a short path, in which this user can write.
 
@@ -132,13 +137,19 @@ def _sockets() -> Path:
     Raises InputError where there is none.
     """
     usual = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()) / "ray"
-    for folder in (usual, *(Path(root) / f"ray-{os.getuid()}" for root in ("/tmp", "/var/tmp"))):
+    for folder in (usual, *(root / f"ray-{os.getuid()}" for root in SHARED)):
         with suppress(OSError):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
-                if len(os.fsencode(folder)) + SOCKET <= LONGEST:
+                if len(os.fsencode(folder)) + SOCKET <= LONGEST and (folder == usual or _is_ours(folder)):
                     return folder
     raise InputError(
         f"Ray needs a folder that can be written, with a path of {LONGEST - SOCKET} bytes or fewer, for its sockets, "
         f"got {usual}: set RAY_TMPDIR to one"
     )
+
+
+def _is_ours(folder: Path) -> bool:
+    """Tell whether nobody else can write in a folder whose name anybody could have taken first."""
+    status = folder.lstat()
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o022

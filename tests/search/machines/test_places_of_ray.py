@@ -58,6 +58,24 @@ def test_a_folder_that_cannot_be_written_is_not_taken(tmp_path: Path, monkeypatc
     assert cluster._sockets() != tmp_path / "ray"
 
 
+def test_a_folder_that_others_can_write_in_is_not_taken_where_all_have_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"ray-{os.getuid()}"
+    open_to_all, own, short = tmp_path / "a", tmp_path / "b", tmp_path / "c"
+    for folder in (open_to_all, own):
+        (folder / name).mkdir(parents=True)
+    (open_to_all / name).chmod(0o777)
+    (own / name).chmod(0o700)
+    short.mkdir()
+    (short / name).symlink_to(own / name)
+    monkeypatch.setattr(cluster, "LONGEST", 10**4)
+    monkeypatch.setattr(cluster, "SHARED", (open_to_all, short, own))
+    (tmp_path / "ray").write_text("a file in its place")
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    assert cluster._sockets() == own / name
+
+
 def test_without_any_folder_it_is_said_which_would_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     monkeypatch.setattr(cluster, "LONGEST", 60)
