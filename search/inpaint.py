@@ -86,7 +86,7 @@ def _run(given: argparse.Namespace) -> None:
         _check_picture(given, ())
         _watch(filler, given.watch, given.output)
     else:
-        findings = identify(given.files, filler.options)
+        findings = identify(given.files, filler.options, locate=filler.model.looks_at_rings)
         _check_picture(given, findings.names)
         for note in findings.notes:
             print(note, file=sys.stderr)
@@ -151,7 +151,7 @@ def _watch(filler: FileFiller, folder: Path, output: Path) -> None:
         again = [] if look % AGAIN else [path for path in failed if path not in arrived and path.exists()]
         for path in (*arrived, *again):
             try:
-                findings = identify([str(path)], filler.options)
+                findings = identify([str(path)], filler.options, locate=filler.model.looks_at_rings)
                 if any(stack.missing for stack in findings.stacks):
                     raise InputError(findings.notes[-1])
                 paths = output_paths(findings.stacks, output, more_to_come=True)

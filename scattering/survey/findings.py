@@ -121,7 +121,7 @@ class Findings:
 
     @property
     def notes(self) -> list[str]:
-        """What was left out, or is not there, in lines for people."""
+        """Files that were left out, or are not there, in lines for people."""
         missing = [
             f"{stack.location.path}: {len(stack.missing)} files of its series are not there, from "
             f"{stack.missing[0]} on"
@@ -162,16 +162,17 @@ def survey(patterns: Sequence[str], options: Options) -> Findings:
     return findings
 
 
-def identify(patterns: Sequence[str], options: Options) -> Findings:
+def identify(patterns: Sequence[str], options: Options, *, locate: bool = True) -> Findings:
     """Find out what the files hold, also where their gaps cannot be filled: the findings say why.
 
-    A file that cannot be read is left out where there are others; of many frames, a few are read here.
+    A file that cannot be read is left out where there are others; of many frames, a few are read here. With
+    `locate`, the beam is looked for where nobody says where it is.
     Raises InputError for files that cannot be used.
     """
     left_out: dict[Path, str] = {}
     while True:
         try:
-            findings = _identify(open_stacks(patterns, left_out), options)
+            findings = _identify(open_stacks(patterns, left_out), options, locate=locate)
             return replace(findings, unreadable=tuple(left_out.values()))
         except UnreadableError as error:
             if error.path in left_out or len({location.path for location in find(patterns)} - {*left_out}) == 1:
@@ -186,7 +187,7 @@ def check_all_read(findings: Findings) -> None:
         raise InputError(f"{left} of the files could not be read and {were} left out: see above")
 
 
-def _identify(listed: Sequence[Stack], options: Options) -> Findings:
+def _identify(listed: Sequence[Stack], options: Options, *, locate: bool) -> Findings:
     given = _given_pedestal(options.pedestal)
     stacks = tuple(listed)
     places = tuple(Place(number, frame) for number, stack in enumerate(stacks) for frame in range(len(stack)))
@@ -227,11 +228,11 @@ def _identify(listed: Sequence[Stack], options: Options) -> Findings:
         obstacle=obstacle,
         options=options,
     )
-    return replace(findings, geometries=_geometries(findings, options))
+    return replace(findings, geometries=_geometries(findings, options, locate=locate))
 
 
-def _geometries(findings: Findings, options: Options) -> dict[tuple[Shape, str], Geometry]:
-    """Return the geometry of each group of frames of a shape: as the user says, or as the frames tell."""
+def _geometries(findings: Findings, options: Options, *, locate: bool) -> dict[tuple[Shape, str], Geometry]:
+    """Return the geometry of each group of frames of a shape: as the user says, or as files and frames tell."""
     numbers: dict[tuple[Shape, str], list[int]] = {}
     for number, group in enumerate(findings.groups):
         numbers.setdefault((findings.stacks[findings.places[number].stack].shape, group), []).append(number)
@@ -242,8 +243,11 @@ def _geometries(findings: Findings, options: Options) -> dict[tuple[Shape, str],
     }
     found = {}
     for (shape, group), own in numbers.items():
-        frames = raw_frames(findings, _spread(own, BEAM_SAMPLE))
-        found[shape, group] = given.get(shape) or find_geometry(frames, shape, findings.sensors[shape].pixel_size)
+        if shape in given:
+            found[shape, group] = given[shape]
+        elif locate:
+            frames = raw_frames(findings, _spread(own, BEAM_SAMPLE))
+            found[shape, group] = find_geometry(frames, shape, findings.sensors[shape].pixel_size)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Where the beam hits frames: as the user says, or as the frames themselves tell."""
+"""The geometry of frames: as the user says, as their files say, or as the frames themselves tell."""
 
 from __future__ import annotations
 
@@ -52,8 +52,15 @@ def given_geometry(
 
 
 def find_geometry(frames: Iterable[RawFrame], shape: tuple[int, int], pixel_size: tuple[float, float]) -> Geometry:
-    """Find the beam from frames of one detector position, all of one shape; unknown where they do not tell."""
-    found = find_beam([(frame.truth, frame.observed) for frame in frames])
+    """Return what the files say of frames of one detector position, all of one shape, else what the frames tell.
+
+    Unknown where neither does, or where the files say that the frames are of several positions.
+    """
+    looked = list(frames)
+    stated = {frame.calibration for frame in looked if not math.isnan(frame.calibration.distance)}
+    if stated:
+        return Geometry(stated.pop(), "as the file says") if len(stated) == 1 else NOWHERE
+    found = find_beam([(frame.truth, frame.observed) for frame in looked])
     if found is None:
         return NOWHERE
     words = f"beam found at row {found.row:.1f}, column {found.column:.1f} (to {max(found.error, 0.1):.1f} pixels)"

@@ -45,6 +45,23 @@ def test_what_the_user_says_goes_before_what_frames_tell(files: Path) -> None:
     np.testing.assert_allclose(findings.geometry(0).calibration.beam_center, (10, 20.5))
 
 
+def test_what_the_file_says_goes_before_what_frames_tell(files: Path) -> None:
+    said = centred(20.0, 30.0, SHAPE, (1e-4, 1e-4))
+    with h5py.File(files / "a.h5", "r+") as file:
+        file["calibration"] = np.array([said, said])
+    findings = identify([str(files)], Options())
+    origins = {group: findings.geometry(number) for number, group in enumerate(findings.groups)}
+    assert origins["a"].origin == "as the file says"
+    np.testing.assert_allclose(origins["a"].calibration, said)
+    assert "found" in origins["b"].origin
+
+
+def test_the_beam_is_not_looked_for_where_nobody_asks(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scattering.survey.findings.find_geometry", None)
+    assert not identify([str(files)], Options(), locate=False).geometry(0).known
+    assert identify([str(files)], Options(beam="1,2"), locate=False).geometry(0).known
+
+
 @pytest.mark.parametrize("size", [(1e-4, 1e-4), (2e-4, 1e-4), (np.nan, np.nan)])
 def test_rings_about_a_given_centre_are_circles_in_metres(size: tuple[float, float]) -> None:
     calibration = centred(30.0, 40.5, (100, 120), size)
