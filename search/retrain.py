@@ -144,7 +144,7 @@ def train_winner(given: dict[str, Any]) -> None:
     # Ray Train's answer is a GPU where the machine has one, though none was asked for.
     device = ray_train.torch.get_device() if job.gpus else torch.device("cpu")
     network, task = prepare(job, device)
-    train_set, validation = (WindowSet.of(part, device) for part in ray.get(given["data"]))
+    train_set, validation = (WindowSet.of(part, device, rings=task.rings) for part in ray.get(given["data"]))
     checkpoint, progress = Path(job.checkpoint), given["progress"]
     known = [one for one in read_retraining(progress) if (one.trial, one.seed) == (job.trial, job.seed)]
     last = known[-1].windows if known else 0

@@ -106,9 +106,9 @@ class WindowSet:
         )
 
     @classmethod
-    def of(cls, part: Part, device: torch.device) -> WindowSet:
-        """Return the windows of a part."""
-        return cls(part.data, device, part.hints, part.rings)
+    def of(cls, part: Part, device: torch.device, *, rings: bool = True) -> WindowSet:
+        """Return the windows of a part, without `rings` for a network that does not look at them."""
+        return cls(part.data, device, part.hints, part.rings if rings else None)
 
     def __len__(self) -> int:
         """Number of windows."""

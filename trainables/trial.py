@@ -80,7 +80,8 @@ def _train_and_save(job: Job, data: tuple[Part, Part], log: logging.Logger) -> I
     faulthandler.dump_traceback_later(job.patience, file=_file(log))
     device = devices.device(gpu=bool(job.gpus))
     network, task = prepare(job, device)
-    windows = WindowSet.of(data[0], device), WindowSet.of(data[1], device)
+    train_set, validation = (WindowSet.of(part, device, rings=task.rings) for part in data)
+    windows = train_set, validation
     needs, limit = footprint(network, task, windows[0]), memory_limit(job, device)
     batch_size = int(job.config["batch_size"])
     micro_batch = needs.micro_batch(batch_size, limit)

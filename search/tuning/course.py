@@ -237,7 +237,7 @@ def _probe(job: Job, data: tuple[Part, Part]) -> tuple[Pace, str]:
     """Return, on a node, the pace of a configuration, and why it does not fit the memory."""
     device = devices.device(gpu=bool(job.gpus))
     network, task = prepare(job, device)
-    train, few = WindowSet.of(data[0], device), WindowSet.of(data[1].first(), device)
+    train, few = (WindowSet.of(part, device, rings=task.rings) for part in (data[0], data[1].first()))
     batch_size = int(job.config["batch_size"])
     try:
         needs = footprint(network, task, train)
