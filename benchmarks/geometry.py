@@ -1,4 +1,4 @@
-"""All that the geometry of frames brings to a network, and what it costs where it is withheld or wrong.
+"""The gain of a network from the geometry of frames, and its loss where that is withheld or wrong.
 
     python -m benchmarks.geometry --epochs 8 --seeds 0 1 2
 

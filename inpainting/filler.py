@@ -21,7 +21,7 @@ Span = tuple[int, int]
 class WindowFiller(nn.Module):
     """One network with its task: fills windows (N, 1, H, W) of intensity in the pixels that are not `observed`.
 
-    What is known of the rings is (N, 3, H, W), see `trainables.rings`.
+    What is known of the rings is (N, RING_CHANNELS, H, W), see `trainables.rings`.
     """
 
     def __init__(self, network: nn.Module, task: Task) -> None:

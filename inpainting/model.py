@@ -166,12 +166,10 @@ class Model:
         doubts = self._doubts(counts.shape, working)
         if doubts and not force:
             raise InputError(f"the model was not made for such a frame: {'; '.join(doubts)}: fill it anyway by force")
-        located = self.looks_at_rings and calibration is not None and not math.isnan(calibration.distance)
-        rings = None
-        if located:
-            assert calibration is not None
-            rings = calibration.resized((counts.shape[0], counts.shape[1]), working.measured.shape)
-        found = self._predict(working, rings)
+        located = None
+        if self.looks_at_rings and calibration is not None and not math.isnan(calibration.distance):
+            located = calibration.resized((counts.shape[0], counts.shape[1]), working.measured.shape)
+        found = self._predict(working, located)
         return self._filled(counts, ~valid, found, pedestal, max_uncertainty, force, doubts)
 
     def measured(self, counts: Counts) -> tuple[Bools, Bools]:

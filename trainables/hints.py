@@ -52,7 +52,7 @@ class Hints(NamedTuple):
 
 
 class RingTable(NamedTuple):
-    """All that the rings of whole frames say (`scattering.filling.rings`) in every window under every gap pattern.
+    """The estimates of whole frames' rings (`scattering.filling.rings`) in every window under every gap pattern.
 
     Rows as those of `Hints`; in gap pixels and those close by.
     """

@@ -1,4 +1,4 @@
-"""All that the rings of whole frames say in gaps and close to them: an input of networks that know the geometry.
+"""The estimates of whole frames' rings in gaps and close to them: an input of networks that know the geometry.
 
 Made from the pixels that a frame leaves when its gaps are laid, as all inputs: never from what lies under a gap.
 """

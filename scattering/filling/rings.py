@@ -47,7 +47,7 @@ APART = 3.0
 
 
 class Estimates(NamedTuple):
-    """All that rings say of an image in and beside its gaps; each (rows, columns), NaN where nothing is said."""
+    """The estimates of rings in and beside the gaps of an image; each (rows, columns), NaN where nothing is said."""
 
     fill: Tensor
     """`linear` moved towards `near` as far as that is to be trusted."""

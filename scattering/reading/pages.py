@@ -30,7 +30,7 @@ class Plain(NamedTuple):
 
 
 class Stated(NamedTuple):
-    """All that a file says of the numbers in a frame."""
+    """The statements of a file on the numbers in a frame."""
 
     no_data: tuple[tuple[float, float], ...] = ()
     """Numbers that mean that there are no data, and how far from each a number still does."""
@@ -41,7 +41,7 @@ class Stated(NamedTuple):
 
     @property
     def tells_negatives(self) -> bool:
-        """True if it says which of the numbers below 0 are counts."""
+        """Tell whether it says which of the numbers below 0 are counts."""
         return self.least > -math.inf or any(value < 0 for value, _ in self.no_data)
 
     def invalid(self, counts: Counts) -> Bools | None:

@@ -1,4 +1,4 @@
-"""All that HDF5 files say of the pixels of their frames: masks, and the least and the largest count that is valid.
+"""The statements of HDF5 files on their pixels: masks, and the least and the largest count that is valid.
 
 Their meaning: NXdetector and NXdetector_channel in the NeXus manual,
 https://manual.nexusformat.org/classes/base_classes/NXdetector.html. Dectris' masters of the first kind have their
@@ -71,12 +71,12 @@ class Mask(NamedTuple):
 
     @property
     def for_all(self) -> bool:
-        """True if it says the same of all frames."""
+        """Tell whether it says the same of all frames."""
         return bool(self.channel is None and math.prod(self.array.shape[:-2]) == 1)
 
     @property
     def of_each(self) -> bool:
-        """Whether it says something of its own of each frame."""
+        """Tell whether it says something of its own of each frame."""
         return bool(math.prod(self.array.shape[:-2]) == math.prod(self.frames))
 
     def invalid(self, place: tuple[int, ...]) -> Bools:

@@ -1,4 +1,4 @@
-"""Whether a background was subtracted from frames: whether numbers below 0 are counts in them."""
+"""Frames from which a background was subtracted: numbers below 0 are counts in them."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ AGREE = 1.0
 
 
 class Beam(NamedTuple):
-    """Where the beam hits a frame, in its pixels; whole numbers are pixel centres."""
+    """The place where the beam hits a frame, in its pixels; whole numbers are pixel centres."""
 
     row: float
     column: float
@@ -72,7 +72,7 @@ def _mean(frames: Sequence[tuple[npt.NDArray[np.generic], Bools]]) -> tuple[Floa
     total = np.zeros(frames[0][1].shape)
     times = np.zeros(total.shape)
     for counts, seen in frames:
-        total += np.where(seen, np.log1p(np.maximum(np.where(seen, counts, 0).astype(np.float64), 0)), 0)
+        total += np.log1p(np.maximum(np.where(seen, counts, 0).astype(np.float64), 0))
         times += seen
     return np.divide(total, times, out=np.zeros_like(total), where=times > 0).astype(np.float32), times > 0
 
@@ -95,7 +95,7 @@ def _image(values: Floats, seen: Bools, side: int) -> _Image:
 
 
 def _scatter(image: _Image, center: Sequence[float], width: float) -> float:
-    """Mean square of the differences of pixels from their ring, of so many pixels in width."""
+    """Mean difference of pixels from their ring, of so many pixels in width."""
     radius = np.hypot(image.row - center[0], image.column - center[1]) / width
     place = radius.astype(np.int64)
     share = radius - place

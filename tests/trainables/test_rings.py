@@ -7,11 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from scattering.calibration import Calibration
 from scattering.dataset import Dataset, RawFrame
 from tests.courses import in_epochs
+from tests.scattering.test_leak import Recorder, changed, garbage, under_gap
 from trainables.batches import NO_GAP, Part, WindowSet
 from trainables.hints import RING_CHANNELS, join
 from trainables.images import gapped_windows, whole_frames, windows_with
@@ -22,19 +23,6 @@ from trainables.training import UNLOCATED, fit
 CPU = torch.device("cpu")
 HALF = 1e-3
 """Relative error of half precision, rounded up."""
-
-
-class Recorder(nn.Module):
-    """Remembers what it is given; its one weight makes it trainable."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(()))
-        self.seen: list[Tensor] = []
-
-    def forward(self, image: Tensor) -> Tensor:
-        self.seen.append(image.detach().clone())
-        return self.weight * image[:, :1]
 
 
 def located(frame: RawFrame, row: float = 0.4, column: float = 0.55) -> RawFrame:
@@ -82,8 +70,6 @@ def test_the_table_of_parts_is_the_table_of_all(built: Dataset) -> None:
 
 
 def test_counts_under_any_gap_change_nothing_that_rings_say(frames, prepare: Callable[..., Dataset]) -> None:
-    from tests.scattering.test_leak import changed, garbage, under_gap
-
     raw = frames[0]
     built = prepare([raw])
     gap = built.windows

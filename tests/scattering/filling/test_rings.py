@@ -72,16 +72,6 @@ def test_what_has_no_rings_is_filled_as_without() -> None:
     assert np.abs(along_rings(seen, observed, BEAM) - truth)[~observed].mean() < 0.02 * 0.1
 
 
-def test_observed_pixels_stay_and_what_lies_under_gaps_is_not_seen() -> None:
-    truth, observed = rings_of(BEAM), gaps()
-    first, second = (
-        along_rings(np.where(observed, truth, hidden).astype(np.float32), observed, BEAM) for hidden in (0.0, 0.9)
-    )
-    np.testing.assert_array_equal(first, second)
-    np.testing.assert_array_equal(first[observed], truth[observed])
-    assert np.isfinite(first).all()
-
-
 def test_a_measured_pixel_is_predicted_from_others_that_are_far_enough() -> None:
     truth, observed = rings_of(BEAM), gaps()
     row, column = 25, 30  # one below a gap
