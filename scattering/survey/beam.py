@@ -20,6 +20,9 @@ from scattering.arrays import Bools, Floats, Reals
 COARSE, FINE = 64, 240
 """Pixels of the longer side of the frame in which the centre is looked for, and then found."""
 
+ENOUGH = 100
+"""Squares that must have been measured: of a strip as narrow as one, none may be."""
+
 AROUND = 0.5
 """How far outside of the frame it is looked for, in its sides."""
 
@@ -53,9 +56,9 @@ def find_beam(frames: Sequence[tuple[npt.NDArray[np.generic], Bools]]) -> Beam |
     None where the frames do not tell.
     """
     total, seen = _mean(frames)
-    if seen.sum() < COARSE**2 / 4:
-        return None
     coarse, fine = (_image(total, seen, side) for side in (COARSE, FINE))
+    if seen.sum() < COARSE**2 / 4 or len(coarse.row) < ENOUGH or len(fine.row) < ENOUGH:
+        return None
     widths = [max(max(total.shape) / side, 1.0) for side in (COARSE, FINE)]
     near = _refined(coarse, _look(coarse, total.shape), widths[0], total.shape)
     width = widths[1]

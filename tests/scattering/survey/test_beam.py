@@ -102,6 +102,9 @@ def test_nothing_is_claimed_of_frames_without_pixels() -> None:
     nothing = np.zeros(SHAPE), np.zeros(SHAPE, bool)
     assert find_beam([nothing]) is None
     assert find_beam([(np.ones((12, 12)), np.ones((12, 12), bool))]) is None
+    strip = np.zeros((619, 487), bool)
+    strip[212:219] = True
+    assert find_beam([(np.full(strip.shape, 50), strip)]) is None
 
 
 REAL = {
