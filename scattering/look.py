@@ -24,7 +24,7 @@ from scattering.outputs import add_overwrite, check_output, is_picture_of
 from scattering.split import split
 from scattering.survey.contact_sheet import SHEET, write_contact_sheet
 from scattering.survey.findings import Findings, Sensor, check_all_read, identify, raw_frames
-from scattering.survey.validity import LARGEST, full
+from scattering.survey.validity import LARGEST, full, is_round
 
 FILES = 50
 """Lines of the table."""
@@ -226,7 +226,7 @@ def _odd(frame: RawFrame, sensor: Sensor) -> Iterator[str]:
             yield "all valid counts are 0"
         elif zeros > MANY_ZEROS:
             yield f"{zeros:.0%} zeros: few photons, or clipped at 0"
-        elif _round(frame.truth):
+        elif is_round(frame.truth):
             yield "the corners hold 0 and the middle does not: a round sensor? --mask hides what lies around it"
     # What is larger than any counter is the code of a pixel.
     beyond = sensor.gap | sensor.no_data(frame.truth) | (frame.truth.astype(np.float64) > LARGEST)
@@ -260,14 +260,6 @@ def _units(counts: npt.NDArray[Any]) -> Iterator[str]:
         counts.dtype.kind == "f" and highest < LARGEST_LOGARITHM and (counts != np.trunc(counts)).mean() > MANY_ZEROS
     ):
         yield f"fractions up to {highest:.3g}: logarithms, or divided by a monitor? networks expect counts"
-
-
-def _round(counts: npt.NDArray[Any]) -> bool:
-    """Tell whether squares in all four corners hold nothing but 0, and the middle pixels do not."""
-    side = max(1, min(counts.shape) // 20)
-    ends = (slice(side), slice(-side, None))
-    corners = [counts[rows, columns] for rows in ends for columns in ends]
-    return bool(np.median(counts) != 0 and not np.any(corners))
 
 
 def _groups(findings: Findings, seed: int) -> Iterator[str]:

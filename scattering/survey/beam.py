@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize
+from scipy import ndimage, optimize
 
 from scattering.arrays import Bools, Floats, Reals
+from scattering.survey.validity import is_round
 
 COARSE, FINE = 64, 240
 """Pixels of the longer side of the frame in which the centre is looked for, and then found."""
@@ -56,6 +57,8 @@ def find_beam(frames: Sequence[tuple[npt.NDArray[np.generic], Bools]]) -> Beam |
     None where the frames do not tell.
     """
     total, seen = _mean(frames)
+    if is_round(total):
+        seen &= ~_corners(total == 0)
     coarse, fine = (_image(total, seen, side) for side in (COARSE, FINE))
     if seen.sum() < COARSE**2 / 4 or len(coarse.row) < ENOUGH or len(fine.row) < ENOUGH:
         return None
@@ -78,6 +81,18 @@ def _mean(frames: Sequence[tuple[npt.NDArray[np.generic], Bools]]) -> tuple[Floa
         total += np.log1p(np.maximum(np.where(seen, counts, 0).astype(np.float64), 0))
         times += seen
     return np.divide(total, times, out=np.zeros_like(total), where=times > 0).astype(np.float32), times > 0
+
+
+RIM = 0.02
+"""Width of the rim of a round sensor, whose counts fall off, in sides of the frame."""
+
+
+def _corners(dark: Bools) -> Bools:
+    """Tell the dark pixels that hang together with the corners, and the rim of what they surround."""
+    labels, _ = ndimage.label(dark)
+    own = [labels[row, column] for row in (0, -1) for column in (0, -1)]
+    away = ndimage.distance_transform_edt(~np.isin(labels, own))
+    return np.asarray(away <= RIM * min(dark.shape))
 
 
 def _image(values: Floats, seen: Bools, side: int) -> _Image:

@@ -63,5 +63,5 @@ def find_geometry(frames: Iterable[RawFrame], shape: tuple[int, int], pixel_size
     found = find_beam([(frame.truth, frame.observed) for frame in looked])
     if found is None:
         return NOWHERE
-    words = f"beam found at row {found.row:.1f}, column {found.column:.1f} (to {max(found.error, 0.1):.1f} pixels)"
+    words = f"found at row {found.row:.1f}, column {found.column:.1f} (to {max(found.error, 0.1):.1f} pixels)"
     return Geometry(centred(found.row, found.column, shape, pixel_size), words)

@@ -126,6 +126,14 @@ def measured(
     return recorded(counts, invalid, gap, stated, below_zero=below_zero) | saturated, saturated
 
 
+def is_round(counts: npt.NDArray[Any]) -> bool:
+    """Tell whether squares in all four corners hold nothing but 0, and the middle pixels do not: a round sensor."""
+    side = max(1, min(counts.shape) // 20)
+    ends = (slice(side), slice(-side, None))
+    corners = [counts[rows, columns] for rows in ends for columns in ends]
+    return bool(np.median(counts) != 0 and not np.any(corners))
+
+
 @dataclass(frozen=True)
 class GapParts:
     """The connected parts of a detector's gaps: horizontal stripes, vertical ones, and where they cross."""

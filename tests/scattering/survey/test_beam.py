@@ -67,6 +67,16 @@ def test_spots_on_the_rings_and_a_beamstop_do_not_matter() -> None:
     assert np.hypot(found.row - center[0], found.column - center[1]) < 1
 
 
+def test_the_middle_of_a_round_sensor_is_not_taken_for_the_beam() -> None:
+    center, middle = (132.0, 105.0), (110.0, 130.0)
+    counts, seen = frame(PATTERNS["rings"](radius(center)))
+    counts[radius(middle) > 106] = 0
+    counts[:, :14] = counts[:, -14:] = 0
+    found = find_beam([(counts, seen)])
+    assert found is not None
+    assert np.hypot(found.row - center[0], found.column - center[1]) < 1
+
+
 def test_several_exposures_tell_more_than_one() -> None:
     center = (96.0, 141.0)
     mean = 0.02 * PATTERNS["rings"](radius(center))
