@@ -132,16 +132,20 @@ SHARED = (Path("/tmp"), Path("/var/tmp"))
 def _sockets() -> Path:
     """Return a folder for Ray's sockets and logs, with a short path, in which this user can write.
 
-    Ray's own place, or where that is taken by somebody else or too deep, one in /tmp.
+    Ray's own place, or where that is taken by somebody else or too deep, one in /tmp: within a folder that only
+    this user can enter, for Ray opens its own to everybody.
 
     Raises InputError where there is none.
     """
     usual = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()) / "ray"
-    for folder in (usual, *(root / f"ray-{os.getuid()}" for root in SHARED)):
+    for folder in (usual, *(root / f"gapsearch-{os.getuid()}" / "ray" for root in SHARED)):
         with suppress(OSError):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if folder != usual and not _is_ours(folder.parent):
+                continue
+            folder.mkdir(exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
-                if len(os.fsencode(folder)) + SOCKET <= LONGEST and (folder == usual or _is_ours(folder)):
+                if len(os.fsencode(folder)) + SOCKET <= LONGEST:
                     return folder
     raise InputError(
         f"Ray needs a folder that can be written, with a path of {LONGEST - SOCKET} bytes or fewer, for its sockets, "

@@ -61,7 +61,7 @@ def test_a_folder_that_cannot_be_written_is_not_taken(tmp_path: Path, monkeypatc
 def test_a_folder_that_others_can_write_in_is_not_taken_where_all_have_theirs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = f"ray-{os.getuid()}"
+    name = f"gapsearch-{os.getuid()}"
     open_to_all, own, short = tmp_path / "a", tmp_path / "b", tmp_path / "c"
     for folder in (open_to_all, own):
         (folder / name).mkdir(parents=True)
@@ -73,7 +73,10 @@ def test_a_folder_that_others_can_write_in_is_not_taken_where_all_have_theirs(
     monkeypatch.setattr(cluster, "SHARED", (open_to_all, short, own))
     (tmp_path / "ray").write_text("a file in its place")
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
-    assert cluster._sockets() == own / name
+    taken = cluster._sockets()
+    assert taken == own / name / "ray"
+    taken.chmod(0o777)  # as Ray leaves it
+    assert cluster._sockets() == taken
 
 
 def test_without_any_folder_it_is_said_which_would_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
