@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +15,10 @@ from scipy import ndimage
 
 from scattering.arrays import Bools, Floats, Integers
 from scattering.dataset import Dataset
+from scattering.filling.rings import Rings, beside
 from scattering.windows import cut
 from trainables.batches import NO_GAP, WindowSet
+from trainables.hints import RING_CHANNELS
 
 
 class WholeFrame(NamedTuple):
@@ -51,6 +55,26 @@ class Images:
         """Pixels from each scored pixel to the nearest observed one, rounded, in the order of `truth[scored]`."""
         far = [np.rint(ndimage.distance_transform_edt(~seen)).astype(np.int64) for seen in self.observed]
         return np.stack(far)[self.scored] if far else np.zeros(0, np.int64)
+
+    @cached_property
+    def rings(self) -> torch.Tensor:
+        """What the rings of their frames say in them, each with its own gaps: (K, RING_CHANNELS, H, W).
+
+        The fields of `scattering.filling.rings.Estimates`; NaN where the geometry of a frame is not known.
+        """
+        found = torch.full((len(self), RING_CHANNELS, *self.measured.shape[1:]), math.nan)
+        for number, frames in groupby(self.whole(), key=lambda frame: frame.frame):
+            calibration = self.data.calibrations[number]
+            if calibration is None:
+                continue
+            laid = list(frames)
+            seen = [torch.from_numpy(frame.observed) for frame in laid]
+            rings = Rings(calibration, beside(torch.stack(seen).all(0)))
+            for frame, observed in zip(laid, seen, strict=True):
+                said = torch.stack(rings.estimate(torch.from_numpy(frame.measured), observed))
+                for image, part in self.parts(frame, said.numpy()):
+                    found[image] = torch.from_numpy(part)
+        return found
 
     @cached_property
     def pixel_frame(self) -> Integers:

@@ -16,7 +16,7 @@ from scattering.dataset import Dataset
 from scattering.filling.rings import REACH, Rings, beside
 from trainables.batches import NO_GAP
 from trainables.hints import RING_CHANNELS, RingTable, stacked
-from trainables.images import Images, windows_with
+from trainables.images import windows_with
 
 
 def estimate(measured: Tensor, observed: Tensor, calibration: Calibration | None) -> Tensor:
@@ -24,18 +24,6 @@ def estimate(measured: Tensor, observed: Tensor, calibration: Calibration | None
     if calibration is None:
         return measured.new_full((RING_CHANNELS, *measured.shape), math.nan)
     return torch.stack(Rings(calibration, beside(observed)).estimate(measured, observed))
-
-
-def of_images(images: Images) -> Tensor:
-    """Return what the rings of their frames say in images (K, H, W), each with its gaps: (K, RING_CHANNELS, H, W)."""
-    found = torch.full((len(images), RING_CHANNELS, *images.measured.shape[1:]), math.nan)
-    calibrations = images.data.calibrations
-    for frame in images.whole():
-        measured, observed = torch.from_numpy(frame.measured), torch.from_numpy(frame.observed)
-        rings = estimate(measured, observed, calibrations[frame.frame]).numpy()
-        for number, part in images.parts(frame, rings):
-            found[number] = torch.from_numpy(part)
-    return found
 
 
 def tabulate(data: Dataset) -> RingTable:

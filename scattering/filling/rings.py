@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from scattering.arrays import Bools, Floats
 from scattering.calibration import Calibration
 from scattering.filling.interpolation import linear
 from scattering.filling.texture import surroundings
@@ -222,13 +221,7 @@ def _blended(values: Tensor, observed: Tensor, wanted: Tensor, near: Tensor) -> 
     return torch.where(said, fill, math.nan), torch.where(said, error / tests, math.nan)
 
 
-def along_rings(values: Floats, observed: Bools, calibration: Calibration) -> Floats:
-    """Fill the unobserved pixels of one frame (rows, columns) along its rings, as far as these are to be trusted.
-
-    Where they are not the fill is that of `linear`.
-    """
-    image, seen = torch.from_numpy(values), torch.from_numpy(observed)
-    fill = Rings(calibration, beside(seen)).estimate(image, seen).fill
-    fill = torch.where(fill.isfinite(), fill, linear(image, seen))
-    filled: Floats = torch.where(seen, image, fill.clamp(min=0)).numpy()
-    return filled
+def along(fill: Tensor, values: Tensor, observed: Tensor) -> Tensor:
+    """Lay the `fill` of rings into the gaps of images (..., rows, columns); that of `linear` where there is none."""
+    fill = torch.where(fill.isfinite(), fill, linear(values, observed))
+    return torch.where(observed, values, fill.clamp(min=0))

@@ -191,7 +191,7 @@ def measure(
     distances: list[DistanceScore] = []
     kept: dict[Filler, Filled] = {}
     every = [*methods, FLOOR] if test.clean is not None else methods
-    for method, fills in zip(every, _fills(every, test, workers), strict=True):
+    for method, fills in zip(every, _fills(every, test, workers, progress), strict=True):
         seeds = []
         for filler, filled in zip(method.fillers, fills, strict=True):
             seeds.append(score(filled, known))
@@ -202,7 +202,6 @@ def measure(
         leaderboard.append(row(method, seeds))
         frames += frame_rows(method, seeds, test)
         distances += distance_rows(method, seeds, known)
-        progress(f"{len(leaderboard)} of {len(every)} methods")
     return Result(
         test_set=_describe(known, leaderboard, notes),
         leaderboard=with_recovered(leaderboard),
@@ -214,17 +213,29 @@ def measure(
     )
 
 
-def _fills(methods: Sequence[Method], test: Dataset, workers: Workers) -> Iterator[Iterator[Filled]]:
+def _fills(
+    methods: Sequence[Method], test: Dataset, workers: Workers, progress: Callable[[str], None]
+) -> Iterator[Iterator[Filled]]:
     """Yield for each method what its fillers give, in their order; methods of a kind are at work together."""
+    total, done = len(test) * sum(len(method.fillers) for method in methods), 0
+
+    def count(fills: int) -> None:
+        nonlocal done
+        done += fills
+        progress(f"{done} of {total} fills")
+
     kinds = {True: workers.networks, False: workers.classical}
-    done = {
+    fills = {
         trained: fill_gaps(
-            [filler for method in methods if method.trained is trained for filler in method.fillers], test, tasks
+            [filler for method in methods if method.trained is trained for filler in method.fillers],
+            test,
+            tasks,
+            count,
         )
         for trained, tasks in kinds.items()
     }
     for method in methods:
-        yield islice(done[method.trained], len(method.fillers))
+        yield islice(fills[method.trained], len(method.fillers))
 
 
 def _describe(known: Targets, leaderboard: list[MethodScore], notes: Sequence[str]) -> Evaluation:

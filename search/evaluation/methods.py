@@ -17,12 +17,11 @@ from scattering.arrays import Bools, Floats
 from scattering.calibration import Calibration
 from scattering.filling.interpolation import biharmonic, linear
 from scattering.filling.polar import inpaint
-from scattering.filling.rings import along_rings
+from scattering.filling.rings import along
 from scattering.filling.symmetry import friedel
 from trainables import devices
 from trainables.images import Images
 from trainables.models import load
-from trainables.rings import of_images
 from trainables.tasks import Task
 
 BIHARMONIC = "biharmonic"
@@ -36,6 +35,8 @@ class Filler(NamedTuple):
     """Fill whole frames, (K, H, W)."""
     windows: Callable[[Images], Floats]
     """Fill windows, likewise."""
+    rings: bool = False
+    """Whether it looks at `Images.rings`, which are made once for all fillers."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,12 @@ def around_beam(name: str, fill_frame: Callable[[Floats, Bools, Calibration], Fl
     return Method(name, "classical", (Filler(each, each),))
 
 
-RINGS = around_beam("along rings", along_rings)
+def _along_rings(images: Images) -> Floats:
+    measured, observed = (torch.from_numpy(array) for array in (images.measured, images.observed))
+    return along(images.rings[:, 0], measured, observed).numpy()
+
+
+RINGS = Method("along rings", "classical", (Filler(_along_rings, _along_rings, rings=True),))
 PYFAI = around_beam("pyFAI, default bins", inpaint)
 FRIEDEL = around_beam("Friedel symmetry", friedel)
 
@@ -112,7 +118,7 @@ def network_filler(members: Sequence[tuple[nn.Module, Task]]) -> Filler:
     fillers = [WindowFiller(network, task).to(device).eval() for network, task in members]
 
     def tensors(images: Images) -> Iterator[list[Tensor]]:
-        known = of_images(images) if any(filler.task.rings for filler in fillers) else None
+        known = images.rings if any(filler.task.rings for filler in fillers) else None
         for number, pair in enumerate(zip(images.measured, images.observed, strict=True)):
             one = [torch.from_numpy(array)[None, None] for array in pair]
             one += [] if known is None else [known[number][None]]
@@ -134,17 +140,21 @@ def network_filler(members: Sequence[tuple[nn.Module, Task]]) -> Filler:
         fills = torch.stack([filler(*given) for filler in fillers])
         return fills.mean(0)[:, 0].cpu().numpy()
 
-    return Filler(frames, windows)
+    return Filler(frames, windows, any(task.rings for _, task in members))
 
 
-def stored_filler(paths: Sequence[Path]) -> Filler:
-    """Fill with networks that are read from their files where gaps are filled."""
+def stored_filler(paths: Sequence[Path], *, rings: bool) -> Filler:
+    """Fill with networks that are read from their files where gaps are filled; tell whether any looks at rings."""
     # A worker of Ray has a working directory of its own.
     files = tuple(path.resolve() for path in paths)
-    return Filler(lambda images: _read(files).frames(images), lambda images: _read(files).windows(images))
+    return Filler(lambda images: _read(files).frames(images), lambda images: _read(files).windows(images), rings)
 
 
-@lru_cache(maxsize=1)
+TOGETHER = 8
+"""Fillers that take turns at the same frames."""
+
+
+@lru_cache(maxsize=TOGETHER)
 def _read(files: tuple[Path, ...]) -> Filler:
     """Keep the last ones: a process fills a few frames a task, one task after another."""
     return network_filler([load(file) for file in files])

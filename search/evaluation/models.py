@@ -102,7 +102,7 @@ class Model:
     @cached_property
     def filler(self) -> Filler:
         """Fills gaps with the network."""
-        return stored_filler([self.path])
+        return stored_filler([self.path], rings=self.looks_at_rings)
 
     @property
     def looks_at_rings(self) -> bool:
@@ -149,10 +149,11 @@ def choose(models: list[Model]) -> list[Model]:
 
 
 def _ensemble(members: list[Model]) -> Method:
+    filler = stored_filler([model.path for model in members], rings=any(model.looks_at_rings for model in members))
     return Method(
         name=ENSEMBLE,
         kind="ensemble",
-        fillers=(stored_filler([model.path for model in members]),),
+        fillers=(filler,),
         parameters=sum(model.parameters for model in members),
         train_seconds=sum(model.device_seconds for model in members),
         seeds=len(members),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import islice, product
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,13 +17,14 @@ from records.tables import DistanceScore, FrameScore, MethodScore
 from scattering.arrays import Floats
 from scattering.dataset import Dataset
 from scattering.preprocessing import to_counts
-from search.evaluation.methods import BIHARMONIC, NOISE_FLOOR, Filler, Method
+from search.evaluation.methods import BIHARMONIC, NOISE_FLOOR, TOGETHER, Filler, Method
 from search.evaluation.profiles import Profile, profiles
 from trainables.images import Images, gapped_windows, whole_frames
 from trainables.metrics import correlation, mean_absolute_error
 
 FRAMES = 4
-"""Filled by a task: for so many pyFAI keeps what it has prepared for whole frames until their windows come."""
+"""Filled by a task: for so many pyFAI keeps what it has prepared for whole frames until their windows come, and every
+filler of a run finds what rings say, which takes longer than most fills."""
 
 KINDS = ("horizontal", "vertical")
 
@@ -74,30 +76,49 @@ class Scored(NamedTuple):
     """L1 by kind of gap and distance."""
 
 
-def fill_gaps(fillers: Sequence[Filler], data: Dataset, tasks: Tasks = map) -> Iterator[Filled]:
-    """Fill every gap of a data set with one filler after another, a few frames a task; timed on whole frames."""
+def fill_gaps(
+    fillers: Sequence[Filler], data: Dataset, tasks: Tasks = map, progress: Callable[[int], None] = lambda fills: None
+) -> Iterator[Filled]:
+    """Fill every gap of a data set with one filler after another; timed on whole frames.
+
+    A few fillers take turns at a few frames; after each such task it is said how many fills of frames it were.
+    """
+    groups = [fillers[first : first + TOGETHER] for first in range(0, len(fillers), TOGETHER)]
     starts = range(0, len(data), FRAMES)
-    done = iter(tasks(partial(_fill, fillers, data), product(range(len(fillers)), starts)))
-    for _ in fillers:
-        horizontal, vertical, seconds = zip(*islice(done, len(starts)), strict=True)
-        # What a process needs once, such as imports and a model's file, is no part of what a frame takes.
-        timed = [one for task in seconds for one in task[1:]] or [one for task in seconds for one in task]
-        yield Filled(np.concatenate(horizontal), np.concatenate(vertical), statistics.fmean(timed) * 1000)
+    done = iter(tasks(partial(_fill, groups, data), product(range(len(groups)), starts)))
+    for _ in groups:
+        parts = []
+        for part in islice(done, len(starts)):
+            parts.append(part)
+            progress(sum(len(seconds) for _, _, seconds in part))
+        for own in zip(*parts, strict=True):
+            horizontal, vertical, seconds = zip(*own, strict=True)
+            # What a process needs once, such as imports and a model's file, is no part of what a frame takes.
+            timed = [one for task in seconds for one in task[1:]] or [one for task in seconds for one in task]
+            yield Filled(np.concatenate(horizontal), np.concatenate(vertical), statistics.fmean(timed) * 1000)
 
 
-def _fill(fillers: Sequence[Filler], data: Dataset, job: tuple[int, int]) -> tuple[Floats, Floats, list[float]]:
-    """Return the scored pixels of both kinds, and the seconds that each whole frame took."""
+def _fill(
+    groups: Sequence[Sequence[Filler]], data: Dataset, job: tuple[int, int]
+) -> list[tuple[Floats, Floats, list[float]]]:
+    """Return for each filler the scored pixels of both kinds, and the seconds that each whole frame took."""
     number, start = job
-    filler, part = fillers[number], range(start, min(start + FRAMES, len(data)))
-    horizontal, seconds = [], []
-    for frame in part:
-        images = whole_frames(data.select([frame]))
-        started = time.perf_counter()
-        filled = filler.frames(images)
-        seconds.append(time.perf_counter() - started)
-        horizontal.append(filled[images.scored])
-    vertical = gapped_windows(data.select(part))
-    return np.concatenate(horizontal), filler.windows(vertical)[vertical.scored], seconds
+    fillers, part = groups[number], data.select(range(start, min(start + FRAMES, len(data))))
+    wholes, windows = [whole_frames(part.select([frame])) for frame in range(len(part))], gapped_windows(part)
+    rings = [_timed(attrgetter("rings"), images)[1] if any(f.rings for f in fillers) else 0.0 for images in wholes]
+    done = []
+    for filler in fillers:
+        filled, seconds = zip(*[_timed(filler.frames, images) for images in wholes], strict=True)
+        horizontal = np.concatenate([frame[images.scored] for frame, images in zip(filled, wholes, strict=True)])
+        whole = [own + filler.rings * shared for own, shared in zip(seconds, rings, strict=True)]
+        done.append((horizontal, filler.windows(windows)[windows.scored], whole))
+    return done
+
+
+def _timed(function: Callable[[Images], Any], images: Images) -> tuple[Any, float]:
+    """Return what a function gives, and the seconds that it took."""
+    started = time.perf_counter()
+    return function(images), time.perf_counter() - started
 
 
 def score(filled: Filled, test: Targets) -> Scored:

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from scattering.calibration import Calibration
 from scattering.dataset import Dataset, RawFrame
+from search.evaluation.methods import Filler
+from search.evaluation.scores import fill_gaps
 from tests.courses import in_epochs
 from tests.scattering.test_leak import Recorder, changed, garbage, under_gap
 from trainables.batches import NO_GAP, Part, WindowSet
 from trainables.hints import RING_CHANNELS, join
-from trainables.images import gapped_windows, whole_frames, windows_with
-from trainables.rings import estimate, of_images, size, tabulate
+from trainables.images import Images, gapped_windows, whole_frames, windows_with
+from trainables.rings import estimate, size, tabulate
 from trainables.tasks import TASKS, WITH_RINGS, fill, of
 from trainables.training import UNLOCATED, fit
 
@@ -51,9 +53,29 @@ def everything(windows: WindowSet, pattern: int) -> Tensor:
 def test_the_table_says_what_a_filler_is_told(built: Dataset) -> None:
     windows = WindowSet(built, CPU, None, tabulate(built))
     for pattern in range(NO_GAP, windows.patterns):
-        told, tabled = of_images(windows_with(built, pattern)), everything(windows, pattern)
+        told, tabled = windows_with(built, pattern).rings, everything(windows, pattern)
         assert told.isfinite().any()
         torch.testing.assert_close(told, tabled, rtol=HALF, atol=1e-6, equal_nan=True)
+
+
+def test_rings_are_followed_once_for_all_fillers_and_count_for_those_that_look(built: Dataset) -> None:
+    seen: list[Tensor] = []
+
+    def look(images: Images) -> np.ndarray:
+        seen.append(images.rings)
+        return images.truth
+
+    def nothing(images: Images) -> np.ndarray:
+        return images.truth
+
+    fillers = [Filler(look, nothing, rings=True), Filler(look, nothing, rings=True), Filler(nothing, nothing)]
+    told: list[int] = []
+    *looking, blind = fill_gaps(fillers, built, progress=told.append)
+    assert len(seen) == 2 * len(built)
+    assert len({id(rings) for rings in seen}) == len(built)
+    assert all(rings.isfinite().any() for rings in seen)
+    assert sum(told) == len(fillers) * len(built)
+    assert min(filled.ms_per_frame for filled in looking) > blind.ms_per_frame + 1
 
 
 def test_the_table_of_parts_is_the_table_of_all(built: Dataset) -> None:
@@ -92,7 +114,7 @@ def test_counts_under_any_gap_change_nothing_that_rings_say(frames, prepare: Cal
 def test_without_geometry_nothing_is_known(built: Dataset, data: Dataset) -> None:
     assert tabulate(data).values.dtype == np.float16
     assert np.isnan(tabulate(data).values).all()
-    assert of_images(whole_frames(data)).isnan().all()
+    assert whole_frames(data).rings.isnan().all()
     measured, observed = (torch.from_numpy(array[0]) for array in (built.measured, built.observed))
     assert estimate(measured, observed, None).isnan().all()
 
@@ -115,7 +137,7 @@ def test_networks_are_told_the_same_by_unknown_rings_and_by_none(built: Dataset)
 
 def test_a_network_that_corrects_nothing_leaves_the_fill_along_rings(built: Dataset) -> None:
     images = gapped_windows(built)
-    rings = of_images(images)
+    rings = images.rings
     measured, observed = (torch.from_numpy(array)[:, None] for array in (images.measured, images.observed))
     filled = fill(WITH_RINGS, Recorder(), measured, observed, rings)
     known = rings[:, :1].isfinite() & ~observed

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from scattering.calibration import Calibration
 from scattering.filling.interpolation import linear
-from scattering.filling.rings import APART, Estimates, Rings, along_rings, beside
+from scattering.filling.rings import APART, Estimates, Rings, along, beside
 
 SHAPE = (96, 90)
 BEAM = Calibration(0.5, 0.0505, 0.0432, 0.0, 0.0, 0.0, 1e-3, 1e-3, 1e-10)
@@ -33,6 +33,21 @@ def estimates(values: np.ndarray, observed: np.ndarray, calibration: Calibration
     seen = torch.from_numpy(observed)
     wanted = beside(seen)
     return Rings(calibration, wanted).estimate(torch.from_numpy(values), seen), wanted
+
+
+def filled(values: np.ndarray, observed: np.ndarray, calibration: Calibration) -> np.ndarray:
+    fill = estimates(values, observed, calibration)[0].fill
+    return along(fill, torch.from_numpy(values), torch.from_numpy(observed)).numpy()
+
+
+def test_observed_pixels_stay_and_what_lies_under_gaps_is_not_seen() -> None:
+    truth, observed = rings_of(BEAM), gaps()
+    first, second = (
+        filled(np.where(observed, truth, hidden).astype(np.float32), observed, BEAM) for hidden in (0.0, 0.9)
+    )
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(first[observed], truth[observed])
+    assert np.isfinite(first).all()
 
 
 @pytest.mark.parametrize("calibration", [BEAM, TILTED, OBLONG])
@@ -60,7 +75,7 @@ def test_rings_are_filled_better_than_by_lines(calibration: Calibration) -> None
     truth, observed = rings_of(calibration), gaps()
     seen = np.where(observed, truth, 0).astype(np.float32)
     lines = linear(torch.from_numpy(seen), torch.from_numpy(observed)).numpy()
-    errors = [np.abs(fill - truth)[~observed].mean() for fill in (along_rings(seen, observed, calibration), lines)]
+    errors = [np.abs(fill - truth)[~observed].mean() for fill in (filled(seen, observed, calibration), lines)]
     assert errors[0] < errors[1] / 10
 
 
@@ -69,7 +84,7 @@ def test_what_has_no_rings_is_filled_as_without() -> None:
     truth, observed = np.broadcast_to(columns, SHAPE).astype(np.float32), gaps()
     observed[:, 60:63] = True
     seen = np.where(observed, truth, 0).astype(np.float32)
-    assert np.abs(along_rings(seen, observed, BEAM) - truth)[~observed].mean() < 0.02 * 0.1
+    assert np.abs(filled(seen, observed, BEAM) - truth)[~observed].mean() < 0.02 * 0.1
 
 
 def test_a_measured_pixel_is_predicted_from_others_that_are_far_enough() -> None:
@@ -128,7 +143,7 @@ def test_nothing_is_said_where_there_is_no_ring() -> None:
     nothing = np.zeros(SHAPE, np.float32), np.zeros(SHAPE, bool)
     found, _ = estimates(*nothing, BEAM)
     assert all(part.isnan().all() for part in found)
-    assert not along_rings(*nothing, BEAM).any()
+    assert not filled(*nothing, BEAM).any()
     # A detector that looks sideways: rings beyond 80 degrees have no radius.
     aside = BEAM._replace(rot1=1.5)
     radius = aside.polar(SHAPE)[0].reshape(SHAPE)
