@@ -57,6 +57,6 @@ def _frame(one: Dataset) -> list[tuple[Tensor, Tensor]]:
 def size(data: Dataset) -> int:
     """Return the bytes of the table of a data set, about."""
     layout, rows = data.windows, len(data) * len(data.windows.free) * (len(data.strip_starts) + 1)
-    frame = beside(torch.from_numpy(data.gap)).float().mean().item() * layout.frame_shape[0] * layout.width
+    frame = beside(torch.tensor(data.gap)).float().mean().item() * layout.frame_shape[0] * layout.width
     strip = (data.strips.shape[-1] + 2 * REACH) * layout.frame_shape[0] if data.strip_starts else 0
     return int(rows * (frame + strip) * (4 + 2 * RING_CHANNELS))

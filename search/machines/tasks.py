@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from scattering.errors import InputError
@@ -12,20 +12,32 @@ from search.machines.cluster import cluster
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
+RETRIES = 3
+"""Times that a task is done again."""
+
 AHEAD = 2
 """Tasks beyond one a core that wait for a core, or with their result for an earlier one."""
 
 
-def on_ray(function: Callable[[Job], Result], jobs: Iterable[Job], gpus: float = 0) -> Iterator[Result]:
+def on_ray(
+    function: Callable[[Job], Result],
+    jobs: Iterable[Job],
+    *,
+    cpus: int = 1,
+    gpus: float = 0,
+    again: Sequence[type[Exception]] = (),
+) -> Iterator[Result]:
     """Do jobs as `map` does, many at once; results come in order.
 
-    What the function holds, such as the arguments of a `partial`, is sent once. One core each: a worker of Ray gives
-    its task no more threads; and so many GPUs. A worker that dies is replaced and its task done again.
-    Raises InputError as the function does, and where workers die again and again.
+    What the function holds, such as the arguments of a `partial`, is sent once. Each has so many cores and GPUs; a
+    worker of Ray gives its task one thread. A worker that dies is replaced and its task done again, as it is after
+    errors of those types. Raises InputError and OSError as the function does, and InputError where workers die again
+    and again.
     """
     import ray
 
-    task: Any = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=3)(_do)
+    options: Any = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": RETRIES, "retry_exceptions": list(again)}
+    task: Any = ray.remote(**options)(_do)
     limit = int(ray.cluster_resources().get("CPU", 1)) + AHEAD  # type: ignore[no-untyped-call]
     shared = ray.put(function)
     running: deque[Any] = deque()
@@ -60,7 +72,7 @@ def _result(reference: Any) -> Any:
         return ray.get(reference)
     except RayTaskError as error:
         # Ray's own message holds the traceback.
-        if isinstance(error.cause, InputError):
+        if isinstance(error.cause, (InputError, OSError)):
             raise error.cause from None
         raise
     except (OutOfMemoryError, WorkerCrashedError):

@@ -19,8 +19,8 @@ from tests.search.conftest import Command, assert_optuna_agrees
 
 pytestmark = pytest.mark.slow
 
-TRAINING, MEASURING = "RayTrainWorker", "_do"
-"""What Ray calls the processes of a retraining and of a few frames that are filled."""
+TASK = "_do"
+"""What Ray calls the processes of a retraining, and of a few frames that are filled."""
 
 TRIALS, EPOCHS = 3, 6
 SMALL = (
@@ -54,13 +54,13 @@ def test_a_node_that_dies_costs_no_trial(command: Command, nodes: Cluster) -> No
     assert_optuna_agrees(folder)
 
 
-def busy(node: subprocess.Popen[bytes], work: str) -> bool:
-    """Tell whether a process of a node does some work; Ray names its processes after what they do."""
+def busy(node: subprocess.Popen[bytes]) -> bool:
+    """Tell whether a process of a node is at work; Ray names its processes after what they do."""
     titles = []
     for process in descendants(node.pid):
         with suppress(OSError):
             titles.append(Path(f"/proc/{process}/cmdline").read_text(errors="replace"))
-    return any(title.startswith("ray::") and work in title for title in titles)
+    return any(title.startswith("ray::") and TASK in title for title in titles)
 
 
 def test_retraining_and_measuring_run_on_all_nodes_and_outlive_them(command: Command, nodes: Cluster) -> None:
@@ -75,12 +75,12 @@ def test_retraining_and_measuring_run_on_all_nodes_and_outlive_them(command: Com
 
     second = nodes.start()
     command.wait_until(lambda: len(trained()) == 2, process)
-    assert busy(head, TRAINING)
-    assert busy(second, TRAINING)
+    assert busy(head)
+    assert busy(second)
     kill(descendants(second.pid))
     third = nodes.start()
     command.wait_until(lambda: len([*(folder / "models").glob("*.safetensors")]) == 2, process)
-    command.wait_until(lambda: busy(head, MEASURING) and busy(third, MEASURING), process)
+    command.wait_until(lambda: busy(head) and busy(third), process)
     kill(descendants(third.pid))
     assert process.wait(timeout=240) == 0, command.log.read_text()
     reports = read_retraining(folder / "retraining.jsonl")

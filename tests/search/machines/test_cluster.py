@@ -35,7 +35,7 @@ with cluster():
 
 def test_no_port_of_a_local_run_listens_beyond_loopback(finished: FinishedRun) -> None:
     owners = " ".join(port.process for port in finished.ports)
-    for name in ("gcs_server", "raylet", "ray::ImplicitFunc", "ray::RayTrainWorker"):
+    for name in ("gcs_server", "raylet", "ray::ImplicitFunc", "ray::_do"):
         assert name in owners
     assert {port for port in finished.ports if not port.is_local()} == set()
 

@@ -109,6 +109,21 @@ def test_a_task_that_is_always_killed_is_given_up_in_one_line(ray_session, tmp_p
     assert "\n" not in str(caught.value)
 
 
+def fail_once(folder: Path, number: int) -> int:
+    """Find the disk full, at the first attempt."""
+    mark = folder / str(number)
+    if not mark.exists():
+        mark.touch()
+        raise OSError(28, "No space left on device")
+    return number
+
+
+def test_a_task_is_done_again_after_such_errors_as_pass(ray_session, tmp_path):
+    assert list(on_ray(partial(fail_once, tmp_path), [1, 2], again=[OSError])) == [1, 2]
+    with pytest.raises(OSError, match="No space left"):
+        list(on_ray(partial(fail_once, tmp_path), [3]))
+
+
 def test_a_task_has_one_thread(ray_session):
     assert list(on_ray(threads, [0])) == [("1", 1)]
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import ray
 
-from records.files import read_lines
+from records.files import read_lines, read_retraining
 from records.tables import Ladder, Trial
 from scattering.dataset import Dataset, RawFrame
 from scattering.detectors import Detector
 from scattering.split import split
-from search.machines.resources import places, resources
+from search.machines.resources import Places, places, resources
 from search.retrain import retrain
 from search.settings import UNLIMITED, Budget, Settings, resolve
 from search.tuning import watchdog
@@ -89,8 +89,6 @@ def test_a_full_disk_ends_the_search_and_blames_no_trial(frames: Dataset) -> Non
     assert sorted(trial.trial for trial in trials) == [0, 1, 2]
 
 
-# Ray Train reads settings of Ray Data that are on their way out.
-@pytest.mark.filterwarnings("ignore:.* is deprecated.*:DeprecationWarning")
 def test_a_retraining_that_diverges_says_so_and_leaves_no_model(frames: Dataset) -> None:
     truth = frames.truth.copy()
     truth[0] = np.nan
@@ -104,11 +102,26 @@ def test_a_retraining_that_diverges_says_so_and_leaves_no_model(frames: Dataset)
 
 # Ray Train reads settings of Ray Data that are on their way out.
 @pytest.mark.filterwarnings("ignore:.* is deprecated.*:DeprecationWarning")
+def test_two_workers_come_to_the_model_of_one(frames: Dataset) -> None:
+    """As on several GPUs; one sees half of each batch, the gradients are averaged."""
+    winner = Trial(7, "tunet", "finished", 1, 0.1, 0.9, 0.1, 0.1, 1, 1.0, {**DEFAULTS["tunet"], "base_channels": 4})
+    errors = []
+    for name, workers in (("one", 1), ("two", 2)):
+        run = settings(name, epochs=1)
+        ladders(run, frames)
+        assert retrain(run, [(winner, 0)], parts(frames), Places(1, workers, 1, 0), UNLIMITED) == [True]
+        assert not (run.folder / "retrain").exists()
+        reports = read_retraining(run.folder / "retraining.jsonl")
+        assert {report.devices for report in reports} == {workers}
+        errors.append([report.val_gap_l1 for report in reports])
+    assert errors[1] == pytest.approx(errors[0], rel=0.02)
+
+
 def test_a_full_disk_ends_the_retraining_as_it_ends_a_search(
     frames: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the command then says in one line, with how to go on."""
-    monkeypatch.setattr("search.retrain.RETRIES", 0)
+    monkeypatch.setattr("search.machines.tasks.RETRIES", 0)
     run = settings("full", epochs=2)
     ladders(run, frames)
     (run.folder / "models").write_text("in the way")
