@@ -58,7 +58,7 @@ class Images:
 
     @cached_property
     def rings(self) -> torch.Tensor:
-        """What the rings of their frames say in them, each with its own gaps: (K, RING_CHANNELS, H, W).
+        """The estimates of their frames' rings in them, each with its own gaps: (K, RING_CHANNELS, H, W).
 
         The fields of `scattering.filling.rings.Estimates`; NaN where the geometry of a frame is not known.
         """

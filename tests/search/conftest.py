@@ -92,8 +92,7 @@ def command(tmp_path: Path, cache: Path) -> Command:
 SMALL = (
     "tunet", "--size", "128", "--frames", "12", "--trials", "4", "--epochs", "4", "--parallel", "1", "--name", "x",
 )  # fmt: skip
-"""A run of half a minute, the same whenever it is done: one trial at a time, and without --minutes the epochs
-end the retraining."""
+"""A run of half a minute, whose search is the same whenever it is done: one trial at a time."""
 
 
 class FinishedRun(NamedTuple):

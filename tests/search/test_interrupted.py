@@ -24,12 +24,6 @@ pytestmark = pytest.mark.slow
 
 RESUME = ("tunet", "--name", "x", "--resume")
 
-UNLIMITED = (
-    "tunet", "--preset", "standard", "--size", "128", "--frames", "12", "--task", "residual", "--trials", "1",
-    "--epochs", "2", "--top", "1", "--seeds", "1", "--name", "x",
-)  # fmt: skip
-"""A run of one configuration, without --minutes."""
-
 
 def outcome(folder: Path) -> list[Any]:
     """What must not depend on who was killed when: trials, reports, rungs; not the time."""
@@ -50,11 +44,17 @@ def interrupt(process: subprocess.Popen[bytes]) -> None:
     assert time.monotonic() - began < 15
 
 
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill -9 of the driver."""
+    process.kill()
+    process.wait()
+
+
 @pytest.mark.fuzz
 def test_a_run_killed_and_stopped_again_and_again_is_the_run_that_was_not(
     command: Command, finished: FinishedRun
 ) -> None:
-    """Kill -9 of the driver and Ctrl-C at random moments of the search, then Ctrl-C while the winner is retrained."""
+    """Kill -9 of the driver and Ctrl-C at random moments of the search, of retraining and of measuring."""
     expected = outcome(finished.folder)
     seed = random.SystemRandom().randrange(10**6)
     moments = random.Random(seed)
@@ -78,14 +78,24 @@ def test_a_run_killed_and_stopped_again_and_again_is_the_run_that_was_not(
             interrupt(session)
             assert "go on with: python -m search.run tunet --name x --resume" in command.log.read_text()
         else:
-            session.kill()
-            session.wait()
+            kill(session)
+    for end in (interrupt, kill):
+        session = command.start(*RESUME)
+        known = len(read_retraining(folder / "retraining.jsonl"))
+        command.wait_until(lambda: len(read_retraining(folder / "retraining.jsonl")) > known, session)  # noqa: B023
+        end(session)
     session = command.start(*RESUME)
-    command.wait_until(lambda: bool(read_retraining(folder / "retraining.jsonl")), session)
-    interrupt(session)
+    command.wait_until(lambda: any((folder / "models").glob("*.safetensors")), session)
+    time.sleep(moments.uniform(0, 3))
+    assert not (folder / "leaderboard.csv").exists(), "it was measured before it could be interrupted"
+    kill(session)
     code, output = command.run(*RESUME)
     assert code == 0, output
     assert outcome(folder) == expected
+    measured = figures(folder)
+    (folder / "leaderboard.csv").unlink()
+    assert command.run(*RESUME)[0] == 0
+    assert figures(folder) == measured
     assert_optuna_agrees(folder)
     assert not [*folder.glob("trials/*.pt"), *folder.glob("models/*.pt")]
     # The learning rate of the retraining follows the clock: it is no other training, but no equal one.
@@ -96,31 +106,6 @@ def test_a_run_killed_and_stopped_again_and_again_is_the_run_that_was_not(
     assert "biharmonic" in output
     assert "Traceback" not in output
     assert "ray" not in output.replace("starting Ray", "").lower().split()
-
-
-def test_killed_in_retraining_and_measuring_the_figures_are_the_same(
-    command: Command, tmp_path_factory: pytest.TempPathFactory, cache: Path
-) -> None:
-    """Kill -9 of the driver in both stages; without a limit of time the retraining follows windows alone."""
-    whole = Command(tmp_path_factory.mktemp("whole"), cache)
-    code, output = whole.run(*UNLIMITED)
-    assert code == 0, output
-    folder = command.folder / "runs" / "x"
-    session = command.start(*UNLIMITED)
-    for _ in range(2):
-        known = len(read_retraining(folder / "retraining.jsonl"))
-        command.wait_until(lambda: len(read_retraining(folder / "retraining.jsonl")) > known, session)  # noqa: B023
-        session.kill()
-        session.wait()
-        session = command.start(*RESUME)
-    command.wait_until(lambda: any((folder / "models").glob("*.safetensors")), session)
-    time.sleep(random.SystemRandom().uniform(0, 3))
-    assert not (folder / "leaderboard.csv").exists(), "it was measured before it could be interrupted"
-    session.kill()
-    session.wait()
-    code, output = command.run(*RESUME)
-    assert code == 0, output
-    assert figures(folder) == figures(whole.folder / "runs" / "x")
 
 
 def figures(folder: Path) -> list[MethodScore]:

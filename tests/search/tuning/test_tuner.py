@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -23,6 +27,7 @@ from search.tuning import watchdog
 from search.tuning.tuner import search
 from spaces import DEFAULTS
 from tests.courses import of_epochs
+from tests.processes import descendants
 from trainables.batches import Part
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
@@ -102,19 +107,34 @@ def test_a_retraining_that_diverges_says_so_and_leaves_no_model(frames: Dataset)
 
 # Ray Train reads settings of Ray Data that are on their way out.
 @pytest.mark.filterwarnings("ignore:.* is deprecated.*:DeprecationWarning")
-def test_two_workers_come_to_the_model_of_one(frames: Dataset) -> None:
-    """As on several GPUs; one sees half of each batch, the gradients are averaged."""
+def test_a_retraining_comes_to_the_same_when_it_is_killed_and_when_it_is_shared(frames: Dataset) -> None:
+    """Shared as by several GPUs: each worker sees a part of each batch, gradients are averaged."""
     winner = Trial(7, "tunet", "finished", 1, 0.1, 0.9, 0.1, 0.1, 1, 1.0, {**DEFAULTS["tunet"], "base_channels": 4})
-    errors = []
-    for name, workers in (("one", 1), ("two", 2)):
+    reports = {}
+    for name, workers in (("whole", 1), ("killed", 1), ("shared", 2)):
         run = settings(name, epochs=1)
         ladders(run, frames)
+        if name == "killed":
+            killer = Thread(target=kill_task, args=(run.files.retraining.path,), daemon=True)
+            killer.start()
         assert retrain(run, [(winner, 0)], parts(frames), Places(1, workers, 1, 0), UNLIMITED) == [True]
         assert not (run.folder / "retrain").exists()
-        reports = read_retraining(run.folder / "retraining.jsonl")
-        assert {report.devices for report in reports} == {workers}
-        errors.append([report.val_gap_l1 for report in reports])
-    assert errors[1] == pytest.approx(errors[0], rel=0.02)
+        reports[name] = [replace(report, seconds=0.0) for report in run.files.retraining.read()]
+        assert {report.devices for report in reports[name]} == {workers}
+    assert not killer.is_alive()
+    assert reports["killed"] == reports["whole"]
+    errors = {name: [report.val_gap_l1 for report in known] for name, known in reports.items()}
+    assert errors["shared"] == pytest.approx(errors["whole"], rel=0.02)
+
+
+def kill_task(retraining: Path) -> None:
+    """Kill the process of a retraining after some reports."""
+    while len(read_retraining(retraining)) < 3:
+        time.sleep(0.01)
+    for process in descendants(os.getpid()):
+        with suppress(OSError):
+            if Path(f"/proc/{process}/cmdline").read_text().startswith("ray::_do"):
+                os.kill(process, signal.SIGKILL)
 
 
 def test_a_full_disk_ends_the_retraining_as_it_ends_a_search(
