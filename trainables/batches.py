@@ -157,7 +157,7 @@ class WindowSet:
         rings = measured.new_full((count, values.shape[1], measured[0].numel()), math.nan)
         rings.scatter_(2, pixels.long()[:, None].expand_as(values), values.to(measured.dtype))
         if located is not None:
-            rings[~located] = math.nan
+            rings = torch.where(located[:, None, None], rings, math.nan)
         return rings.reshape(count, -1, *shape)
 
     def batches(self, parts: Sequence[Drawn]) -> Iterator[Batch]:
