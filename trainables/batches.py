@@ -54,7 +54,7 @@ class Drawn(NamedTuple):
 
 
 BUDGET = 0.5
-"""Share of a GPU's free memory that one data set may take; the rest is for training."""
+"""Share of a GPU's memory that is free for this process that one data set may take; the rest is for training."""
 
 
 def count_windows(data: Dataset) -> int:
@@ -202,10 +202,11 @@ def _fits(part: Part, device: torch.device) -> bool:
     data, hints, rings = part
     arrays = [data.measured, data.observed, data.truth, data.valid, data.strips, data.strips_observed]
     arrays += [*(hints or ()), *(rings or ())]
+    free, total = torch.cuda.mem_get_info(device)
     # What an earlier trial of this process has given back still counts as taken there.
-    free = (
-        torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    )
+    free += torch.cuda.memory_reserved(device)
+    mine = int(torch.cuda.get_per_process_memory_fraction(device) * total)
+    free = min(free, mine) - torch.cuda.memory_allocated(device)
     return bool(sum(array.nbytes for array in arrays) <= BUDGET * free)
 
 

@@ -200,14 +200,13 @@ class Training:
             epoch, first = divmod(self.step, self.course.steps(len(self.train)))
             for batch in self.train.batches(self._parts(epoch)[first:]):
                 pixels = self.task.scored(batch).sum().clamp(min=1)
-                if self.worker.count > 1:
-                    pixels = average(pixels, self.worker.count)
+                pixels = self._together(pixels)
                 rate = self._advance(pixels)
                 total += self._step(batch, pixels)
                 self.step, steps = self.step + 1, steps + 1
                 if self.progress >= 1 or self.windows >= due:
                     break
-                if steps % CHECK == 0 and not math.isfinite(total.item()):
+                if steps % CHECK == 0 and not math.isfinite(self._together(total).item()):
                     raise self.divergence()
         seen = self.windows
         if seen >= due:
@@ -217,9 +216,13 @@ class Training:
         return {
             "windows": seen,
             "epoch": seen / len(self.train),
-            "train_loss": total.item() / steps,
+            "train_loss": self._together(total).item() / steps,
             "learning_rate": rate,
         }
+
+    def _together(self, value: Tensor) -> Tensor:
+        """Return the mean over all workers: what one of them raises for, all raise for."""
+        return average(value, self.worker.count) if self.worker.count > 1 else value
 
     def _parts(self, epoch: int) -> list[Drawn]:
         """Draw this worker's windows and gap patterns of an epoch, batch by batch."""
@@ -241,7 +244,7 @@ class Training:
         if course.seconds is not None:
             elapsed = self.elapsed()
             if self.worker.count > 1:
-                elapsed = float(average(like.new_tensor(elapsed), self.worker.count))
+                elapsed = float(self._together(like.new_tensor(elapsed)))
             self.progress = min(max(self.progress, elapsed / course.seconds), 1.0)
         rate = course.learning_rate * SCHEDULES[course.schedule](self.progress)
         for group in self.optimizer.param_groups:

@@ -125,6 +125,8 @@ def prepare(job: Job, device: torch.device) -> tuple[nn.Module, Task]:
     """Make the network of a job on a device, and its task."""
     torch.set_num_threads(job.threads)
     if device.type == "cuda":
+        # Trials that share a GPU cannot take each other's memory. Before anything lies there.
+        torch.cuda.set_per_process_memory_fraction(_share(job, device), device)
         # Products in TF32, as cuDNN's convolutions are.
         torch.set_float32_matmul_precision("high")
     network, task = build(job.network, job.config, job.seed, job.implementation)
@@ -136,15 +138,20 @@ def memory_limit(job: Job, device: torch.device) -> int:
     if device.type != "cuda":
         assert job.memory is not None
         return job.memory
-    share = min(job.gpus, 1.0) * SHARE
-    # Trials that share a GPU cannot take each other's memory.
-    torch.cuda.set_per_process_memory_fraction(share, device)
-    limit = int(share * torch.cuda.mem_get_info(device)[1]) - torch.cuda.memory_allocated(device)
+    limit = int(_share(job, device) * torch.cuda.mem_get_info(device)[1]) - torch.cuda.memory_allocated(device)
     return limit if job.memory is None else min(job.memory, limit)
 
 
 SHARE = 0.95
-"""Share of a GPU's memory that its trials may allocate; libraries keep the rest."""
+"""Share of a GPU's memory that its trials may take."""
+
+CONTEXT = 600_000_000
+"""Bytes of it that each process takes for CUDA itself and its libraries, beside what it allocates."""
+
+
+def _share(job: Job, device: torch.device) -> float:
+    """Return the share of a GPU's memory that a training may allocate."""
+    return max(min(job.gpus, 1.0) * SHARE - CONTEXT / torch.cuda.mem_get_info(device)[1], 0.0)
 
 
 def train(

@@ -160,7 +160,7 @@ def test_names_attributes_and_other_arrays_stay(run, frames):
 def test_a_note_says_by_what_and_how(run, frame, description):
     np.save("mask.npy", GAP)
     np.save("a.npy", frame[0])
-    options = ("--mask", "mask.npy", "--max-uncertainty", "0.9", "--pedestal", "1.5")
+    options = ("--mask", "mask.npy", "--max-uncertainty", "0.9", "--pedestal", "1.5", "--device", "cpu")
     assert run("a.npy", "-o", "out", *options)[0] == 0
     told = process(beside(Path("out/a.npy")))
     note, of_frame = json.loads(told["note"]), json.loads(told["notes"][0])
@@ -305,6 +305,7 @@ def test_what_cannot_be_done_is_refused_in_one_line(run, frame):
         (("a.npy", "-o", "out", "--max-uncertainty", "-1"), "0 or more"),
         (("a.npy", "-o", "out", "--max-uncertainty", "nan"), "0 or more"),
         (("a.npy", "-o", "out", "--max-uncertainty", "much"), "max-uncertainty"),
+        (("a.npy", "-o", "out", "--device", "nowhere"), "device must be one that PyTorch has"),
         (("a.npy", "-o", "out", "--pedestal", "much"), "--pedestal"),
         (("a.npy", "-o", "out", "--mask", "mask.npy"), "--mask"),
     ):

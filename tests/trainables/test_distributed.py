@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.parallel import DistributedDataParallel
@@ -13,11 +15,11 @@ from torch.nn.parallel import DistributedDataParallel
 from scattering import dataset_file
 from scattering.dataset import Dataset
 from tests.courses import in_epochs
-from trainables import precision
+from trainables import precision, training
 from trainables.batches import WindowSet
 from trainables.models import build
 from trainables.tasks import unwrap
-from trainables.training import Worker, fit
+from trainables.training import DivergenceError, Worker, fit
 
 CONFIG = {"task": "residual", "depth": 2, "base_channels": 4, "growth_rate": 2.0}
 
@@ -59,3 +61,24 @@ def test_two_workers_train_what_one_trains(data: Dataset, tmp_path: Path) -> Non
     moved = max(float((alone[name] - start[name]).abs().max()) for name in alone)
     assert moved > 1e-3
     assert ranks[0]["metrics"]["val_gap_l1"] == pytest.approx(metrics["val_gap_l1"], rel=1e-3)
+
+
+def diverge(rank: int, file: Path, meeting: Path) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    # Looked at after every step: the worker that has the window knows a step before the other one.
+    with mock.patch.object(training, "CHECK", 1), pytest.raises(DivergenceError):
+        train(file, rank, 2)
+    file.with_name(f"diverged{rank}").touch()
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_what_one_worker_cannot_go_on_from_ends_all_of_them(data: Dataset, tmp_path: Path) -> None:
+    """Else the other one waits for its gradients for half an hour."""
+    truth = data.truth.copy()
+    truth[0] = np.nan
+    file = tmp_path / "data.h5"
+    dataset_file.write(file, replace(data, truth=truth))
+    torch.multiprocessing.spawn(diverge, args=(file, tmp_path / "meeting"), nprocs=2)
+    assert len(list(tmp_path.glob("diverged*"))) == 2

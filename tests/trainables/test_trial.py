@@ -12,7 +12,7 @@ import torch
 
 from scattering.dataset import Dataset
 from spaces import DEFAULTS
-from trainables import devices, trial
+from trainables import batches, devices, trial
 from trainables.batches import Part
 from trainables.job import Job
 from trainables.messages import (
@@ -66,11 +66,31 @@ def test_a_trial_limits_its_memory_on_a_device_with_an_index(monkeypatch: pytest
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", limit)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, 1000))
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 100)
-    on_gpu = replace(job, gpus=0.5, memory=None)
-    assert trial.memory_limit(on_gpu, devices.device(gpu=bool(on_gpu.gpus))) == 475 - 100
-    assert limited == [(0.475, 1)]
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, 24 * 10**9))
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 10**9)
+    monkeypatch.setattr(torch.nn.Module, "to", lambda network, *_, **__: network)
+    on_gpu = replace(job, gpus=0.25, memory=None)
+    device = devices.device(gpu=bool(on_gpu.gpus))
+    trial.prepare(on_gpu, device)
+    ((share, index),) = limited
+    # Four such processes, each with its own copy of CUDA, leave a twentieth of the card.
+    assert 4 * (share * 24 * 10**9 + trial.CONTEXT) == pytest.approx(0.95 * 24 * 10**9)
+    assert index == 1
+    assert trial.memory_limit(on_gpu, device) == int(share * 24 * 10**9) - 10**9
+
+
+def test_frames_take_half_of_what_a_trial_may_allocate_of_its_gpu(
+    monkeypatch: pytest.MonkeyPatch, data: Dataset
+) -> None:
+    """Not of what is free on it, as other trials are there."""
+    size = sum(getattr(data, name).nbytes for name in ("measured", "observed", "truth", "valid"))
+    size += data.strips.nbytes + data.strips_observed.nbytes
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100 * size, 100 * size))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0)
+    for share, fits in ((0.03, True), (0.01, False)):
+        monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device, share=share: share)
+        assert batches._fits(Part(data), torch.device("cuda", 0)) == fits
 
 
 def test_epochs_that_were_saved_but_not_recorded_are_reported_first(job: Job, data: Dataset) -> None:
