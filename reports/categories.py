@@ -8,7 +8,7 @@ from typing import NamedTuple
 from records.tables import FrameScore
 from reports.comparisons import KINDS
 from reports.leaderboard import interval
-from reports.markup import escape, known, number, table
+from reports.markup import escape, known, number, significant, table
 from reports.statistics import MIN_GROUPS, Mean, mean
 
 
@@ -57,7 +57,7 @@ def exceptions(rows: Sequence[Category], network: str, classical: Sequence[str])
             continue
         least, rival = min(rivals)
         if least < CLEARLY * own.value:
-            figures = f"{number(least, 2, 1e3)} against {number(own.value, 2, 1e3)}"
+            figures = f"{significant(least, scale=1e3)} against {significant(own.value, scale=1e3)}"
             parts.append(f"{rival} on {row.kind} gaps of {row.name or 'uncategorised'} frames ({figures})")
     return f"A classical method errs less in places: {'; '.join(parts)}." if parts else ""
 

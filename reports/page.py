@@ -147,7 +147,9 @@ def _summary(run: Run, ranking: Ranking, by_category: Sequence[categories.Catego
     classical = [score.method for score in ranking.methods if score.kind == "classical"]
     elsewhere = categories.exceptions(by_category, found[0].network, classical) if found else ""
     notes = [elsewhere, *searched.sentences(run)]
-    return summary.html(ranking.rows, found, run.test, run.trials, run.simulated, notes)
+    return summary.html(
+        ranking.rows, found, run.test, run.trials, run.simulated, str(run.info.data.get("size", "")), notes
+    )
 
 
 def _comparison(run: Run, ranking: Ranking, prefix: str) -> str:

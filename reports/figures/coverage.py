@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from records.tables import Coverage
 from reports.figures.drawing import GREY, THOUSANDTHS, Look, draw, key, short, side_by_side
-from reports.markup import DASH, THIN_SPACE, Number, number, percent, table
+from reports.markup import DASH, THIN_SPACE, Number, number, percent, significant, table
 
 KINDS = ("horizontal", "vertical")
 LOOKS = (Look("#d97400", "circle", "solid"), Look("#2f81d4", "square", "solid"))
@@ -181,9 +181,9 @@ def _cells(row: Coverage) -> list[str]:
         percent(row.level),
         percent(row.found, 1),
         _between(row.frames_low, row.frames_high),
-        number(row.half_width_counts, 1),
-        number(row.half_width, 2, 1e3),
-        number(row.l1, 2, 1e3),
+        significant(row.half_width_counts),
+        significant(row.half_width, scale=1e3),
+        significant(row.l1, scale=1e3),
         number(row.pixels),
     ]
 

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from records.networks import TITLES
 from records.tables import Config, MethodScore, Trial
-from reports.markup import escape, number
+from reports.markup import escape, significant
 
 GREY = "#8a919c"
 INK = "#767d87"
@@ -168,7 +168,7 @@ def short(value: float) -> str:
 
 def error(value: float) -> str:
     """Write an L1 as text, with its unit."""
-    return f"{number(value, 2, 1e3)} × 10⁻³"
+    return f"{significant(value, scale=1e3)} × 10⁻³"
 
 
 def axis(low: float, high: float, log: bool = True, most: int = 6) -> dict[str, object]:

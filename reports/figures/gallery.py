@@ -25,7 +25,7 @@ from reports.figures.pictures import (
     ramp,
     scale,
 )
-from reports.markup import escape
+from reports.markup import escape, significant
 
 CLOSEST = 4
 """Methods shown where every method fails."""
@@ -167,7 +167,7 @@ def sentence(frame: Frame) -> str:
 
 
 def _thousandths(error: float | None) -> str:
-    return "no truth" if error is None else f"{error * 1e3:.2f}"
+    return "no truth" if error is None else f"{significant(error, scale=1e3)}"
 
 
 def _whole(frames: Sequence[Frame]) -> str:

@@ -77,7 +77,7 @@ def test_a_search_shows_what_it_has(begun):
     assert "learning-curves-0" in outline.ids
     assert not {"comparison", "gallery", "retraining"} & set(outline.ids)
     found = cells(begun, 1)
-    assert (found[:3], found[-2:]) == (["–", "4.250", "0.9900"], ["2", "20.0 s"])
+    assert (found[:3], found[-2:]) == (["–", "4.25", "0.9900"], ["2", "20.0 s"])
 
 
 def test_what_was_not_run_is_a_dash_and_no_zero(begun):

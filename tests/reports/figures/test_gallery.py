@@ -84,7 +84,7 @@ def test_a_failure_says_why_it_is_shown_and_how_far_off_the_closest_method_is(pi
     bright[0, 1, ROW : ROW + 4, 24:56] += 0.04
     (frame,) = gallery.rows(dataclasses.replace(pictures, filled=bright, reasons=["no method is closer than 0.05"]))
     said = gallery.sentence(frame)
-    assert said.startswith("No method is closer than 0.05. Closest here: near, off by 50.00 × 10⁻³ on average")
+    assert said.startswith("No method is closer than 0.05. Closest here: near, off by 50.0 × 10⁻³ on average")
     assert "1.7 times its mean over this frame" in said
     assert gallery.failures([frame]).count("|fill − truth|") == 2
     assert gallery.failures([]) == gallery.html([]) == ""
