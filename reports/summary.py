@@ -92,13 +92,11 @@ def headline(rows: Sequence[Row], found: Sequence[Duel]) -> str:
         return f"{network} ties with {rivals} on {kinds} gaps: chance could bring about the difference."
     if outcomes == {"untested"}:
         return (
-            f"The error of {network} is {size} than that of {rivals}, but there are too few samples or series to tell "
-            "that from chance."
+            f"The error of {network} is {size} than that of {rivals}, but there are too few samples or series to "
+            "tell that from chance."
         )
     if outcomes == {"unclear"}:
-        return (
-            f"{network} is neither clearly better nor clearly worse than {rivals}: {size} in error over all pixels."
-        )
+        return f"{network} is neither clearly better nor clearly worse than {rivals}: over all, {size} in error."
     return f"A split result: {network} {', but '.join(map(_clause, found))}; over both its error is {size}."
 
 

@@ -234,6 +234,12 @@ def draw(chart: go.Figure, name: str, caption: str) -> str:
     )
 
 
+def absent(names: Iterable[str], why: str) -> str:
+    """Say in one line of which networks there is no figure, and why; "" without any. `why` is no HTML."""
+    listed = " and ".join(map(title, networks(names)))
+    return f"<p>{escape(listed)}: {escape(why)}.</p>" if listed else ""
+
+
 def key(marks: Sequence[tuple[str, Look]]) -> str:
     """Draw what lines and symbols mean, for all figures beside each other at once; names are no HTML."""
     items = "".join(f"<li>{_mark(look)}{escape(name)}</li>" for name, look in marks)

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from scipy.stats import wilcoxon
 
 from records.tables import Latent
-from reports.figures.drawing import Look, draw, key, side_by_side
+from reports.figures.drawing import Look, axis, draw, key, side_by_side
 from reports.markup import DASH, escape, number, table
 from reports.statistics import LEVEL
 
@@ -17,6 +17,8 @@ REFERENCE, BEFORE, AFTER = "truth", "masked", "inpainted"
 COLORS = {REFERENCE: "#1a9c8c", BEFORE: "#8a919c", AFTER: "#e07b00"}
 DASHES = {REFERENCE: "solid", BEFORE: "dash", AFTER: "solid"}
 OTHER = "#2f81d4"
+FEWEST = 10
+"""Neighbours below which nothing is drawn: a share of so few has few values, and single ranks are noise."""
 
 
 class Row(NamedTuple):
@@ -108,7 +110,8 @@ def html(latent: Latent, prefix: str = "") -> str:
         ]
         for row in rows(latent)
     ]
-    chance = latent.neighbours / (latent.overlap.shape[1] - 1)
+    count = latent.overlap.shape[1]
+    chance = latent.neighbours / (count - 1)
     caption = (
         f"An autoencoder describes each test frame by {latent.dimension} numbers. It is trained on the truth, on "
         "frames with empty gaps (masked) and on filled ones, with equal settings and initial weights; “another seed” "
@@ -118,16 +121,21 @@ def html(latent: Latent, prefix: str = "") -> str:
         "neighbours. The test takes frames as independent and the trainings as given; frames share neighbours and "
         "trainings differ, so a small difference is found too easily: compare it with that of another seed."
     )
-    ranks = "Mean correlation of a frame with its neighbour of each rank, one line a latent space."
-    shares = "Overlap with the nearest neighbours of the truth, one violin a latent space. " + sentence(latent)
+    found = table(caption, columns, [("", lines)], "latent")
+    parts = [f"<p>{escape(sentence(latent))}</p>", found, "<h3>Neighbours in each space</h3>"]
+    if latent.neighbours < FEWEST:
+        few = f"Not drawn: the {latent.neighbours} nearest among n = {count} test frames are too few."
+        return "\n".join([*parts, f"<p>{few}</p>"])
+    ranks = (
+        f"Mean correlation of a frame with its neighbour of each rank, one line a latent space, n = {count} frames."
+    )
+    shares = f"Overlap with the nearest neighbours of the truth, one violin a latent space, n = {count} frames."
     drawn = [
         ("Neighbours by rank", draw(figure_correlation(latent), f"{prefix}latent-ranks", ranks)),
         ("True neighbours kept", draw(figure_overlap(latent), f"{prefix}latent-overlap", shares)),
     ]
     marks = [(space, Look(COLORS.get(space, OTHER), "", DASHES.get(space, "dot"))) for space in latent.spaces]
-    found = table(caption, columns, [("", lines)], "latent")
-    head = "<h3>Neighbours in each space</h3>"
-    return "\n".join([f"<p>{escape(sentence(latent))}</p>", found, head, key(marks), side_by_side(drawn)])
+    return "\n".join([*parts, key(marks), side_by_side(drawn)])
 
 
 def figure_correlation(latent: Latent) -> go.Figure:
@@ -144,7 +152,8 @@ def figure_correlation(latent: Latent) -> go.Figure:
         )
     chart.update_layout(height=400)
     # Far ranks are all the other frames, in every space alike: the near ones get the room.
-    chart.update_xaxes(title="rank of the neighbour, 1 is the nearest", type="log", dtick="D2", showgrid=False)
+    across = axis(1, latent.correlation.shape[1])
+    chart.update_xaxes(across, title="rank of the neighbour, 1 is the nearest", showgrid=False)
     chart.update_yaxes(title="mean correlation of measured pixels")
     return chart
 

@@ -64,7 +64,6 @@ def figure(curves: Sequence[Curve]) -> go.Figure:
                 "width": 2.2 if curve.place == 0 else 1.4,
                 "dash": DASHES[min(curve.place, len(DASHES) - 1)],
             },
-            opacity=0.9 if curve.place == 0 else 0.7,
             text=f"<b>{name}</b>, trial {curve.trial}, seed {curve.seed}",
             hovertemplate=f"%{{text}}<br>epoch %{{x:.3g}}: L1 %{{y:.3f}} × {THOUSANDTHS}<extra></extra>",
         )

@@ -72,6 +72,18 @@ def test_html_escapes_the_method_and_leaves_the_reference_without_overlap():
     assert '<th scope="row">truth</th><td>–</td><td>–</td>' in html
 
 
+def test_few_neighbours_are_not_drawn_and_a_line_says_why():
+    found = analysis(0.8, 0.9)
+    html = latent.html(found)
+    assert "Not drawn: the 6 nearest among n = 60 test frames are too few." in html and "plotly" not in html
+    assert latent.html(dataclasses.replace(found, neighbours=10)).count("plotly-graph-div") == 2
+
+
+def test_the_axis_of_ranks_names_whole_values():
+    ticks = latent.figure_correlation(analysis(0.8, 0.9)).layout.xaxis.ticktext
+    assert ticks == ("1", "2", "5", "10", "20", "50")
+
+
 def test_correlation_is_drawn_against_rank_from_one():
     found = analysis(0.8, 0.9)
     chart = latent.figure_correlation(found)
