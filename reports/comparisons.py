@@ -164,7 +164,7 @@ def _cell(comparison: Comparison | None) -> Number:
     if comparison is None or comparison.difference.change is None:
         return Number(DASH, None)
     interval = comparison.difference.interval
-    ends = f"[{_signed(interval.low)}, {_signed(interval.high)}]" if interval else ""
+    ends = f"sample [{_signed(interval.low)}, {_signed(interval.high)}]" if interval else ""
     p = f"p {_p(comparison.p)}" if comparison.p is not None and comparison.verdict != "untested" else ""
     word = {"untested": "too few to test"}.get(comparison.verdict, comparison.verdict)
     return Number(

@@ -99,7 +99,7 @@ def pairs(heading: str, items: Iterable[tuple[str, str]]) -> str:
 
 def _head(column: str, cells: Sequence[str]) -> str:
     order = ",".join("" if place is None else str(place) for place in places(cells))
-    return f'<th scope="col"><button type="button" data-places="{order}">{column}</button></th>'
+    return f'<th scope="col" data-places="{order}">{column}</th>'
 
 
 def _body(heading: str, lines: Sequence[Sequence[str]], width: int) -> str:

@@ -241,7 +241,8 @@ def _document(title: str, badges: Sequence[str], style: str, header: str, body: 
 <style>
 {style}
 </style>
-<script>{get_plotlyjs()}</script>
+<script>document.documentElement.className = "scripted";
+{get_plotlyjs()}</script>
 </head>
 <body>
 <a class="skip" href="#main">Skip to the content</a>

@@ -85,7 +85,8 @@ def headline(rows: Sequence[Row], found: Sequence[Duel]) -> str:
     size = _size(math.prod(1 + duel.change for duel in found) ** (1 / len(found)) - 1)
     outcomes = {duel.outcome for duel in found}
     if outcomes == {"won"}:
-        return f"{network} fills the gaps best: its error is {size} than that of {rivals}, the best without training."
+        which = f"classical method{'s' * (' and ' in rivals)}, {rivals}"
+        return f"{network} fills the gaps best: its error is {size} than that of the best {which}."
     if outcomes == {"lost"}:
         return f"The network did not win: the error of {network} is {size} than that of {rivals}."
     if outcomes == {"tie"}:

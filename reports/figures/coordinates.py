@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from records.tables import Trial, in_epochs
+from reports.figures.axes import short, ticks
 from reports.figures.drawing import (
     GREY,
     LOWER,
@@ -27,9 +28,7 @@ from reports.figures.drawing import (
     networks,
     setting,
     settings,
-    short,
     side_by_side,
-    ticks,
     title,
 )
 from reports.markup import escape

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from records.tables import MethodScore
+from reports.figures.axes import axis
 from reports.figures.drawing import (
     GREY,
     LIMIT,
     LOWER,
     THOUSANDTHS,
     Look,
-    axis,
     draw,
     error,
     key,

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from records.tables import Coverage
-from reports.figures.drawing import GREY, THOUSANDTHS, Look, draw, key, short, side_by_side
+from reports.figures.axes import short
+from reports.figures.drawing import GREY, THOUSANDTHS, Look, draw, key, side_by_side
 from reports.markup import DASH, THIN_SPACE, Number, number, percent, significant, table
 
 KINDS = ("horizontal", "vertical")

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from records.tables import Interim, Trial, in_epochs
+from reports.figures.axes import axis, ticks
 from reports.figures.drawing import (
     GREY,
     LOWER,
     THOUSANDTHS,
     WINNER,
     Look,
-    axis,
     draw,
     error,
     key,
@@ -22,7 +22,6 @@ from reports.figures.drawing import (
     networks,
     settings,
     side_by_side,
-    ticks,
     title,
 )
 from reports.markup import known

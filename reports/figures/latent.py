@@ -9,7 +9,8 @@ import plotly.graph_objects as go
 from scipy.stats import wilcoxon
 
 from records.tables import Latent
-from reports.figures.drawing import Look, axis, draw, key, side_by_side
+from reports.figures.axes import axis
+from reports.figures.drawing import Look, draw, key, side_by_side
 from reports.markup import DASH, escape, number, table
 from reports.statistics import LEVEL
 

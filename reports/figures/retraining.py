@@ -8,7 +8,8 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from records.tables import RetrainInterim, Trial
-from reports.figures.drawing import LOWER, THOUSANDTHS, Look, axis, color, draw, error, key, networks, title
+from reports.figures.axes import axis
+from reports.figures.drawing import LOWER, THOUSANDTHS, Look, color, draw, error, key, networks, title
 from reports.markup import escape, known
 
 DASHES = ("solid", "dash", "dot", "dashdot")

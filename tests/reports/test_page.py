@@ -46,6 +46,12 @@ def test_the_same_run_gives_the_same_bytes(run):
     assert not [path for path in (run / "report").iterdir() if path.name != "index.html"]
 
 
+def test_every_figure_has_a_still_picture_and_no_button_waits_for_a_script(run):
+    text = page.write(run).read_text(encoding="utf-8")
+    assert text.count('class="plotly-graph-div"') == text.count('class="still"') > 10
+    assert "<button" not in text.partition("<body>")[2]
+
+
 def test_the_page_loads_nothing_from_a_network(run):
     text = page.write(run).read_text(encoding="utf-8")
     outline = Outline(text)
