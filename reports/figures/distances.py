@@ -9,8 +9,20 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from records.tables import DistanceScore, MethodScore
-from reports.figures.drawing import GREY, LOWER, THOUSANDTHS, Look, draw, error, key, leading, looks, side_by_side
-from reports.markup import escape, known, number
+from reports.figures.drawing import (
+    GREY,
+    LOWER,
+    THOUSANDTHS,
+    Look,
+    draw,
+    error,
+    key,
+    leading,
+    looks,
+    numbers,
+    side_by_side,
+)
+from reports.markup import escape, known, number, significant
 
 FEWEST = 0.01
 """Share of the pixels below which the mean at a distance is that of a few odd places, and is not drawn."""
@@ -62,12 +74,13 @@ def figure(lines: Sequence[Line]) -> go.Figure:
             "<br>%{customdata} pixels<extra></extra>",
         )
     furthest = max(distance for line in lines for distance in line.distances)
+    values = list(range(1, furthest + 1, math.ceil(furthest / 8)))
     chart.update_layout(height=400)
     chart.update_xaxes(
         title="distance to the nearest measured pixel (px)",
         range=[0.7, furthest + 0.3],
-        tick0=1,
-        dtick=math.ceil(furthest / 8),
+        tickvals=values,
+        ticktext=[str(value) for value in values],
         showgrid=False,
     )
     chart.update_yaxes(title=f"L1 ({THOUSANDTHS}), {LOWER}", rangemode="tozero", nticks=7)
@@ -86,10 +99,23 @@ def caption(lines: Sequence[Line], kind: str) -> str:
     return f"Error in {kind} gaps by the distance to the nearest measured pixel: {change}. {left_out}{floor}"
 
 
+def _numbers(groups: Sequence[tuple[str, Sequence[Line]]]) -> str:
+    reached = sorted({distance for _, lines in groups for line in lines for distance in line.distances})
+    columns = ["method", *(f"{distance} px" for distance in reached)]
+    caption = f"L1 ({THOUSANDTHS}) by distance to the nearest measured pixel."
+
+    def cells(line: Line) -> list[str]:
+        found = dict(zip(line.distances, line.l1, strict=True))
+        return [escape(line.method), *(significant(found.get(distance), scale=1e3) for distance in reached)]
+
+    return numbers(caption, columns, [(head, [cells(line) for line in lines]) for head, lines in groups], "distances")
+
+
 def html(distances: Sequence[DistanceScore], scores: Sequence[MethodScore], prefix: str = "") -> str:
     """Draw both kinds of gap; nothing without any."""
     drawn: list[tuple[str, str]] = []
     marks: dict[str, Look] = {}
+    groups: list[tuple[str, Sequence[Line]]] = []
     flat = []
     for kind in ("horizontal", "vertical"):
         lines = rows(distances, scores, kind)
@@ -98,7 +124,8 @@ def html(distances: Sequence[DistanceScore], scores: Sequence[MethodScore], pref
         elif lines:
             chart = draw(figure(lines), f"{prefix}distance-{kind}", caption(lines, kind))
             drawn.append((f"{kind.capitalize()} gaps", chart))
+            groups.append((f"{kind.capitalize()} gaps", lines))
             marks |= {line.method: line.look for line in lines if line.leads or line.kind == "limit"}
-    parts = [key(list(marks.items())), side_by_side(drawn)] if drawn else []
+    parts = [key(list(marks.items())), side_by_side(drawn), _numbers(groups)] if drawn else []
     parts += [f"<p>{kind.capitalize()} gaps: all scored pixels lie equally far from the edge.</p>" for kind in flat]
     return "\n".join(["<h3>How far from the edge of a gap</h3>", *parts]) if parts else ""

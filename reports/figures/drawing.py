@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from records.networks import TITLES
 from records.tables import Config, MethodScore, Trial
 from reports.figures.still import DASHES, SYMBOLS, svg
-from reports.markup import escape, significant
+from reports.markup import escape, significant, table
 
 GREY = "#8a919c"
 INK = "#767d87"
@@ -161,6 +161,13 @@ def draw(chart: go.Figure, name: str, caption: str) -> str:
         f'<figure class="chart"><div role="img" aria-label="{text}">{drawn}{svg(chart)}</div>'
         f"<figcaption>{text}</figcaption></figure>"
     )
+
+
+def numbers(
+    caption: str, columns: Sequence[str], groups: Iterable[tuple[str, Sequence[Sequence[str]]]], css: str
+) -> str:
+    """Fold away the numbers of a figure, as `table` takes them."""
+    return f"<details><summary>In numbers</summary>{table(caption, columns, groups, css)}</details>"
 
 
 def absent(names: Iterable[str], why: str) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import plotly.graph_objects as go
 
 from records.tables import Importance, in_epochs
-from reports.figures.drawing import absent, color, draw, networks, side_by_side, title
-from reports.markup import escape, known
+from reports.figures.drawing import absent, color, draw, networks, numbers, side_by_side, title
+from reports.markup import escape, known, percent
 
 
 def rows(importances: Sequence[Importance]) -> list[list[Importance]]:
@@ -62,11 +62,19 @@ def html(found: Sequence[Sequence[Importance]], searched: Iterable[str], prefix:
         (_heading(items[0]), draw(figure(items), f"{prefix}importances-{place}", caption(items)))
         for place, items in enumerate(shown)
     ]
-    parts = [side_by_side(drawn)] if drawn else []
+    parts = [side_by_side(drawn), _numbers(shown)] if drawn else []
     parts.append(absent(missing, "too few trials with a result to tell what each parameter matters"))
     single = [items[0].network for items in found if items not in shown]
     parts.append(absent(single, "no two parameters to compare"))
     return "\n".join(["<h3>What each parameter matters</h3>", *filter(None, parts)]) if any(parts) else ""
+
+
+def _numbers(found: Sequence[Sequence[Importance]]) -> str:
+    groups = [
+        (escape(_heading(items[0])), [[escape(item.parameter), percent(item.importance)] for item in items])
+        for items in found
+    ]
+    return numbers("Share of the variation.", ["parameter", "share"], groups, "importances")
 
 
 def _heading(item: Importance) -> str:

@@ -11,7 +11,7 @@ from scipy.stats import wilcoxon
 from records.tables import Latent
 from reports.figures.axes import axis
 from reports.figures.drawing import Look, draw, key, side_by_side
-from reports.markup import DASH, escape, number, table
+from reports.markup import DASH, escape, number, percent, table
 from reports.statistics import LEVEL
 
 REFERENCE, BEFORE, AFTER = "truth", "masked", "inpainted"
@@ -82,8 +82,8 @@ def sentence(latent: Latent) -> str:
     found = change(latent)
     whose = f"Of the {latent.neighbours} frames nearest to a frame in the latent space of the truth"
     figures = (
-        f"{_percent(found.inpainted)} are also nearest among frames filled by {latent.method}, and "
-        f"{_percent(found.masked)} among frames with empty gaps (means over {latent.overlap.shape[1]} test frames, "
+        f"{percent(found.inpainted, 1)} are also nearest among frames filled by {latent.method}, and "
+        f"{percent(found.masked, 1)} among frames with empty gaps (means over {latent.overlap.shape[1]} test frames, "
         f"Wilcoxon signed-rank {_p(found.p)})"
     )
     if not found.found:
@@ -94,7 +94,9 @@ def sentence(latent: Latent) -> str:
         verdict = "Not as in the paper: filled frames lie farther from their true neighbours than masked ones"
     text = f"{verdict}. {whose}, {figures}."
     if found.other_seed is not None:
-        text += f" Training the autoencoder anew on the truth, with another seed, keeps {_percent(found.other_seed)}"
+        text += (
+            f" Training the autoencoder anew on the truth, with another seed, keeps {percent(found.other_seed, 1)}"
+        )
         text += ": that changes neighbours more than empty gaps do." if found.other_seed < found.masked else "."
     return text
 
@@ -105,8 +107,8 @@ def html(latent: Latent, prefix: str = "") -> str:
     lines = [
         [
             escape(row.space),
-            DASH if row.overlap is None else _percent(row.overlap),
-            DASH if row.low is None else _percent(row.low),
+            DASH if row.overlap is None else percent(row.overlap, 1),
+            DASH if row.low is None else percent(row.low, 1),
             number(row.correlation, 4),
         ]
         for row in rows(latent)
@@ -118,9 +120,10 @@ def html(latent: Latent, prefix: str = "") -> str:
         "frames with empty gaps (masked) and on filled ones, with equal settings and initial weights; “another seed” "
         "differs from the truth by these weights alone, and tells what they change. Overlap: share of a frame’s "
         f"{latent.neighbours} nearest neighbours in the truth’s space that are its nearest here, too; higher is "
-        f"better, chance gives {_percent(chance)}. Correlation: of the measured pixels of a frame and of its nearest "
-        "neighbours. The test takes frames as independent and the trainings as given; frames share neighbours and "
-        "trainings differ, so a small difference is found too easily: compare it with that of another seed."
+        f"better, chance gives {percent(chance, 1)}. Correlation: of the measured pixels of a frame and of its "
+        "nearest neighbours. The test takes frames as independent and the trainings as given; frames share "
+        "neighbours and trainings differ, so a small difference is found too easily: compare it with that of "
+        "another seed."
     )
     found = table(caption, columns, [("", lines)], "latent")
     parts = [f"<p>{escape(sentence(latent))}</p>", found, "<h3>Neighbours in each space</h3>"]
@@ -179,10 +182,6 @@ def figure_overlap(latent: Latent) -> go.Figure:
     chart.update_xaxes(title="latent space", showgrid=False)
     chart.update_yaxes(title="neighbours kept (%), higher is better", rangemode="tozero")
     return chart
-
-
-def _percent(share: float) -> str:
-    return f"{number(share, 1, 100)} %"
 
 
 def _p(value: float) -> str:

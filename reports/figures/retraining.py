@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from records.tables import RetrainInterim, Trial
+from records.tables import RetrainInterim, Trial, in_epochs
 from reports.figures.axes import axis
-from reports.figures.drawing import LOWER, THOUSANDTHS, Look, color, draw, error, key, networks, title
-from reports.markup import escape, known
+from reports.figures.drawing import LOWER, THOUSANDTHS, Look, color, draw, error, key, networks, numbers, title
+from reports.markup import Number, escape, known, number, significant
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 """Of the best trial of a network, the next, and so on."""
@@ -99,4 +99,16 @@ def html(curves: Sequence[Curve], prefix: str = "") -> str:
         return ""
     drawn = draw(figure(curves), f"{prefix}retraining", caption(curves))
     marks = [(title(name), Look(color(name), "", "solid")) for name in networks(curve.network for curve in curves)]
-    return "\n".join(["<h3>Retraining of the winners</h3>", key(marks), drawn])
+    lines = [
+        [
+            escape(title(curve.network)),
+            number(curve.trial),
+            number(curve.seed),
+            Number(in_epochs(curve.epochs[-1]), curve.epochs[-1]),
+            significant(min(curve.val_gap_l1), scale=1e3),
+        ]
+        for curve in curves
+    ]
+    heads = ["network", "trial", "seed", "epochs", f"lowest validation gap L1 ({THOUSANDTHS})"]
+    found = numbers("The trainings of the winners.", heads, [("", lines)], "retraining-l1")
+    return "\n".join(["<h3>Retraining of the winners</h3>", key(marks), drawn, found])

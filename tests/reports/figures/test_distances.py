@@ -65,6 +65,12 @@ def test_distances_of_a_few_odd_pixels_are_left_out():
     assert "Distances with less than 1 % of the pixels are left out." in distances.caption([line], "horizontal")
 
 
+def test_every_mean_stands_in_a_table_too():
+    html = distances.html([*near_to_far("TUNet"), *near_to_far("linear")[:2]], SCORES)
+    assert '<th scope="row">TUNet</th><td>1.00</td><td>2.00</td><td>3.00</td>' in html
+    assert '<th scope="row">linear</th><td>1.00</td><td>–</td><td>3.00</td>' in html
+
+
 def test_hostile_names_are_escaped():
     html = distances.html(near_to_far("<i>x"), [score("<i>x")])
     assert "<i>" not in html and "\\u003ci" not in html

@@ -37,6 +37,12 @@ def test_a_network_with_too_few_trials_is_named_and_not_drawn():
     assert importances.html([], []) == ""
 
 
+def test_every_share_stands_in_a_table_too():
+    shares = (("depth", 0.7), ("batch_size", 0.2), ("growth_rate", 0.1))
+    html = importances.html(importances.rows([Importance("tunet", *share, 30, 6) for share in shares]), ["tunet"])
+    assert '<th scope="row">batch_size</th><td>20 %</td>' in html
+
+
 def test_one_parameter_or_none_that_matters_is_not_drawn_and_a_line_says_why():
     one = [Importance("tunet", "depth", 1.0, 30, 6)]
     none = [Importance("tunet", name, 0.0, 30, 6) for name in ("depth", "batch_size")]
