@@ -143,7 +143,7 @@ def _caption(comparisons: Sequence[Comparison]) -> str:
     groups = max(comparison.difference.groups for comparison in comparisons)
     tests = sum(comparison.p is not None for comparison in comparisons)
     if all(comparison.verdict == "untested" for comparison in comparisons):
-        verdicts = f"These are too few for {tests} tests: no difference, however clear, could be told from chance."
+        verdicts = f"These samples or series are too few for {tests} tests: none could tell a difference."
     else:
         verdicts = (
             "“Better” and “worse” are differences that chance brings about in one page of 20 at most "

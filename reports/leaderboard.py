@@ -195,14 +195,14 @@ def _caption(rows: Sequence[Row]) -> str:
     kinds = [kind for kind in KINDS if any(known(getattr(row.score, f"{kind}_l1")) for row in rows)]
     rule = "L1" if len(kinds) < 2 else f"the product of L1 on {' and on '.join(kinds)} gaps"
     seeds = max((row.score.seeds or 1 for row in rows if row.score.kind == "network"), default=1)
+    few = ", too few for intervals" if groups < MIN_GROUPS else ""
     sentences = [
         f"All methods on the same test pixels, ranked by {rule}, the lowest first.",
-        f"n = {number(frames)} test frames of {_groups(groups)}." if frames else "",
+        f"n = {number(frames)} test frames of {_groups(groups)}{few}." if frames else "",
         "<strong>Bold</strong>: best of the column.",
         f"±: standard deviation over {seeds} trainings with other seeds." if seeds > 1 else "",
         f"Ratio: how many times smaller the L1 is than that of the {REFERENCE} fill.",
         "Beneath L1 per frame: its 95 % interval." if groups >= MIN_GROUPS else "",
-        "These are too few for intervals." if 0 < groups < MIN_GROUPS else "",
         "“=”: the tests below do not tell a method from its neighbour." if any(row.ties for row in rows) else "",
     ]
     return " ".join(filter(None, sentences))

@@ -234,10 +234,8 @@ def _best_tile(trials: Sequence[Trial]) -> list[str]:
     if not scored:
         return []
     best = min(scored, key=lambda trial: (trial.val_gap_l1, trial.trial))
-    detail = (
-        f"Validation gap L1 (10<sup>−3</sup>) of trial {best.trial}, {escape(best.network)}, "
-        f"epoch {in_epochs(best.epochs)}."
-    )
+    which = ", ".join(filter(None, (f"trial {best.trial}", best.network, f"epoch {in_epochs(best.epochs)}")))
+    detail = f"Validation gap L1 (10<sup>−3</sup>) of {escape(which)}."
     return [_draw_tile("Best so far", significant(best.val_gap_l1, scale=1e3), detail)]
 
 

@@ -109,16 +109,19 @@ def mean(difference: Array) -> float | None:
 
 
 def narrowed(scored: npt.NDArray[np.bool_], crop: tuple[slice, slice]) -> tuple[slice, slice]:
-    """The part of a close-up that holds its scored pixels, and `EDGE` about them."""
-    places = np.argwhere(scored[crop])
-    if not places.size:
-        return crop
-    ends = zip(crop, places.min(axis=0), places.max(axis=0), strict=True)
-    down, across = (
-        slice(max(part.start + int(low) - EDGE, part.start), min(part.start + int(high) + 1 + EDGE, part.stop))
-        for part, low, high in ends
-    )
-    return down, across
+    """The part of a close-up that holds its gap, that with most scored pixels of several, and `EDGE` about it."""
+    down = _about(scored[crop].sum(axis=1), crop[0])
+    return down, _about(scored[down, crop[1]].sum(axis=0), crop[1])
+
+
+def _about(counts: npt.NDArray[np.int_], part: slice) -> slice:
+    """Narrow a range to the stretch with most scored pixels and `EDGE` about it; what lies within that is one."""
+    found = np.flatnonzero(counts)
+    if not found.size:
+        return part
+    stretches = np.split(found, np.flatnonzero(np.diff(found) > 2 * EDGE) + 1)
+    most = max(stretches, key=lambda stretch: int(counts[stretch].sum())) + part.start
+    return slice(max(int(most[0]) - EDGE, part.start), min(int(most[-1]) + 1 + EDGE, part.stop))
 
 
 def closest(frame: Frame) -> list[Fill]:

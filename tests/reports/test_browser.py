@@ -66,6 +66,9 @@ const sorting = () => {
 addEventListener("load", () => setTimeout(async () => {
   const found = await axe.run(document, {resultTypes: ["violations"]});
   const drawn = [...document.querySelectorAll(".plotly-graph-div")];
+  const seen = selector => [...document.querySelectorAll(selector)].filter(one => one.getClientRects().length).length;
+  const covered = () => [...document.querySelectorAll(".picture img[style]")]
+    .filter(image => getComputedStyle(image).objectPosition === "50% 50%").length;
   parent.postMessage({
     asked: innerWidth,
     width: document.documentElement.scrollWidth,
@@ -80,6 +83,8 @@ addEventListener("load", () => setTimeout(async () => {
     checked: found.passes.map(rule => rule.id),
     sorting: sorting(),
     errors,
+    covered: [covered(), (document.querySelectorAll(".toggle input").forEach(box => box.click()), covered())],
+    still: [seen(".still"), (document.documentElement.className = "", seen(".still")), seen(".plotly-graph-div")],
   }, "*");
 }, 500));
 </script>"""
@@ -118,6 +123,10 @@ def check(seen: dict, width: int, figures: int) -> None:
     assert seen["sorting"]["wrong"] == []
     assert seen["sorting"]["columns"] > 20
     assert not seen["hacked"]
+    # As without scripts: each figure is a still picture, and nothing waits in its place.
+    assert seen["still"] == [0, figures, 0]
+    # Before instead of after.
+    assert seen["covered"][1] == 0
 
 
 browser = pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on PATH")

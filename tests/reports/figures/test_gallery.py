@@ -67,6 +67,16 @@ def test_a_close_up_holds_the_gap_and_a_few_pixels(pictures):
     assert blind.crop == (slice(16, 48), slice(24, 56))
 
 
+def test_of_two_gaps_in_a_close_up_only_that_with_more_scored_pixels_is_shown(pictures):
+    scored = np.zeros((64, 64), bool)
+    scored[20:22, :40] = scored[40:44, 30:] = True
+    crop = slice(16, 64), slice(0, 64)
+    assert gallery.narrowed(scored, crop) == (slice(36, 48), slice(26, 64))
+    # A gap that a dead column cuts in two is one gap.
+    scored[40:44, 45:50] = False
+    assert gallery.narrowed(scored, crop) == (slice(36, 48), slice(26, 64))
+
+
 def test_differences_have_a_sign(pictures):
     (frame,) = gallery.rows(pictures)
     assert np.nanmin(frame.fills[0].difference) == pytest.approx(-0.4)
