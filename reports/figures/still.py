@@ -14,7 +14,8 @@ from scipy.stats import gaussian_kde
 
 from reports.figures.axes import short, ticks
 
-WIDTH = 560
+WIDTH = 440
+"""Between a phone, on which texts are still read, and half a screen."""
 DASHES = {"dot": "2 3", "dash": "6 4", "longdash": "10 4", "dashdot": "6 3 2 3", "longdashdot": "10 3 2 3"}
 """Plotly's dashes in SVG."""
 SYMBOLS = {

@@ -9,7 +9,7 @@ from reports.figures.still import svg
 
 def drawn(*traces, log: bool = False) -> str:
     """A still of 300 x 200 pixels inside its margins."""
-    chart = go.Figure(list(traces), {"height": 300, "margin": {"l": 200, "r": 60, "t": 40, "b": 60}})
+    chart = go.Figure(list(traces), {"height": 300, "margin": {"l": 80, "r": 60, "t": 40, "b": 60}})
     chart.update_yaxes(type="log" if log else "linear", range=[0, 2] if log else [1, 100], tickvals=[], ticktext=[])
     chart.update_xaxes(range=[0, 10], title="epoch, <b>10<sup>−3</sup></b>")
     return svg(chart)
@@ -36,8 +36,8 @@ def test_bars_have_their_names_and_numbers():
     chart.update_xaxes(range=[0, 5])
     text = svg(chart)
     assert all(f">{label}</text>" in text for label in ("a &lt; b", "c", "2.0", "4.0"))
-    # The longer bar ends at four fifths of 490 pixels.
-    assert text.count('fill="#123456"') == 2 and "H392.0" in text
+    # The longer bar ends at four fifths of 370 pixels.
+    assert text.count('fill="#123456"') == 2 and "H296.0" in text
 
 
 def test_violins_are_drawn_for_values_that_are_all_equal_too():
@@ -62,4 +62,4 @@ def test_lines_and_notes_may_span_the_axis(reference):
     chart.update_layout(margin={"l": 60, "r": 0, "t": 50, "b": 50})
     chart.update_yaxes(axis(4, 40))
     chart.add_shape(type="line", xref=reference, x0=0, x1=1, y0=4, y1=4, line={"color": "#123456", "width": 1})
-    assert re.search(r'd="M0 (1\d\d\.\d)L500 \1"', svg(chart))
+    assert re.search(r'd="M0 (1\d\d\.\d)L380 \1"', svg(chart))
