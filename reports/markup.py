@@ -28,7 +28,9 @@ def number(value: float | None, digits: int = 0, scale: float = 1.0) -> Number:
     """Write `value * scale` with grouped thousands; an en dash stands for a value that is not known."""
     if value is None or not known(value):
         return Number(DASH, None)
-    return Number(f"{value * scale:,.{digits}f}".replace(",", THIN_SPACE).replace("-", "−"), value * scale)
+    # No minus stands before a zero.
+    shown = round(value * scale, digits) + 0.0
+    return Number(f"{shown:,.{digits}f}".replace(",", THIN_SPACE).replace("-", "−"), value * scale)
 
 
 def significant(value: float | None, digits: int = 3, scale: float = 1.0) -> Number:

@@ -81,7 +81,7 @@ def headline(rows: Sequence[Row], found: Sequence[Duel]) -> str:
         return f"{rows[0].score.method} ranks first; networks and classical methods cannot be compared yet."
     network = found[0].network
     kinds = " and ".join(duel.kind for duel in found)
-    rivals = " and ".join(dict.fromkeys(duel.classical for duel in found))
+    rivals = " and ".join(f"“{name}”" for name in dict.fromkeys(duel.classical for duel in found))
     size = _size(math.prod(1 + duel.change for duel in found) ** (1 / len(found)) - 1)
     outcomes = {duel.outcome for duel in found}
     if outcomes == {"won"}:
@@ -109,7 +109,7 @@ def _clause(duel: Duel) -> str:
         "unclear": "is neither clearly better nor clearly worse than",
         "untested": "cannot be told from",
     }
-    return f"{says[duel.outcome]} {duel.classical} on {duel.kind} gaps"
+    return f"{says[duel.outcome]} “{duel.classical}” on {duel.kind} gaps"
 
 
 def under_way(trials: Sequence[Trial], winners: Sequence[Trial], retraining: Sequence[RetrainInterim]) -> str:

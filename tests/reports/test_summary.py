@@ -27,26 +27,28 @@ def test_a_network_that_wins_is_compared_with_the_best_classical_methods_by_one_
     # Half of the error on horizontal gaps, three quarters of it on vertical ones.
     assert say(3e-3, 3e-3) == (
         "tunet fills the gaps best: its error is 39 % lower than that of the best classical methods, "
-        "biharmonic and linear."
+        "“biharmonic” and “linear”."
     )
 
 
 def test_a_network_that_loses_is_said_to_lose(say):
     assert say(9e-3, 8e-3) == (
-        "The network did not win: the error of tunet is 73 % higher than that of biharmonic and linear."
+        "The network did not win: the error of tunet is 73 % higher than that of “biharmonic” and “linear”."
     )
 
 
 def test_a_difference_that_may_be_chance_is_a_tie(say):
-    assert say(5.99e-3, 3.99e-3).startswith("tunet ties with biharmonic and linear on horizontal and vertical gaps")
+    assert say(5.99e-3, 3.99e-3).startswith(
+        "tunet ties with “biharmonic” and “linear” on horizontal and vertical gaps"
+    )
 
 
 def test_a_split_result_is_said_to_be_one(say):
     assert say(3e-3, 5e-3) == (
-        "A split result: tunet errs less than biharmonic on horizontal gaps, but errs more than linear on vertical "
+        "A split result: tunet errs less than “biharmonic” on horizontal gaps, but errs more than “linear” on vertical "
         "gaps; over both its error is 21 % lower."
     )
-    assert "but ties with linear on vertical gaps" in say(3e-3, 3.99e-3)
+    assert "but ties with “linear” on vertical gaps" in say(3e-3, 3.99e-3)
 
 
 def test_with_too_few_groups_nobody_is_said_to_be_best(say):
