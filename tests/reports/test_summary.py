@@ -45,8 +45,8 @@ def test_a_difference_that_may_be_chance_is_a_tie(say):
 
 def test_a_split_result_is_said_to_be_one(say):
     assert say(3e-3, 5e-3) == (
-        "A split result: tunet errs less than “biharmonic” on horizontal gaps, but errs more than “linear” on vertical "
-        "gaps; over both its error is 21 % lower."
+        "A split result: tunet errs less than “biharmonic” on horizontal gaps, but errs more than “linear” on "
+        "vertical gaps; over both its error is 21 % lower."
     )
     assert "but ties with “linear” on vertical gaps" in say(3e-3, 3.99e-3)
 
