@@ -83,7 +83,8 @@ def rows(gallery: Gallery, scores: Sequence[MethodScore] = (), first: int = 0) -
             difference = np.where(held_out, image - truth, np.float32(np.nan))
             fills.append(Fill(method, method in first_ones, image, difference))
         top, bottom, left, right = map(int, gallery.crops[k])
-        crop = narrowed(held_out, (slice(top, bottom), slice(left, right)))
+        least = np.where(held_out, np.abs(gallery.filled[k] - truth).min(axis=0), np.float32(np.nan))
+        crop = narrowed(least, (slice(top, bottom), slice(left, right)))
         letter = ascii_uppercase[(first + k) % len(ascii_uppercase)]
         frames.append(
             Frame(
@@ -108,19 +109,24 @@ def mean(difference: Array) -> float | None:
     return float(scored.mean(dtype=np.float64)) if scored.size else None
 
 
-def narrowed(scored: npt.NDArray[np.bool_], crop: tuple[slice, slice]) -> tuple[slice, slice]:
-    """The part of a close-up that holds its gap, that with most scored pixels of several, and `EDGE` about it."""
-    down = _about(scored[crop].sum(axis=1), crop[0])
-    return down, _about(scored[down, crop[1]].sum(axis=0), crop[1])
+def narrowed(errors: Array, crop: tuple[slice, slice]) -> tuple[slice, slice]:
+    """The part of a close-up that holds its gap, of several that with the larger errors, and `EDGE` pixels about it.
+
+    Args:
+        errors: Of every scored pixel; NaN elsewhere.
+        crop: The close-up.
+    """
+    down = _about(errors[crop], crop[0])
+    return down, _about(errors[down, crop[1]].T, crop[1])
 
 
-def _about(counts: npt.NDArray[np.int_], part: slice) -> slice:
-    """Narrow a range to the stretch with most scored pixels and `EDGE` about it; what lies within that is one."""
-    found = np.flatnonzero(counts)
+def _about(errors: Array, part: slice) -> slice:
+    """Narrow a range of rows to the stretch with the largest errors, and `EDGE` about it; what is that near is one."""
+    found = np.flatnonzero(np.isfinite(errors).any(axis=1))
     if not found.size:
         return part
     stretches = np.split(found, np.flatnonzero(np.diff(found) > 2 * EDGE) + 1)
-    most = max(stretches, key=lambda stretch: int(counts[stretch].sum())) + part.start
+    most = part.start + max(stretches, key=lambda stretch: float(np.nansum(errors[stretch])))
     return slice(max(int(most[0]) - EDGE, part.start), min(int(most[-1]) + 1 + EDGE, part.stop))
 
 
@@ -179,7 +185,7 @@ def failures(frames: Sequence[Frame]) -> str:
 
 
 def excess(frame: Frame) -> float:
-    """How many times its mean over the frame the closest method errs in the close-up; 0 where that is not known."""
+    """Error of the closest method in the close-up, over its mean over the frame; 0 where that is not known."""
     best = next(iter(closest(frame)), None)
     here, usual = (mean(best.difference[frame.crop]), mean(best.difference)) if best else (None, None)
     return here / usual if here and usual else 0.0
@@ -187,13 +193,12 @@ def excess(frame: Frame) -> float:
 
 def sentence(frame: Frame) -> str:
     """Say plainly how far off the methods are in the close-up of a frame (no HTML)."""
-    best = next(iter(closest(frame)), None)
-    reason = frame.reason[:1].upper() + frame.reason[1:]
-    if best is None:
-        return f"{reason}."
+    best = closest(frame)[0]
     here = _thousandths(mean(best.difference[frame.crop]))
-    compared = f"{excess(frame):.1f} times its mean over this frame"
-    return f"{reason}. Closest here: {best.method}, off by {here} × 10⁻³ on average, {compared}."
+    return (
+        f"Closest here: {best.method}, off by {here} × 10⁻³ on average, {excess(frame):.1f} times its mean over this "
+        "frame."
+    )
 
 
 def _thousandths(error: float | None) -> str:
