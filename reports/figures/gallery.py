@@ -121,7 +121,7 @@ def narrowed(errors: Array, crop: tuple[slice, slice]) -> tuple[slice, slice]:
 
 
 def _about(errors: Array, part: slice) -> slice:
-    """Narrow a range of rows to the stretch with the largest errors, and `EDGE` about it; what is that near is one."""
+    """Narrow a range of rows to the stretch with the largest errors and `EDGE` about it; what is that near is one."""
     found = np.flatnonzero(np.isfinite(errors).any(axis=1))
     if not found.size:
         return part

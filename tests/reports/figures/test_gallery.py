@@ -126,7 +126,7 @@ def test_a_failure_says_how_far_off_the_closest_method_is(pictures):
 
 
 def test_a_place_where_the_best_fill_errs_far_more_than_usual_is_shown(pictures):
-    far = pictures.filled.copy()
+    far = np.repeat(pictures.filled[:, 1:], 2, axis=1)
     far[0, :, ROW : ROW + 4, 24:40] += 0.5
     (frame,) = gallery.rows(dataclasses.replace(pictures, filled=far, crops=np.array([[16, 48, 24, 40]])))
     assert gallery.excess(frame) == pytest.approx(4, abs=0.1)
