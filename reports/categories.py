@@ -8,7 +8,7 @@ from typing import NamedTuple
 from records.tables import FrameScore
 from reports.comparisons import KINDS
 from reports.leaderboard import interval
-from reports.markup import escape, known, number, table
+from reports.markup import escape, known, number, significant, table
 from reports.statistics import MIN_GROUPS, Mean, mean
 
 
@@ -57,7 +57,7 @@ def exceptions(rows: Sequence[Category], network: str, classical: Sequence[str])
             continue
         least, rival = min(rivals)
         if least < CLEARLY * own.value:
-            figures = f"{number(least, 2, 1e3)} against {number(own.value, 2, 1e3)}"
+            figures = f"{significant(least, scale=1e3)} against {significant(own.value, scale=1e3)}"
             parts.append(f"{rival} on {row.kind} gaps of {row.name or 'uncategorised'} frames ({figures})")
     return f"A classical method errs less in places: {'; '.join(parts)}." if parts else ""
 
@@ -68,7 +68,8 @@ def html(rows: Sequence[Category]) -> str:
     if len(names) < 2:
         return ""
     methods = list(dict.fromkeys(method for row in rows for method in row.means))
-    heads = [f"{escape(name or 'none')}<small>{_size(name, rows)}</small>" for name in names]
+    sizes = {name: max(row.frames for row in rows if row.name == name) for name in names}
+    heads = [f"{escape(name or 'none')}<small>n = {number(sizes[name])}</small>" for name in names]
     groups = []
     for kind in dict.fromkeys(row.kind for row in rows):
         by_name = {row.name: row for row in rows if row.kind == kind}
@@ -76,15 +77,9 @@ def html(rows: Sequence[Category]) -> str:
         groups.append((f"{kind.capitalize()} gaps", lines))
     caption = (
         "L1 (10<sup>−3</sup>) by category of frame: the mean per frame, <strong>bold</strong>: lowest of its "
-        f"category. A 95 % interval beneath it where there are at least {MIN_GROUPS} samples or series."
+        f"category. A 95 % interval beneath it where there are at least {MIN_GROUPS} samples or series; n: frames."
     )
     return table(caption, ["method", *heads], groups, "categories")
-
-
-def _size(name: str, rows: Sequence[Category]) -> str:
-    frames, groups = max((row.frames, row.groups) for row in rows if row.name == name)
-    few = ", too few for intervals" if groups < MIN_GROUPS else ""
-    return f"{number(frames)} {'frame' if frames == 1 else 'frames'}{few}"
 
 
 def _cell(category: Category | None, method: str) -> str:

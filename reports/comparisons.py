@@ -23,7 +23,9 @@ class Comparison(NamedTuple):
     p: float | None
     """Corrected for all comparisons of the ranking."""
     verdict: str
-    """better, worse, tie or untested, of `method`."""
+    """better, worse, tie, untested, or unclear where the pooled L1 and the test point to different sides."""
+    pooled: float
+    """Relative change of the L1 over all pixels: -0.25 when that of `method` is a quarter lower."""
 
     def of(self, method: str) -> Comparison:
         """Return it as seen from one of the two methods."""
@@ -35,7 +37,8 @@ class Comparison(NamedTuple):
             interval=interval and type(interval)(1 / (1 + interval.high) - 1, 1 / (1 + interval.low) - 1),
         )
         verdict = {"better": "worse", "worse": "better"}.get(self.verdict, self.verdict)
-        return self._replace(method=method, rival=self.method, difference=turned, verdict=verdict)
+        pooled = _change(1.0, 1 + self.pooled)
+        return self._replace(method=method, rival=self.method, difference=turned, verdict=verdict, pooled=pooled)
 
 
 def best_classical(ranked: Sequence[MethodScore], kind: str) -> MethodScore | None:
@@ -53,7 +56,8 @@ def rows(ranked: Sequence[MethodScore], frames: Sequence[FrameScore]) -> list[Co
     """
     found = []
     for kind in KINDS:
-        scored = [score.method for score in ranked if known(getattr(score, f"{kind}_l1"))]
+        l1 = {score.method: value for score in ranked if known(value := getattr(score, f"{kind}_l1"))}
+        scored = list(l1)
         classical = best_classical(ranked, kind)
         pairs = [(method, classical.method) for method in scored if classical and method != classical.method]
         neighbours = list(pairwise(scored))
@@ -65,10 +69,14 @@ def rows(ranked: Sequence[MethodScore], frames: Sequence[FrameScore]) -> list[Co
             difference = compare(
                 [own[key] for key in shared], [other[key] for key in shared], [group for _, group in shared]
             )
-            found.append((kind, method, rival, difference))
-    tested = [difference.p for *_, difference in found if difference.p is not None]
+            found.append((kind, method, rival, difference, _change(l1[method], l1[rival])))
+    tested = [difference.p for *_, difference, _ in found if difference.p is not None]
     corrected = iter(holm(tested))
-    return [_judged(*entry, next(corrected) if entry[-1].p is not None else None, len(tested)) for entry in found]
+    return [_judged(*entry, next(corrected) if entry[3].p is not None else None, len(tested)) for entry in found]
+
+
+def _change(own: float, other: float) -> float:
+    return own / other - 1 if other > 0 else 0.0
 
 
 def _errors(frames: Sequence[FrameScore], kind: str) -> dict[str, dict[tuple[str, str], float]]:
@@ -80,14 +88,18 @@ def _errors(frames: Sequence[FrameScore], kind: str) -> dict[str, dict[tuple[str
     return errors
 
 
-def _judged(kind: str, method: str, rival: str, difference: Difference, p: float | None, tests: int) -> Comparison:
+def _judged(
+    kind: str, method: str, rival: str, difference: Difference, pooled: float, p: float | None, tests: int
+) -> Comparison:
     if p is None or difference.change is None or min(1.0, tests * smallest_p(difference.groups)) > LEVEL:
         verdict = "untested"
     elif p > LEVEL:
         verdict = "tie"
+    elif difference.change * pooled < 0:
+        verdict = "unclear"
     else:
         verdict = "better" if difference.change < 0 else "worse"
-    return Comparison(kind, method, rival, difference, p, verdict)
+    return Comparison(kind, method, rival, difference, p, verdict, pooled)
 
 
 def find(comparisons: Sequence[Comparison], kind: str, method: str, rival: str) -> Comparison | None:
@@ -131,35 +143,34 @@ def _caption(comparisons: Sequence[Comparison]) -> str:
     groups = max(comparison.difference.groups for comparison in comparisons)
     tests = sum(comparison.p is not None for comparison in comparisons)
     if all(comparison.verdict == "untested" for comparison in comparisons):
-        verdicts = (
-            f"There are {groups} samples or series in the test set, too few for {tests} tests: no difference, "
-            "however clear, could be told from chance."
-        )
+        verdicts = f"These samples or series are too few for {tests} tests: none could tell a difference."
     else:
         verdicts = (
             "“Better” and “worse” are differences that chance brings about in one page of 20 at most "
             f"(p, corrected for the {tests} tests, below {LEVEL}); all else is a tie."
         )
+    interval = (
+        " In brackets: the 95 % interval of that in a typical sample or series." if groups >= MIN_GROUPS else ""
+    )
+    unclear = any(comparison.verdict == "unclear" for comparison in comparisons)
+    doubt = " “Unclear”: in a typical sample it is the other way round than over all pixels." if unclear else ""
     return (
-        "Method against method on the same frames. By how much a method’s L1 is lower (−) or higher (+) than the "
-        "other’s in a typical sample or series, with the 95 % interval"
-        f"{'' if groups >= MIN_GROUPS else f' (not with fewer than {MIN_GROUPS})'}. "
-        f"{verdicts}"
+        f"Method against method on the same frames of {groups} samples or series. By how much a method’s L1 over all "
+        f"pixels is lower (−) or higher (+) than the other’s.{interval} {verdicts}{doubt}"
     )
 
 
 def _cell(comparison: Comparison | None) -> Number:
-    change = comparison.difference.change if comparison else None
-    if comparison is None or change is None:
+    if comparison is None or comparison.difference.change is None:
         return Number(DASH, None)
     interval = comparison.difference.interval
-    ends = f"[{_signed(interval.low)}, {_signed(interval.high)}]" if interval else ""
+    ends = f"sample [{_signed(interval.low)}, {_signed(interval.high)}]" if interval else ""
     p = f"p {_p(comparison.p)}" if comparison.p is not None and comparison.verdict != "untested" else ""
     word = {"untested": "too few to test"}.get(comparison.verdict, comparison.verdict)
     return Number(
-        f'<span class="{comparison.verdict}">{word}</span> {_signed(change)} %'
+        f'<span class="{comparison.verdict}">{word}</span> {_signed(comparison.pooled)} %'
         f"<small>{', '.join(part for part in (ends, p) if part)}</small>",
-        100 * change,
+        100 * comparison.pooled,
         "%",
         low=100 * interval.low if interval else None,
         high=100 * interval.high if interval else None,

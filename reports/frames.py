@@ -8,7 +8,7 @@ from typing import NamedTuple
 from records.tables import FrameScore, MethodScore
 from reports.comparisons import KINDS, best_classical
 from reports.leaderboard import LEARNED
-from reports.markup import Number, escape, known, number, table
+from reports.markup import Number, escape, known, number, significant, table
 
 SHOWN = 3
 """Of the best and of the worst."""
@@ -73,7 +73,7 @@ def _cells(row: Row) -> list[str]:
         escape(row.frame.frame),
         escape(row.frame.category),
         row.place,
-        number(row.l1, 3, 1e3),
-        number(row.classical_l1, 3, 1e3),
+        significant(row.l1, scale=1e3),
+        significant(row.classical_l1, scale=1e3),
         difference,
     ]

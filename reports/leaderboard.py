@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from records.tables import FrameScore, MethodScore
 from reports.comparisons import KINDS, Comparison, told_apart
-from reports.markup import DASH, Number, escape, known, number, percent, table
+from reports.markup import DASH, Number, escape, known, number, percent, significant, table
 from reports.statistics import MIN_GROUPS, Mean, mean
 
 REFERENCE = "biharmonic"
@@ -29,31 +29,19 @@ class Measure(NamedTuple):
 
 
 def _thousandths(value: float | None) -> Number:
-    return number(value, 4, 1e3)
+    return significant(value, scale=1e3)
 
 
 def _four(value: float | None) -> Number:
     return number(value, 4)
 
 
-def _two(value: float | None) -> Number:
-    return number(value, 2)
-
-
-def _one(value: float | None) -> Number:
-    return number(value, 1)
-
-
 def _tenths(value: float | None) -> Number:
     return percent(value, 1)
 
 
-def hours(seconds: float | None) -> Number:
-    """Write device-seconds as device-hours, two digits of them however few."""
-    if seconds is None or not known(seconds):
-        return Number(DASH, None)
-    value = seconds / 3600
-    return number(value, 2 if value >= 0.1 or value == 0 else 3)
+def _hours(seconds: float | None) -> Number:
+    return significant(seconds, 2, 1 / 3600)
 
 
 L1 = "L1 (10<sup>−3</sup>)"
@@ -67,11 +55,11 @@ COSTS = (
     Measure("horizontal_recovered", "recovered", "horizontal", percent, max),
     Measure("vertical_recovered", "recovered", "vertical", percent, max),
     Measure("iq_error", "I(q) error", "horizontal", _tenths, min),
-    Measure("horizontal_l1_counts", "L1 in counts", "horizontal", _two, min),
-    Measure("vertical_l1_counts", "L1 in counts", "vertical", _two, min),
+    Measure("horizontal_l1_counts", "L1 in counts", "horizontal", significant, min),
+    Measure("vertical_l1_counts", "L1 in counts", "vertical", significant, min),
     Measure("parameters", "parameters", "", number, None),
-    Measure("train_seconds", "training", "device-hours", hours, None),
-    Measure("ms_per_frame", "ms per frame", "", _one, min),
+    Measure("train_seconds", "training", "device-hours", _hours, None),
+    Measure("ms_per_frame", "ms per frame", "", significant, min),
 )
 MEASURES = ERRORS + COSTS
 
@@ -201,17 +189,27 @@ def _error_columns(rows: Sequence[Row], kind: str) -> list[tuple[str, str, Pick]
 
 
 def _caption(rows: Sequence[Row]) -> str:
-    groups = max((mean.groups for row in rows for mean in row.means.values()), default=0)
+    means = [mean for row in rows for mean in row.means.values()]
+    groups = max((mean.groups for mean in means), default=0)
+    frames = max((mean.frames for mean in means), default=0)
+    kinds = [kind for kind in KINDS if any(known(getattr(row.score, f"{kind}_l1")) for row in rows)]
+    rule = "L1" if len(kinds) < 2 else f"the product of L1 on {' and on '.join(kinds)} gaps"
     seeds = max((row.score.seeds or 1 for row in rows if row.score.kind == "network"), default=1)
+    few = ", too few for intervals" if groups < MIN_GROUPS else ""
     sentences = [
-        "All methods on the same test pixels, best first. <strong>Bold</strong>: best of the column.",
+        f"All methods on the same test pixels, ranked by {rule}, the lowest first.",
+        f"n = {number(frames)} test frames of {_groups(groups)}{few}." if frames else "",
+        "<strong>Bold</strong>: best of the column.",
         f"±: standard deviation over {seeds} trainings with other seeds." if seeds > 1 else "",
         f"Ratio: how many times smaller the L1 is than that of the {REFERENCE} fill.",
         "Beneath L1 per frame: its 95 % interval." if groups >= MIN_GROUPS else "",
-        f"There are {groups} samples or series: too few groups for intervals." if 0 < groups < MIN_GROUPS else "",
         "“=”: the tests below do not tell a method from its neighbour." if any(row.ties for row in rows) else "",
     ]
     return " ".join(filter(None, sentences))
+
+
+def _groups(count: int) -> str:
+    return f"{number(count)} {'sample' if count == 1 else 'samples'} or series"
 
 
 def _head(label: str, note: str) -> str:
@@ -245,7 +243,7 @@ def _pooled(row: Row, measure: Measure) -> Number:
     sd = getattr(row.score, f"{measure.field}_sd")
     if not known(sd):
         return Number(cell, cell.value, sd=None)
-    return Number(f"{cell}<small>± {number(sd, 4, 1e3)}</small>", cell.value, sd=sd * 1e3)
+    return Number(f"{cell}<small>± {significant(sd, 2, 1e3)}</small>", cell.value, sd=sd * 1e3)
 
 
 def _ratio(value: float | None) -> Number:
@@ -254,9 +252,9 @@ def _ratio(value: float | None) -> Number:
 
 def interval(mean: Mean) -> Number:
     """Write a mean L1 and its interval, in thousandths."""
-    cell = number(mean.value, 3, 1e3)
+    cell = significant(mean.value, scale=1e3)
     low, high = mean.interval or (None, None)
-    ends = f"<small>{number(low, 2, 1e3)} to {number(high, 2, 1e3)}</small>" if mean.interval else ""
+    ends = f"<small>{significant(low, scale=1e3)} to {significant(high, scale=1e3)}</small>" if mean.interval else ""
     return Number(cell + ends, cell.value, low=low and 1e3 * low, high=high and 1e3 * high)
 
 
@@ -276,4 +274,6 @@ def text(rows: Sequence[Row]) -> str:
             f"{place:>3} {name[:23]:24}"
             + "".join(f"{c:>{w}}" for c, w in zip(cells, (12, 10, 12, 10, 14, 12), strict=True))
         )
+    ties = "; =: not told apart from a neighbour" if any(row.ties for row in rows) else ""
+    lines.append(f"*: best of the column; lower is better for L1, higher for CC{ties}")
     return "\n".join(line.rstrip() for line in lines) + "\n"

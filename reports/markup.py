@@ -7,7 +7,19 @@ from collections.abc import Iterable, Sequence
 from reports.cells import DASH, Number, escape, known, places, plain
 from reports.downloads import links
 
-__all__ = ["DASH", "Number", "duration", "escape", "known", "number", "pairs", "percent", "section", "table"]
+__all__ = [
+    "DASH",
+    "Number",
+    "duration",
+    "escape",
+    "known",
+    "number",
+    "pairs",
+    "percent",
+    "section",
+    "significant",
+    "table",
+]
 
 THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
 
@@ -16,7 +28,17 @@ def number(value: float | None, digits: int = 0, scale: float = 1.0) -> Number:
     """Write `value * scale` with grouped thousands; an en dash stands for a value that is not known."""
     if value is None or not known(value):
         return Number(DASH, None)
-    return Number(f"{value * scale:,.{digits}f}".replace(",", THIN_SPACE).replace("-", "−"), value * scale)
+    # No minus stands before a zero.
+    shown = round(value * scale, digits) + 0.0
+    return Number(f"{shown:,.{digits}f}".replace(",", THIN_SPACE).replace("-", "−"), value * scale)
+
+
+def significant(value: float | None, digits: int = 3, scale: float = 1.0) -> Number:
+    """Write `value * scale` with so many significant digits, or all that stand before its point."""
+    if value is None or not known(value):
+        return Number(DASH, None)
+    exponent = int(f"{value * scale:.{digits - 1}e}".partition("e")[2])
+    return number(value, max(0, digits - 1 - exponent), scale)
 
 
 def percent(value: float | None, digits: int = 0) -> Number:
@@ -79,7 +101,7 @@ def pairs(heading: str, items: Iterable[tuple[str, str]]) -> str:
 
 def _head(column: str, cells: Sequence[str]) -> str:
     order = ",".join("" if place is None else str(place) for place in places(cells))
-    return f'<th scope="col"><button type="button" data-places="{order}">{column}</button></th>'
+    return f'<th scope="col" data-places="{order}">{column}</th>'
 
 
 def _body(heading: str, lines: Sequence[Sequence[str]], width: int) -> str:

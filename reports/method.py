@@ -8,7 +8,7 @@ from typing import Any
 
 from records.tables import Evaluation, Member, RunInfo
 from reports.leaderboard import Row
-from reports.markup import escape, known, number, pairs, table
+from reports.markup import escape, known, number, pairs, significant, table
 from reports.statistics import MIN_GROUPS
 
 TERMS = (
@@ -120,7 +120,7 @@ def _notes(test: Evaluation) -> str:
 
 def _ensemble(members: Sequence[Member]) -> str:
     lines = [
-        [escape(member.network), number(member.trial), number(member.seed), number(member.val_gap_l1, 4, 1e3)]
+        [escape(member.network), number(member.trial), number(member.seed), significant(member.val_gap_l1, scale=1e3)]
         for member in members
     ]
     heads = ["network", "trial", "seed", "validation gap L1 (10<sup>−3</sup>)"]
@@ -130,11 +130,11 @@ def _ensemble(members: Sequence[Member]) -> str:
 def _test_table(test: Evaluation) -> str:
     lines = [
         ["scored pixels", number(test.horizontal_pixels), number(test.vertical_pixels)],
-        ["mean true intensity there", number(test.horizontal_mean, 4), number(test.vertical_mean, 4)],
+        ["mean true intensity there", significant(test.horizontal_mean), significant(test.vertical_mean)],
         [
             "noise floor L1 (10<sup>−3</sup>)",
-            number(test.horizontal_floor_l1, 4, 1e3),
-            number(test.vertical_floor_l1, 4, 1e3),
+            significant(test.horizontal_floor_l1, scale=1e3),
+            significant(test.vertical_floor_l1, scale=1e3),
         ],
     ]
     caption = f"The test set. {number(test.frames)} frames of {number(test.groups)} samples or series."

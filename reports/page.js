@@ -6,9 +6,13 @@ for (const table of document.querySelectorAll(".scroll table")) {
   const rows = [...table.querySelectorAll("tbody tr:not(.group)")];
   const heads = [...table.tHead.rows[0].cells];
   for (const head of heads) {
-    const button = head.querySelector("button");
+    // Made here, so that there is none where no script can answer it.
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    head.append(button);
     button.addEventListener("click", () => {
-      const places = button.dataset.places.split(",").map(place => place === "" ? null : Number(place));
+      const places = head.dataset.places.split(",").map(place => place === "" ? null : Number(place));
       const sign = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
       const before = (a, b) => {
         const [first, second] = [places[a], places[b]];
@@ -25,10 +29,3 @@ for (const table of document.querySelectorAll(".scroll table")) {
     });
   }
 }
-
-// Figures: as wide as a sheet of paper while the page is printed, since plotly sizes them for the screen.
-const resize = change => {
-  for (const figure of document.getElementsByClassName("plotly-graph-div")) Plotly.relayout(figure, change);
-};
-addEventListener("beforeprint", () => resize({width: 640}));
-addEventListener("afterprint", () => resize({width: null, autosize: true}));

@@ -147,7 +147,8 @@ def _summary(run: Run, ranking: Ranking, by_category: Sequence[categories.Catego
     classical = [score.method for score in ranking.methods if score.kind == "classical"]
     elsewhere = categories.exceptions(by_category, found[0].network, classical) if found else ""
     notes = [elsewhere, *searched.sentences(run)]
-    return summary.html(ranking.rows, found, run.test, run.trials, run.simulated, notes)
+    size = str(run.info.data.get("size", ""))
+    return summary.html(ranking.rows, found, run.test, run.trials, run.simulated, size, notes)
 
 
 def _comparison(run: Run, ranking: Ranking, prefix: str) -> str:
@@ -193,7 +194,7 @@ def _trials(run: Run, prefix: str) -> str:
     parts = (
         sweep.html(trials),
         curves.html(curves.rows(run.progress, trials), run.rungs(), prefix),
-        coordinates.html(coordinates.rows(trials), prefix),
+        coordinates.html(coordinates.rows(trials), networks, prefix),
         importances.html(importances.rows(run.importances), networks, prefix),
         retraining.html(retraining.rows(run.retraining, run.winners), prefix),
         compute.html(compute.rows(run.progress, run.retraining, run.trials), prefix),
@@ -240,7 +241,8 @@ def _document(title: str, badges: Sequence[str], style: str, header: str, body: 
 <style>
 {style}
 </style>
-<script>{get_plotlyjs()}</script>
+<script>document.documentElement.className = "scripted";
+{get_plotlyjs()}</script>
 </head>
 <body>
 <a class="skip" href="#main">Skip to the content</a>

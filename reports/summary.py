@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,7 +11,7 @@ from typing import NamedTuple
 from records.tables import Evaluation, FrameScore, RetrainInterim, Trial, in_epochs
 from reports.comparisons import KINDS, Comparison, best_classical, find
 from reports.leaderboard import LEARNED, Row
-from reports.markup import escape, known, number, percent
+from reports.markup import escape, known, number, percent, significant
 
 NAMED = 4
 """So many winners at most are named while they are trained again."""
@@ -37,10 +38,9 @@ class Duel(NamedTuple):
 
     @property
     def outcome(self) -> str:
-        """won, lost, tie, untested, or unclear where the test and the pooled L1 point to different sides."""
+        """won, lost, tie, untested or unclear."""
         verdict = self.test.verdict if self.test else "untested"
-        sides = {("better", True): "won", ("worse", False): "lost"}
-        return verdict if verdict in ("tie", "untested") else sides.get((verdict, self.change < 0), "unclear")
+        return {"better": "won", "worse": "lost"}.get(verdict, verdict)
 
 
 def duels(
@@ -71,37 +71,45 @@ def _frames_won(scores: Sequence[FrameScore], network: str, rival: str, field: s
 
 
 def headline(rows: Sequence[Row], found: Sequence[Duel]) -> str:
-    """Say in one plain sentence (no HTML) who won, also when that is not the network, or nobody."""
+    """Say in one plain sentence (no HTML) who won, also when that is not the network, or nobody.
+
+    By how much is one number: the mean over both kinds of gap, by which methods are ranked.
+    """
     if not any(row.rank for row in rows):
         return "No method has been measured on the test frames yet."
     if not found:
         return f"{rows[0].score.method} ranks first; networks and classical methods cannot be compared yet."
     network = found[0].network
     kinds = " and ".join(duel.kind for duel in found)
-    rivals = " and ".join(dict.fromkeys(duel.classical for duel in found))
-    sizes = " and ".join(f"{_size(duel.change)} on {duel.kind} gaps" for duel in found)
+    rivals = " and ".join(f"“{name}”" for name in dict.fromkeys(duel.classical for duel in found))
+    size = _size(math.prod(1 + duel.change for duel in found) ** (1 / len(found)) - 1)
     outcomes = {duel.outcome for duel in found}
     if outcomes == {"won"}:
-        return f"{network} fills the gaps best: its error is {sizes} than the best classical method’s."
+        which = f"classical method{'s' * (' and ' in rivals)}, {rivals}"
+        return f"{network} fills the gaps best: its error is {size} than that of the best {which}."
     if outcomes == {"lost"}:
-        return f"The network did not win: the error of {network} is {sizes} than that of {rivals}."
+        return f"The network did not win: the error of {network} is {size} than that of {rivals}."
     if outcomes == {"tie"}:
         return f"{network} ties with {rivals} on {kinds} gaps: chance could bring about the difference."
     if outcomes == {"untested"}:
         return (
-            f"The error of {network} is {sizes} than the best classical method’s, but there are too few samples or "
-            "series to tell that from chance."
+            f"The error of {network} is {size} than that of {rivals}, but there are too few samples or series to "
+            "tell that from chance."
         )
-    return f"A split result: the error of {network} {', but '.join(map(_clause, found))}."
+    if outcomes == {"unclear"}:
+        return f"{network} is neither clearly better nor clearly worse than {rivals}: over all, {size} in error."
+    return f"A split result: {network} {', but '.join(map(_clause, found))}; over both its error is {size}."
 
 
 def _clause(duel: Duel) -> str:
     says = {
-        "tie": f"ties with that of {duel.classical}",
-        "unclear": f"is neither clearly lower nor clearly higher than that of {duel.classical}",
-        "untested": f"is {_size(duel.change)} than that of {duel.classical} (untested)",
+        "won": "errs less than",
+        "lost": "errs more than",
+        "tie": "ties with",
+        "unclear": "is neither clearly better nor clearly worse than",
+        "untested": "cannot be told from",
     }
-    return f"{says.get(duel.outcome, f'is {_size(duel.change)} than that of {duel.classical}')} on {duel.kind} gaps"
+    return f"{says[duel.outcome]} “{duel.classical}” on {duel.kind} gaps"
 
 
 def under_way(trials: Sequence[Trial], winners: Sequence[Trial], retraining: Sequence[RetrainInterim]) -> str:
@@ -154,15 +162,21 @@ def html(
     test: Evaluation | None,
     trials: Sequence[Trial],
     simulated: bool,
+    size: str = "",
     notes: Sequence[str] = (),
 ) -> str:
-    """Draw the summary: the sentence, what it rests on, notes (plain text), and a tile for each number."""
+    """Draw the summary: the sentence, what it rests on, notes (plain text), and a tile for each number.
+
+    Args:
+        size: Rows x columns in which frames were filled.
+    """
     tiles = [*map(_tile, found), *_recovered_tile(rows), *_trials_tile(trials)]
     basis = [_neighbours(rows)] if any(row.ties for row in rows[:1]) else []
     if test and rows:
         groups = _counted(test.groups, "sample or series", "samples or series")
         frames = _counted(test.frames, "test frame")
-        basis.append(f"Measured on {frames} from {groups} that the search never saw.")
+        pixels = f" of {escape(size.replace('x', ' × '))} pixels" if size else ""
+        basis.append(f"Measured on {frames}{pixels} from {groups} that the search never saw.")
     basis += [escape(note) for note in notes if note]
     return _draw(headline(rows, found), basis, tiles, simulated)
 
@@ -197,8 +211,8 @@ def _tile(duel: Duel) -> str:
     doubt = {"tie": "A tie.", "untested": "Not tested.", "unclear": "Not clear: higher on some, lower on others."}
     detail = (
         f"{doubt.get(duel.outcome, '')} "
-        f"L1 {number(duel.network_l1, 2, 1e3)} against "
-        f"{number(duel.classical_l1, 2, 1e3)} × 10<sup>−3</sup> "
+        f"L1 {significant(duel.network_l1, scale=1e3)} against "
+        f"{significant(duel.classical_l1, scale=1e3)} × 10<sup>−3</sup> "
         f"({escape(duel.classical)}, the best classical method). {frames}"
     )
     css = {"won": "good", "lost": "bad"}.get(duel.outcome, "")
@@ -220,11 +234,9 @@ def _best_tile(trials: Sequence[Trial]) -> list[str]:
     if not scored:
         return []
     best = min(scored, key=lambda trial: (trial.val_gap_l1, trial.trial))
-    detail = (
-        f"Validation gap L1 (10<sup>−3</sup>) of trial {best.trial}, {escape(best.network)}, "
-        f"epoch {in_epochs(best.epochs)}."
-    )
-    return [_draw_tile("Best so far", number(best.val_gap_l1, 2, 1e3), detail)]
+    which = ", ".join(filter(None, (f"trial {best.trial}", best.network, f"epoch {in_epochs(best.epochs)}")))
+    detail = f"Validation gap L1 (10<sup>−3</sup>) of {escape(which)}."
+    return [_draw_tile("Best so far", significant(best.val_gap_l1, scale=1e3), detail)]
 
 
 def _trials_tile(trials: Sequence[Trial]) -> list[str]:

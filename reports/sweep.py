@@ -9,7 +9,7 @@ from typing import NamedTuple
 from records.tables import Trial, in_epochs
 from reports.cells import Number
 from reports.figures.drawing import NETWORKS, networks, setting, title
-from reports.markup import DASH, duration, escape, number, table
+from reports.markup import DASH, duration, escape, number, significant, table
 
 STATES = {
     "running": "Not over yet: measured at their last report so far",
@@ -108,10 +108,10 @@ def _cells(row: Row, keys: Sequence[str]) -> list[str]:
     return [
         name,
         number(row.rank),
-        number(trial.val_gap_l1, 3, 1e3),
+        significant(trial.val_gap_l1, scale=1e3),
         number(trial.val_gap_cc, 4),
-        number(trial.train_loss, 2, 1e3),
-        number(trial.val_loss, 2, 1e3),
+        significant(trial.train_loss, scale=1e3),
+        significant(trial.val_loss, scale=1e3),
         number(trial.parameters),
         *(setting(trial.config[key]) if key in trial.config else DASH for key in keys),
         Number(in_epochs(trial.epochs), trial.epochs) if trial.epochs else DASH,

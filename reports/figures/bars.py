@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from records.tables import MethodScore
 from reports.figures.drawing import looks
 from reports.leaderboard import Row
-from reports.markup import escape, known, number
+from reports.markup import escape, known, significant
 
 
 def rows(ranked: Sequence[Row], kind: str) -> list[MethodScore]:
@@ -27,7 +27,7 @@ def figure(scores: Sequence[MethodScore], kind: str) -> go.Figure:
             x=values,
             y=[escape(score.method) for score in methods],
             orientation="h",
-            text=[f"{value:.2f}" for value in values],
+            text=[f"{significant(value)}" for value in values],
             textposition="outside",
             cliponaxis=False,
             marker_color=[colors[score.method].color for score in methods],
@@ -48,8 +48,9 @@ def figure(scores: Sequence[MethodScore], kind: str) -> go.Figure:
 def caption(scores: Sequence[MethodScore], kind: str) -> str:
     """Say what the bars show."""
     methods = [score for score in scores if score.kind != "limit"]
-    parts = [f"{score.method} {number(getattr(score, f'{kind}_l1'), 2, 1e3)}" for score in methods]
-    limits = [number(getattr(score, f"{kind}_l1"), 2, 1e3) for score in scores if score.kind == "limit"]
+    methods.sort(key=lambda score: float(getattr(score, f"{kind}_l1")))
+    parts = [f"{score.method} {significant(getattr(score, f'{kind}_l1'), scale=1e3)}" for score in methods]
+    limits = [significant(getattr(score, f"{kind}_l1"), scale=1e3) for score in scores if score.kind == "limit"]
     floor = f" Dotted: the noise floor, {limits[0]}." if limits else ""
-    ends = f"{parts[0]} ranks first, {parts[-1]} last" if len(parts) > 1 else "".join(parts)
+    ends = f"lowest {parts[0]}, highest {parts[-1]}" if len(parts) > 1 else "".join(parts)
     return f"L1 on {kind} gaps in thousandths: {ends}.{floor}"

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from records.tables import Interim, RetrainInterim, Trial
-from reports.figures.drawing import GREY, LOWER, THOUSANDTHS, Look, axis, color, draw, error, key, networks, title
+from reports.figures.axes import axis
+from reports.figures.drawing import GREY, LOWER, THOUSANDTHS, Look, color, draw, error, key, networks, title
 from reports.markup import duration, escape, known
 
 UNITS = ((2 * 3600.0, 3600.0, "hours"), (120.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))

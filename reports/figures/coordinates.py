@@ -7,7 +7,7 @@ flat, one under the other, so that their values have room at any width.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -15,25 +15,27 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from records.tables import Trial, in_epochs
+from reports.figures.axes import short, ticks
 from reports.figures.drawing import (
     GREY,
     LOWER,
     THOUSANDTHS,
     WINNER,
+    absent,
     draw,
     error,
     named,
     networks,
     setting,
     settings,
-    short,
     side_by_side,
-    ticks,
     title,
 )
 from reports.markup import escape
 from reports.sweep import Row, value
 
+FEWEST = 5
+"""Trials of a network below which their lines show nothing that the table does not."""
 LOG = 5
 """A parameter whose largest value is this many times its smallest has a logarithmic axis, as in the search spaces."""
 FEW = 8
@@ -87,7 +89,7 @@ def rows(trials: Sequence[Row]) -> list[Lines]:
             for key in keys
             if len({config[key] for config in configs}) > 1
         ]
-        if all(row.trial.parameters for row in own):
+        if all(row.trial.parameters for row in own) and len({row.trial.parameters for row in own}) > 1:
             axes += [_axis("parameters", [row.trial.parameters or 0 for row in own], fan=False)]
         errors = [value(row.trial) * 1e3 for row in own]
         axes.append(_axis(f"gap L1 ({THOUSANDTHS}), {LOWER}", errors, fan=False))
@@ -143,7 +145,6 @@ def figure(lines: Lines) -> go.Figure:
             y=down,
             mode="lines",
             line={"color": color, "width": 3.5 if winner else 1.8 - share},
-            opacity=1 if winner else 0.9 - 0.6 * share,
             text=f"<b>{named(trial)}</b>{', winner' if winner else ''}<br>{settings(trial.config)}"
             f"<br>gap L1 {value(trial) * 1e3:.3f} × {THOUSANDTHS}, {in_epochs(trial.epochs)} epochs, {trial.state}",
             hovertemplate="%{text}<extra></extra>",
@@ -192,12 +193,14 @@ def caption(lines: Lines) -> str:
     )
 
 
-def html(lines: Sequence[Lines], prefix: str = "") -> str:
-    """Draw the trials of each network; nothing without any."""
-    if not lines:
-        return ""
+def html(lines: Sequence[Lines], searched: Iterable[str] = (), prefix: str = "") -> str:
+    """Draw the trials of each network, and say of which searched ones there are too few."""
+    shown = [own for own in lines if len(own.trials) >= FEWEST]
     drawn = [
         (title(own.network), draw(figure(own), f"{prefix}coordinates-{place}", caption(own)))
-        for place, own in enumerate(lines)
+        for place, own in enumerate(shown)
     ]
-    return "<h3>Which settings lead to which error</h3>\n" + side_by_side(drawn)
+    parts = [side_by_side(drawn)] if drawn else []
+    few = {network for network in searched if network} - {own.network for own in shown}
+    parts.append(absent(few, f"fewer than {FEWEST} trials with a result, too few to draw"))
+    return "\n".join(["<h3>Which settings lead to which error</h3>", *filter(None, parts)]) if any(parts) else ""

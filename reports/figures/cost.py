@@ -9,13 +9,13 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from records.tables import MethodScore
+from reports.figures.axes import axis
 from reports.figures.drawing import (
     GREY,
     LIMIT,
     LOWER,
     THOUSANDTHS,
     Look,
-    axis,
     draw,
     error,
     key,
@@ -95,7 +95,6 @@ def figure(points: Sequence[Point], cost: str, limit: float | None = None) -> go
                 "size": 12 if point.leads else 7,
                 "line": {"width": 2 if point.look.color == GREY else 0, "color": point.look.color},
             },
-            opacity=1 if point.leads else 0.6,
             hovertemplate=f"<b>{escape(point.method)}</b><br>L1 %{{y:.3f}} × {THOUSANDTHS}"
             f"<br>{escape(_spent(point.cost, cost))}<extra></extra>",
         )

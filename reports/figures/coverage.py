@@ -8,8 +8,9 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from records.tables import Coverage
-from reports.figures.drawing import GREY, THOUSANDTHS, Look, draw, key, short, side_by_side
-from reports.markup import DASH, THIN_SPACE, Number, number, percent, table
+from reports.figures.axes import short
+from reports.figures.drawing import GREY, THOUSANDTHS, Look, draw, key, numbers, side_by_side
+from reports.markup import DASH, THIN_SPACE, Number, number, percent, significant, table
 
 KINDS = ("horizontal", "vertical")
 LOOKS = (Look("#d97400", "circle", "solid"), Look("#2f81d4", "square", "solid"))
@@ -148,7 +149,26 @@ def html(coverage: Sequence[Coverage], members: int, prefix: str = "") -> str:
             marks |= {f"{100 * line.level:.0f} % interval": line.look for line in found}
     if drawn:
         parts += ["<h3>From faint pixels to bright ones</h3>", key(list(marks.items())), side_by_side(drawn)]
+        parts.append(_numbers(coverage))
     return "\n".join(parts)
+
+
+def _numbers(coverage: Sequence[Coverage]) -> str:
+    groups = [
+        (
+            f"{kind.capitalize()} gaps, {percent(line.level)} interval",
+            [
+                [counts, percent(found, 1), significant(width, 2), number(pixels)]
+                for counts, found, width, pixels in zip(
+                    line.counts, line.found, line.half_widths, line.pixels, strict=True
+                )
+            ],
+        )
+        for kind in KINDS
+        for line in lines(coverage, kind)
+    ]
+    columns = ["counts of the fill", "truth within it", "half-width (counts)", "pixels"]
+    return numbers("Truth within the intervals by brightness.", columns, groups, "coverage-counts")
 
 
 def _table(coverage: Sequence[Coverage], members: int) -> str:
@@ -181,9 +201,9 @@ def _cells(row: Coverage) -> list[str]:
         percent(row.level),
         percent(row.found, 1),
         _between(row.frames_low, row.frames_high),
-        number(row.half_width_counts, 1),
-        number(row.half_width, 2, 1e3),
-        number(row.l1, 2, 1e3),
+        significant(row.half_width_counts),
+        significant(row.half_width, scale=1e3),
+        significant(row.l1, scale=1e3),
         number(row.pixels),
     ]
 

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from records.tables import Interim, Trial, in_epochs
+from reports.figures.axes import axis, ticks
 from reports.figures.drawing import (
     GREY,
     LOWER,
     THOUSANDTHS,
     WINNER,
     Look,
-    axis,
     draw,
     error,
     key,
@@ -22,21 +22,20 @@ from reports.figures.drawing import (
     networks,
     settings,
     side_by_side,
-    ticks,
     title,
 )
 from reports.markup import known
 from reports.sweep import Row
 
 LINES = {
-    "": ("not over yet", GREY, 1.2, 0.9),
-    "failed": ("failed", "#cf4a4a", 1.2, 0.7),
-    "stopped": ("stopped early", GREY, 1.2, 0.6),
-    "interrupted": ("interrupted", "#1a9c8c", 1.4, 0.8),
-    "finished": ("finished", "#2f81d4", 1.4, 0.8),
-    "winner": ("winner", WINNER, 3.0, 1.0),
+    "": ("not over yet", GREY, 1.2),
+    "failed": ("failed", "#cf4a4a", 1.2),
+    "stopped": ("stopped early", GREY, 1.0),
+    "interrupted": ("interrupted", "#1a9c8c", 1.4),
+    "finished": ("finished", "#2f81d4", 1.4),
+    "winner": ("winner", WINNER, 3.0),
 }
-"""Name in the legend, colour, width and opacity of a curve; later ones are drawn on top."""
+"""Name in the legend, colour and width of a curve; later ones are drawn on top."""
 DASHES = {"": "dot", "failed": "dash", "stopped": "solid", "interrupted": "dashdot"}
 
 RUNG = "ASHA compares trials"
@@ -77,7 +76,7 @@ def figure(curves: Sequence[Curve], rungs: Sequence[float], span: tuple[float, f
     """
     chart = go.Figure()
     for curve in curves:
-        name, color, width, opacity = LINES[curve.look]
+        name, color, width = LINES[curve.look]
         chart.add_scatter(
             x=curve.epochs,
             y=[float(f"{value * 1e3:.5g}") for value in curve.val_gap_l1],
@@ -85,7 +84,6 @@ def figure(curves: Sequence[Curve], rungs: Sequence[float], span: tuple[float, f
             name=name,
             line={"color": color, "width": width, "dash": DASHES.get(curve.look, "solid")},
             marker={"size": 5, "color": color},
-            opacity=opacity,
             text=f"<b>{named(curve.trial)}</b> ({name})<br>{settings(curve.trial.config)}",
             hovertemplate=f"%{{text}}<br>epoch %{{x:.3g}}: L1 %{{y:.3f}} × {THOUSANDTHS}<extra></extra>",
         )

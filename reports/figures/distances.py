@@ -9,8 +9,23 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from records.tables import DistanceScore, MethodScore
-from reports.figures.drawing import GREY, LOWER, THOUSANDTHS, Look, draw, error, key, leading, looks, side_by_side
-from reports.markup import escape, known, number
+from reports.figures.drawing import (
+    GREY,
+    LOWER,
+    THOUSANDTHS,
+    Look,
+    draw,
+    error,
+    key,
+    leading,
+    looks,
+    numbers,
+    side_by_side,
+)
+from reports.markup import escape, known, number, significant
+
+FEWEST = 0.01
+"""Share of the pixels below which the mean at a distance is that of a few odd places, and is not drawn."""
 
 
 class Line(NamedTuple):
@@ -33,7 +48,8 @@ def rows(distances: Sequence[DistanceScore], scores: Sequence[MethodScore], kind
     found = []
     for score in scores:
         own = [d for d in distances if d.method == score.method and d.kind == kind and known(d.l1) and d.pixels]
-        own.sort(key=lambda item: item.distance)
+        every = sum(item.pixels for item in own)
+        own = sorted((d for d in own if d.pixels >= FEWEST * every), key=lambda item: item.distance)
         if own:
             columns = [item.distance for item in own], [item.l1 for item in own], [item.pixels for item in own]
             found.append(Line(score.method, score.kind, shown[score.method], score.method in first, *columns))
@@ -54,17 +70,17 @@ def figure(lines: Sequence[Line]) -> go.Figure:
             name=escape(line.method),
             line={"color": color, "dash": dash, "width": 2.4 if line.leads and color != GREY else 1.3},
             marker={"symbol": symbol, "size": 9 if line.leads else 5},
-            opacity=1 if line.leads or limit else 0.45,
             hovertemplate=f"<b>{escape(line.method)}</b><br>%{{x}} px from the edge: %{{y:.2f}} × {THOUSANDTHS}"
             "<br>%{customdata} pixels<extra></extra>",
         )
     furthest = max(distance for line in lines for distance in line.distances)
+    values = list(range(1, furthest + 1, math.ceil(furthest / 8)))
     chart.update_layout(height=400)
     chart.update_xaxes(
         title="distance to the nearest measured pixel (px)",
         range=[0.7, furthest + 0.3],
-        tick0=1,
-        dtick=math.ceil(furthest / 8),
+        tickvals=values,
+        ticktext=[str(value) for value in values],
         showgrid=False,
     )
     chart.update_yaxes(title=f"L1 ({THOUSANDTHS}), {LOWER}", rangemode="tozero", nticks=7)
@@ -74,28 +90,42 @@ def figure(lines: Sequence[Line]) -> go.Figure:
 def caption(lines: Sequence[Line], kind: str) -> str:
     """Say what the lines of one kind of gap show."""
     best = next((line for line in lines if line.kind != "limit"), lines[0])
-    near, far = best.l1[0], best.l1[-1]
-    if len(best.l1) == 1:
-        change = f"{best.method} errs by {error(near)}; no pixel lies deeper"
-    else:
-        change = (
-            f"{best.method} errs by {error(near)} beside the edge and by {error(far)} at {best.distances[-1]} pixels "
-            f"from it, where {number(best.pixels[-1])} pixels were scored"
-        )
+    change = (
+        f"{best.method} errs by {error(best.l1[0])} beside the edge and by {error(best.l1[-1])} at "
+        f"{best.distances[-1]} pixels from it, where {number(best.pixels[-1])} pixels were scored"
+    )
     floor = " Dotted: the noise floor, below which no method can come." * any(line.kind == "limit" for line in lines)
-    return f"Error in {kind} gaps by the distance to the nearest measured pixel: {change}.{floor}"
+    left_out = f"Distances with less than {FEWEST:.0%} of the pixels are left out.".replace("%", " %")
+    return f"Error in {kind} gaps by the distance to the nearest measured pixel: {change}. {left_out}{floor}"
+
+
+def _numbers(groups: Sequence[tuple[str, Sequence[Line]]]) -> str:
+    reached = sorted({distance for _, lines in groups for line in lines for distance in line.distances})
+    columns = ["method", *(f"{distance} px" for distance in reached)]
+    caption = f"L1 ({THOUSANDTHS}) by distance to the nearest measured pixel."
+
+    def cells(line: Line) -> list[str]:
+        found = dict(zip(line.distances, line.l1, strict=True))
+        return [escape(line.method), *(significant(found.get(distance), scale=1e3) for distance in reached)]
+
+    return numbers(caption, columns, [(head, [cells(line) for line in lines]) for head, lines in groups], "distances")
 
 
 def html(distances: Sequence[DistanceScore], scores: Sequence[MethodScore], prefix: str = "") -> str:
     """Draw both kinds of gap; nothing without any."""
     drawn: list[tuple[str, str]] = []
     marks: dict[str, Look] = {}
+    groups: list[tuple[str, Sequence[Line]]] = []
+    flat = []
     for kind in ("horizontal", "vertical"):
         lines = rows(distances, scores, kind)
-        if lines:
+        if lines and max(len(line.distances) for line in lines) < 2:
+            flat.append(kind)
+        elif lines:
             chart = draw(figure(lines), f"{prefix}distance-{kind}", caption(lines, kind))
             drawn.append((f"{kind.capitalize()} gaps", chart))
+            groups.append((f"{kind.capitalize()} gaps", lines))
             marks |= {line.method: line.look for line in lines if line.leads or line.kind == "limit"}
-    if not drawn:
-        return ""
-    return "\n".join(["<h3>How far from the edge of a gap</h3>", key(list(marks.items())), side_by_side(drawn)])
+    parts = [key(list(marks.items())), side_by_side(drawn), _numbers(groups)] if drawn else []
+    parts += [f"<p>{kind.capitalize()} gaps: all scored pixels lie equally far from the edge.</p>" for kind in flat]
+    return "\n".join(["<h3>How far from the edge of a gap</h3>", *parts]) if parts else ""

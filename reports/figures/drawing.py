@@ -1,8 +1,7 @@
-"""Common parts of the figures: looks of networks and methods, axes that a phone can show, HTML."""
+"""Common parts of the figures: looks of networks and methods, HTML."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -10,7 +9,8 @@ import plotly.graph_objects as go
 
 from records.networks import TITLES
 from records.tables import Config, MethodScore, Trial
-from reports.markup import escape, number
+from reports.figures.still import DASHES, SYMBOLS, svg
+from reports.markup import escape, significant, table
 
 GREY = "#8a919c"
 INK = "#767d87"
@@ -50,26 +50,6 @@ CLASSICAL = tuple(
         ("diamond-open", "8px,3px,2px,3px,2px,3px"),
     )
 )
-
-SYMBOLS = {
-    "circle": "M-5 0A5 5 0 1 1 5 0A5 5 0 1 1 -5 0Z",
-    "square": "M-4.5 -4.5H4.5V4.5H-4.5Z",
-    "diamond": "M0 -6L6 0L0 6L-6 0Z",
-    "triangle-up": "M0 -5L5.5 4.5H-5.5Z",
-    "pentagon": "M0 -5.5L5.2 -1.7L3.2 4.4H-3.2L-5.2 -1.7Z",
-    "star": "M0 -6L1.8 -1.9L6 -1.9L2.6 .9L3.8 5.2L0 2.6L-3.8 5.2L-2.6 .9L-6 -1.9L-1.8 -1.9Z",
-    "x-thin": "M-4 -4L4 4M-4 4L4 -4",
-    "cross-thin": "M-5 0H5M0 -5V5",
-}
-"""Plotly's symbols as SVG paths about (0, 0), for the key."""
-SVG_DASHES = {
-    "solid": "none",
-    "dot": "2 3",
-    "dash": "6 4",
-    "longdash": "10 4",
-    "dashdot": "6 3 2 3",
-    "longdashdot": "10 3 2 3",
-}
 
 
 def title(network: str) -> str:
@@ -134,60 +114,9 @@ def _group(score: MethodScore) -> tuple[str, ...]:
     return score.network, score.task, "search" if score.point is None else "paper"
 
 
-def ticks(low: float, high: float, log: bool = False, most: int = 5) -> list[float]:
-    """Choose round values from `low` to `high`, two to `most` of them where `low` < `high`."""
-    if not low < high:
-        return [low]
-    if log:
-        for mantissas in ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
-            decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-            values = [float(f"{m}e{decade}") for decade in decades for m in mantissas]
-            values = [value for value in values if low <= value <= high]
-            if 2 <= len(values) <= most:
-                return values
-        decades_apart = math.log10(high / low)
-        if decades_apart > most:
-            step = math.ceil(decades_apart / (most - 1))
-            first = math.ceil(math.log10(low))
-            return [10.0**k for k in range(first, math.floor(math.log10(high)) + 1, step)]
-    scale = 10.0 ** math.floor(math.log10((high - low) / most))
-    for step in (1, 2, 5, 10, 20):
-        places = range(math.ceil(low / (step * scale)), math.floor(high / (step * scale)) + 1)
-        if len(places) <= most:
-            return [float(f"{place * step * scale:.12g}") for place in places]
-    raise AssertionError("20 times the scale spans more than the range")
-
-
-def short(value: float) -> str:
-    """Write a value for an axis: three digits, thousands and millions by a letter."""
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if abs(value) >= size:
-            return f"{value / (1e3 if letter == 'k' else size):.3g}{letter}"
-    return f"{value:.4g}" if abs(value) >= 1e-4 or value == 0 else f"{value:.0e}".replace("e-0", "e−")
-
-
 def error(value: float) -> str:
     """Write an L1 as text, with its unit."""
-    return f"{number(value, 2, 1e3)} × 10⁻³"
-
-
-def axis(low: float, high: float, log: bool = True, most: int = 6) -> dict[str, object]:
-    """Range and ticks of an axis that holds `low` to `high` with a little room; its values are as drawn."""
-    if log:
-        room = max(high / low, 1.1) ** 0.06
-        low, high = low / room, high * room
-        ends = [math.log10(low), math.log10(high)]
-    else:
-        room = 0.06 * (high - low) or 0.5
-        low, high = low - room, high + room
-        ends = [low, high]
-    values = ticks(low, high, log, most)
-    return {
-        "type": "log" if log else "linear",
-        "range": ends,
-        "tickvals": values,
-        "ticktext": [short(value) for value in values],
-    }
+    return f"{significant(value, scale=1e3)} × 10⁻³"
 
 
 def settings(config: Config) -> str:
@@ -229,9 +158,22 @@ def draw(chart: go.Figure, name: str, caption: str) -> str:
     drawn = chart.to_html(config, include_plotlyjs=False, full_html=False, div_id=name)
     text = escape(caption)
     return (
-        f'<figure class="chart"><div role="img" aria-label="{text}">{drawn}</div>'
+        f'<figure class="chart"><div role="img" aria-label="{text}">{drawn}{svg(chart)}</div>'
         f"<figcaption>{text}</figcaption></figure>"
     )
+
+
+def numbers(
+    caption: str, columns: Sequence[str], groups: Iterable[tuple[str, Sequence[Sequence[str]]]], css: str
+) -> str:
+    """Fold away the numbers of a figure, as `table` takes them."""
+    return f"<details><summary>In numbers</summary>{table(caption, columns, groups, css)}</details>"
+
+
+def absent(names: Iterable[str], why: str) -> str:
+    """Say in one line of which networks there is no figure, and why; "" without any. `why` is no HTML."""
+    listed = " and ".join(map(title, networks(names)))
+    return f"<p>{escape(listed)}: {escape(why)}.</p>" if listed else ""
 
 
 def key(marks: Sequence[tuple[str, Look]]) -> str:
@@ -243,7 +185,7 @@ def key(marks: Sequence[tuple[str, Look]]) -> str:
 def _mark(look: Look) -> str:
     drawn = ""
     if look.dash:
-        dashes = SVG_DASHES.get(look.dash, look.dash.replace("px", ""))
+        dashes = DASHES.get(look.dash, look.dash.replace("px", "").replace("solid", "none"))
         drawn = f'<path d="M0 8H32" stroke-width="{2 if look.color != GREY else 1.5}" stroke-dasharray="{dashes}"/>'
     shape = SYMBOLS.get(look.symbol.removesuffix("-open"))
     if shape:

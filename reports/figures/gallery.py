@@ -25,12 +25,14 @@ from reports.figures.pictures import (
     ramp,
     scale,
 )
-from reports.markup import escape
+from reports.markup import escape, significant
 
 CLOSEST = 4
 """Methods shown where every method fails."""
-EDGE = 3
-"""Rows shown about the scored ones in a difference picture."""
+FAILS = 2.0
+"""So many times its mean over the frame the best method must err in a place for all to fail there."""
+EDGE = 4
+"""Pixels shown about the scored ones in a close-up."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Fill:
     """Whether it is shown at once, standing for others of its network: see `leading`."""
     image: Array
     difference: Array
-    """|fill - truth| where the truth is known and the input is not; NaN elsewhere."""
+    """fill - truth where the truth is known and the input is not; NaN elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,11 @@ def rows(gallery: Gallery, scores: Sequence[MethodScore] = (), first: int = 0) -
         fills = []
         for m in columns:
             image, method = gallery.filled[k, m], gallery.methods[m]
-            difference = np.where(held_out, np.abs(image - truth), np.float32(np.nan))
+            difference = np.where(held_out, image - truth, np.float32(np.nan))
             fills.append(Fill(method, method in first_ones, image, difference))
         top, bottom, left, right = map(int, gallery.crops[k])
-        crop = slice(top, bottom), slice(left, right)
+        least = np.where(held_out, np.abs(gallery.filled[k] - truth).min(axis=0), np.float32(np.nan))
+        crop = narrowed(least, (slice(top, bottom), slice(left, right)))
         letter = ascii_uppercase[(first + k) % len(ascii_uppercase)]
         frames.append(
             Frame(
@@ -101,20 +104,30 @@ def rows(gallery: Gallery, scores: Sequence[MethodScore] = (), first: int = 0) -
 
 
 def mean(difference: Array) -> float | None:
-    """Mean over scored pixels; None without any."""
-    scored = difference[np.isfinite(difference)]
+    """Mean size over scored pixels; None without any."""
+    scored = np.abs(difference[np.isfinite(difference)])
     return float(scored.mean(dtype=np.float64)) if scored.size else None
 
 
-def strip(frame: Frame) -> tuple[slice, slice]:
-    """The part of a close-up that differences are drawn of: its rows with a scored pixel, and `EDGE` about them."""
-    down, across = frame.crop
-    scored = np.isfinite(frame.truth[frame.crop]) & np.isnan(frame.input[frame.crop])
-    found = np.flatnonzero(scored.any(axis=1))
+def narrowed(errors: Array, crop: tuple[slice, slice]) -> tuple[slice, slice]:
+    """The part of a close-up that holds its gap, of several that with the larger errors, and `EDGE` pixels about it.
+
+    Args:
+        errors: Of every scored pixel; NaN elsewhere.
+        crop: The close-up.
+    """
+    down = _about(errors[crop], crop[0])
+    return down, _about(errors[down, crop[1]].T, crop[1])
+
+
+def _about(errors: Array, part: slice) -> slice:
+    """Narrow a range of rows to the stretch with the largest errors and `EDGE` about it; what is that near is one."""
+    found = np.flatnonzero(np.isfinite(errors).any(axis=1))
     if not found.size:
-        return frame.crop
-    first, last = down.start + int(found[0]), down.start + int(found[-1]) + 1
-    return slice(max(first - EDGE, down.start), min(last + EDGE, down.stop)), across
+        return part
+    stretches = np.split(found, np.flatnonzero(np.diff(found) > 2 * EDGE) + 1)
+    most = part.start + max(stretches, key=lambda stretch: float(np.nansum(errors[stretch])))
+    return slice(max(int(most[0]) - EDGE, part.start), min(int(most[-1]) + 1 + EDGE, part.stop))
 
 
 def closest(frame: Frame) -> list[Fill]:
@@ -131,43 +144,65 @@ def html(frames: Sequence[Frame]) -> str:
     return "\n".join(
         [
             f"<h3>Test frames {letters}, filled by each method</h3>",
+            TOGGLE,
             "<p>The frames were chosen by the error of the best network: its best, its worst, and evenly between. "
             "Numbers are the mean error over the held-out pixels of a frame, in 10<sup>−3</sup>; dashed squares show "
             "where the close-ups below lie. Pictures of one frame share their scale, and so do its close-ups.</p>",
             _whole(frames),
             "<h3>Close-ups</h3>",
-            "<p>Where the hidden truth varies most: each fill, and under it how far it is from the truth. All "
-            f"differences of the page share one scale, which ends at {CAP}; dashed lines are the edges of what was "
-            "not measured. Numbers: the mean error within the close-up, in 10<sup>−3</sup>.</p>",
+            "<p>Where the hidden truth varies most: each fill, and under it fill − truth. Dashed lines are the edges "
+            "of what was not measured. Numbers: the mean error within the close-up, in 10<sup>−3</sup>.</p>",
+            LEGEND,
             *map(_close_up, frames),
         ]
     )
+
+
+TOGGLE = (
+    '<label class="toggle"><input type="checkbox"> Before: show what was measured in place of each fill, here and '
+    "in the close-ups</label>"
+)
+"""Works by style alone, so also where scripts do not."""
+LEGEND = '<div class="legend">{}{}</div>'.format(
+    ramp("intensity", "low", "high", INTENSITY, "from where to where stands beside each frame; grey: not measured"),
+    ramp("fill − truth", f"≤ −{CAP}", f"≥ {CAP}", DIFFERENCE, "colours follow the square root; grey: not scored"),
+)
 
 
 def failures(frames: Sequence[Frame]) -> str:
     """Draw where every method fails, with the methods that come closest there; nothing without any frame."""
     if not frames:
         return ""
+    failed = [frame for frame in frames if excess(frame) >= FAILS]
     intro = (
-        "<p>No method restores what left no trace outside the gap. These places were not picked by hand: in all test "
-        "frames they are those where even the method with the least error is furthest from the truth.</p>"
+        "No method restores what left no trace outside the gap. These places were not picked by hand: in all test "
+        "frames they are those where even the method with the least error is furthest from the truth."
+        if failed
+        else f"Nowhere: even in the worst place of a test frame the best method errs by less than {FAILS:g} times "
+        "its mean over the frame."
     )
-    return "\n".join(["<h3>Where every method fails</h3>", intro, *map(_failure, frames)])
+    return "\n".join(["<h3>Where every method fails</h3>", f"<p>{intro}</p>", *map(_failure, failed)])
+
+
+def excess(frame: Frame) -> float:
+    """Error of the closest method in the close-up, over its mean over the frame; 0 where that is not known."""
+    best = next(iter(closest(frame)), None)
+    here, usual = (mean(best.difference[frame.crop]), mean(best.difference)) if best else (None, None)
+    return here / usual if here and usual else 0.0
 
 
 def sentence(frame: Frame) -> str:
     """Say plainly how far off the methods are in the close-up of a frame (no HTML)."""
-    best = next(iter(closest(frame)), None)
-    reason = frame.reason[:1].upper() + frame.reason[1:]
-    if best is None:
-        return f"{reason}."
-    here, usual = mean(best.difference[frame.crop]), mean(best.difference)
-    compared = f", {here / usual:.1f} times its mean over this frame" if here and usual else ""
-    return f"{reason}. Closest here: {best.method}, off by {_thousandths(here)} × 10⁻³ on average{compared}."
+    best = closest(frame)[0]
+    here = _thousandths(mean(best.difference[frame.crop]))
+    return (
+        f"Closest here: {best.method}, off by {here} × 10⁻³ on average, {excess(frame):.1f} times its mean over this "
+        "frame."
+    )
 
 
 def _thousandths(error: float | None) -> str:
-    return "no truth" if error is None else f"{error * 1e3:.2f}"
+    return "no truth" if error is None else f"{significant(error, scale=1e3)}"
 
 
 def _whole(frames: Sequence[Frame]) -> str:
@@ -227,7 +262,8 @@ def _box(frame: Frame) -> str:
 
 
 def _source(frame: Frame) -> str:
-    return ", ".join(filter(None, (frame.name, frame.category)))
+    low, high = frame.close
+    return ", ".join(filter(None, (frame.name, frame.category, f"intensity {low:.2f} to {high:.2f}")))
 
 
 def _close_up(frame: Frame) -> str:
@@ -235,7 +271,7 @@ def _close_up(frame: Frame) -> str:
     more = f"<details><summary>{len(others)} more</summary>{_cards(frame, others)}</details>" if others else ""
     title = f"{frame.letter}, {escape(frame.reason)} <small>{escape(_source(frame))}</small>"
     cards = _cards(frame, shown, _given(frame))
-    return f'<article class="frame"><h4>{title}</h4>\n{cards}{more}</article>'
+    return _article(frame, title, f"{cards}{more}")
 
 
 def _failure(frame: Frame) -> str:
@@ -246,20 +282,20 @@ def _failure(frame: Frame) -> str:
     )
     title = f"{frame.letter} <small>{escape(_source(frame))}</small>"
     cards = _cards(frame, closest(frame)[:CLOSEST], [whole, *_given(frame)])
-    return f'<article class="frame"><h4>{title}</h4>\n<p>{escape(sentence(frame))}</p>{cards}</article>'
+    return _article(frame, title, f"<p>{escape(sentence(frame))}</p>{cards}")
+
+
+def _article(frame: Frame, title: str, body: str) -> str:
+    below = png(levels(frame.input[frame.crop], *frame.close), INTENSITY)
+    style = f"--close-{frame.letter}: url({below})"
+    return f'<article class="frame" style="{style}"><h4>{title}</h4>\n{body}</article>'
 
 
 def _given(frame: Frame) -> list[str]:
-    """Input and truth of a close-up, with the colour scales under them."""
-    low, high = f"≤ {frame.close[0]:.2f}", f"≥ {frame.close[1]:.2f}"
-    scales = (
-        ramp("intensity", low, high, INTENSITY, "grey: not measured"),
-        ramp("|fill − truth|", "0", f"≥ {CAP}", DIFFERENCE, "colours follow the square root; grey: not scored"),
-    )
+    """Input and truth of a close-up."""
     named: tuple[tuple[str, Array], ...] = (("input", frame.input), ("truth", frame.truth))
     return [
-        f"<figure>{_intensity(frame, image, name)}<figcaption>{name}</figcaption>{bar}</figure>"
-        for (name, image), bar in zip(named, scales, strict=True)
+        f"<figure>{_intensity(frame, image, name)}<figcaption>{name}</figcaption></figure>" for name, image in named
     ]
 
 
@@ -268,21 +304,21 @@ def _cards(frame: Frame, fills: Sequence[Fill], before: Sequence[str] = ()) -> s
 
 
 def _card(frame: Frame, fill: Fill) -> str:
-    part = strip(frame)
-    error = _thousandths(mean(fill.difference[part]))
+    difference = fill.difference[frame.crop]
+    error = _thousandths(mean(difference))
     alt = f"frame {frame.letter}, close-up: difference between {fill.method} and truth, mean {error} × 10⁻³"
     return (
-        f"<figure>{_intensity(frame, fill.image, f'filled by {fill.method}')}"
-        f"{picture(png(errors(fill.difference[part]), DIFFERENCE), alt, _edges(frame, part))}"
+        f"<figure>{_intensity(frame, fill.image, f'filled by {fill.method}', f'--close-{frame.letter}')}"
+        f"{picture(png(errors(difference), DIFFERENCE), alt, _edges(frame))}"
         f"<figcaption>{escape(fill.method)} <b>{error}</b></figcaption></figure>"
     )
 
 
-def _intensity(frame: Frame, image: Array, name: str) -> str:
+def _intensity(frame: Frame, image: Array, name: str, under: str = "") -> str:
     entries = levels(image[frame.crop], *frame.close)
-    return picture(png(entries, INTENSITY), f"frame {frame.letter}, close-up: {name}", _edges(frame, frame.crop))
+    return picture(png(entries, INTENSITY), f"frame {frame.letter}, close-up: {name}", _edges(frame), under)
 
 
-def _edges(frame: Frame, part: tuple[slice, slice]) -> str:
-    hidden: npt.NDArray[np.bool_] = ~np.isfinite(frame.input[part])
+def _edges(frame: Frame) -> str:
+    hidden: npt.NDArray[np.bool_] = ~np.isfinite(frame.input[frame.crop])
     return outline(hidden)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import plotly.graph_objects as go
 
 from records.tables import Importance, in_epochs
-from reports.figures.drawing import color, draw, networks, side_by_side, title
-from reports.markup import escape, known
+from reports.figures.drawing import absent, color, draw, networks, numbers, side_by_side, title
+from reports.markup import escape, known, percent
 
 
 def rows(importances: Sequence[Importance]) -> list[list[Importance]]:
@@ -47,8 +47,6 @@ def caption(items: Sequence[Importance]) -> str:
     """Say what the bars of one network show."""
     first, *others = items
     name = first.parameter.replace("_", " ")
-    if not others:
-        return f"Only {name} was searched; from {_basis(first)}."
     least = others[-1].parameter.replace("_", " ")
     return (
         f"From {_basis(first)}: most of the variation goes with {name} ({first.importance:.0%}), "
@@ -58,17 +56,25 @@ def caption(items: Sequence[Importance]) -> str:
 
 def html(found: Sequence[Sequence[Importance]], searched: Iterable[str], prefix: str = "") -> str:
     """Draw the bars of each network, and say of which searched ones there are none."""
-    there = {items[0].network for items in found}
-    missing = [network for network in networks(searched) if network and network not in there]
+    missing = {network for network in searched if network} - {items[0].network for items in found}
+    shown = [items for items in found if len(items) > 1 and any(item.importance > 0 for item in items)]
     drawn = [
         (_heading(items[0]), draw(figure(items), f"{prefix}importances-{place}", caption(items)))
-        for place, items in enumerate(found)
+        for place, items in enumerate(shown)
     ]
-    parts = [side_by_side(drawn)] if drawn else []
-    if missing:
-        names = " and ".join(escape(title(network)) for network in missing)
-        parts.append(f"<p>{names}: too few trials with a result to tell what each parameter matters.</p>")
-    return "\n".join(["<h3>What each parameter matters</h3>", *parts]) if parts else ""
+    parts = [side_by_side(drawn), _numbers(shown)] if drawn else []
+    parts.append(absent(missing, "too few trials with a result to tell what each parameter matters"))
+    single = [items[0].network for items in found if items not in shown]
+    parts.append(absent(single, "no two parameters to compare"))
+    return "\n".join(["<h3>What each parameter matters</h3>", *filter(None, parts)]) if any(parts) else ""
+
+
+def _numbers(found: Sequence[Sequence[Importance]]) -> str:
+    groups = [
+        (escape(_heading(items[0])), [[escape(item.parameter), percent(item.importance)] for item in items])
+        for items in found
+    ]
+    return numbers("Share of the variation.", ["parameter", "share"], groups, "importances")
 
 
 def _heading(item: Importance) -> str:

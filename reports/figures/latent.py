@@ -9,14 +9,17 @@ import plotly.graph_objects as go
 from scipy.stats import wilcoxon
 
 from records.tables import Latent
+from reports.figures.axes import axis
 from reports.figures.drawing import Look, draw, key, side_by_side
-from reports.markup import DASH, escape, number, table
+from reports.markup import DASH, escape, number, percent, table
 from reports.statistics import LEVEL
 
 REFERENCE, BEFORE, AFTER = "truth", "masked", "inpainted"
 COLORS = {REFERENCE: "#1a9c8c", BEFORE: "#8a919c", AFTER: "#e07b00"}
 DASHES = {REFERENCE: "solid", BEFORE: "dash", AFTER: "solid"}
 OTHER = "#2f81d4"
+FEWEST = 10
+"""Neighbours below which nothing is drawn: a share of so few has few values, and single ranks are noise."""
 
 
 class Row(NamedTuple):
@@ -79,8 +82,8 @@ def sentence(latent: Latent) -> str:
     found = change(latent)
     whose = f"Of the {latent.neighbours} frames nearest to a frame in the latent space of the truth"
     figures = (
-        f"{_percent(found.inpainted)} are also nearest among frames filled by {latent.method}, and "
-        f"{_percent(found.masked)} among frames with empty gaps (means over {latent.overlap.shape[1]} test frames, "
+        f"{percent(found.inpainted, 1)} are also nearest among frames filled by {latent.method}, and "
+        f"{percent(found.masked, 1)} among frames with empty gaps (means over {latent.overlap.shape[1]} test frames, "
         f"Wilcoxon signed-rank {_p(found.p)})"
     )
     if not found.found:
@@ -91,7 +94,9 @@ def sentence(latent: Latent) -> str:
         verdict = "Not as in the paper: filled frames lie farther from their true neighbours than masked ones"
     text = f"{verdict}. {whose}, {figures}."
     if found.other_seed is not None:
-        text += f" Training the autoencoder anew on the truth, with another seed, keeps {_percent(found.other_seed)}"
+        text += (
+            f" Training the autoencoder anew on the truth, with another seed, keeps {percent(found.other_seed, 1)}"
+        )
         text += ": that changes neighbours more than empty gaps do." if found.other_seed < found.masked else "."
     return text
 
@@ -102,32 +107,39 @@ def html(latent: Latent, prefix: str = "") -> str:
     lines = [
         [
             escape(row.space),
-            DASH if row.overlap is None else _percent(row.overlap),
-            DASH if row.low is None else _percent(row.low),
+            DASH if row.overlap is None else percent(row.overlap, 1),
+            DASH if row.low is None else percent(row.low, 1),
             number(row.correlation, 4),
         ]
         for row in rows(latent)
     ]
-    chance = latent.neighbours / (latent.overlap.shape[1] - 1)
+    count = latent.overlap.shape[1]
+    chance = latent.neighbours / (count - 1)
     caption = (
         f"An autoencoder describes each test frame by {latent.dimension} numbers. It is trained on the truth, on "
         "frames with empty gaps (masked) and on filled ones, with equal settings and initial weights; “another seed” "
         "differs from the truth by these weights alone, and tells what they change. Overlap: share of a frame’s "
         f"{latent.neighbours} nearest neighbours in the truth’s space that are its nearest here, too; higher is "
-        f"better, chance gives {_percent(chance)}. Correlation: of the measured pixels of a frame and of its nearest "
-        "neighbours. The test takes frames as independent and the trainings as given; frames share neighbours and "
-        "trainings differ, so a small difference is found too easily: compare it with that of another seed."
+        f"better, chance gives {percent(chance, 1)}. Correlation: of the measured pixels of a frame and of its "
+        "nearest neighbours. The test takes frames as independent and the trainings as given; frames share "
+        "neighbours and trainings differ, so a small difference is found too easily: compare it with that of "
+        "another seed."
     )
-    ranks = "Mean correlation of a frame with its neighbour of each rank, one line a latent space."
-    shares = "Overlap with the nearest neighbours of the truth, one violin a latent space. " + sentence(latent)
+    found = table(caption, columns, [("", lines)], "latent")
+    parts = [f"<p>{escape(sentence(latent))}</p>", found, "<h3>Neighbours in each space</h3>"]
+    if latent.neighbours < FEWEST:
+        few = f"Not drawn: the {latent.neighbours} nearest among n = {count} test frames are too few."
+        return "\n".join([*parts, f"<p>{few}</p>"])
+    ranks = (
+        f"Mean correlation of a frame with its neighbour of each rank, one line a latent space, n = {count} frames."
+    )
+    shares = f"Overlap with the nearest neighbours of the truth, one violin a latent space, n = {count} frames."
     drawn = [
         ("Neighbours by rank", draw(figure_correlation(latent), f"{prefix}latent-ranks", ranks)),
         ("True neighbours kept", draw(figure_overlap(latent), f"{prefix}latent-overlap", shares)),
     ]
     marks = [(space, Look(COLORS.get(space, OTHER), "", DASHES.get(space, "dot"))) for space in latent.spaces]
-    found = table(caption, columns, [("", lines)], "latent")
-    head = "<h3>Neighbours in each space</h3>"
-    return "\n".join([f"<p>{escape(sentence(latent))}</p>", found, head, key(marks), side_by_side(drawn)])
+    return "\n".join([*parts, key(marks), side_by_side(drawn)])
 
 
 def figure_correlation(latent: Latent) -> go.Figure:
@@ -144,7 +156,8 @@ def figure_correlation(latent: Latent) -> go.Figure:
         )
     chart.update_layout(height=400)
     # Far ranks are all the other frames, in every space alike: the near ones get the room.
-    chart.update_xaxes(title="rank of the neighbour, 1 is the nearest", type="log", dtick="D2", showgrid=False)
+    across = axis(1, latent.correlation.shape[1])
+    chart.update_xaxes(across, title="rank of the neighbour, 1 is the nearest", showgrid=False)
     chart.update_yaxes(title="mean correlation of measured pixels")
     return chart
 
@@ -169,10 +182,6 @@ def figure_overlap(latent: Latent) -> go.Figure:
     chart.update_xaxes(title="latent space", showgrid=False)
     chart.update_yaxes(title="neighbours kept (%), higher is better", rangemode="tozero")
     return chart
-
-
-def _percent(share: float) -> str:
-    return f"{number(share, 1, 100)} %"
 
 
 def _p(value: float) -> str:

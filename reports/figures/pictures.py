@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageColor
-from plotly.colors import sequential
+from plotly.colors import diverging, sequential
 
 from reports.markup import escape
 
@@ -19,7 +19,7 @@ Array = npt.NDArray[np.float32]
 CAP = 0.15
 """Differences of this size and above share one colour (the paper's Fig. 8)."""
 INTENSITY = sequential.Viridis
-DIFFERENCE = sequential.Magma
+DIFFERENCE = diverging.RdBu_r
 NEUTRAL = (150, 154, 160)
 """Not measured in an intensity picture, not scored in a difference picture."""
 SEE_THROUGH = 255
@@ -41,11 +41,11 @@ def levels(values: Array, low: float, high: float) -> npt.NDArray[np.uint8]:
 
 
 def errors(differences: Array) -> npt.NDArray[np.uint8]:
-    """Palette entries of differences, from 0 to `CAP`.
+    """Palette entries of differences, from -`CAP` to `CAP`.
 
-    Colours follow the square root: a typical error is a thirtieth of the cap, and on an even scale would be black.
+    Colours follow the square root: a typical error is a thirtieth of the cap, and on an even scale would be white.
     """
-    return levels(np.sqrt(differences / np.float32(CAP)), 0, 1)
+    return levels(np.sign(differences) * np.sqrt(np.abs(differences) / np.float32(CAP)), -1, 1)
 
 
 def overlay(entries: npt.NDArray[np.uint8], below: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from records.tables import RetrainInterim, Trial
-from reports.figures.drawing import LOWER, THOUSANDTHS, Look, axis, color, draw, error, key, networks, title
-from reports.markup import escape, known
+from records.tables import RetrainInterim, Trial, in_epochs
+from reports.figures.axes import axis
+from reports.figures.drawing import LOWER, THOUSANDTHS, Look, color, draw, error, key, networks, numbers, title
+from reports.markup import Number, escape, known, number, significant
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 """Of the best trial of a network, the next, and so on."""
@@ -64,7 +65,6 @@ def figure(curves: Sequence[Curve]) -> go.Figure:
                 "width": 2.2 if curve.place == 0 else 1.4,
                 "dash": DASHES[min(curve.place, len(DASHES) - 1)],
             },
-            opacity=0.9 if curve.place == 0 else 0.7,
             text=f"<b>{name}</b>, trial {curve.trial}, seed {curve.seed}",
             hovertemplate=f"%{{text}}<br>epoch %{{x:.3g}}: L1 %{{y:.3f}} × {THOUSANDTHS}<extra></extra>",
         )
@@ -99,4 +99,16 @@ def html(curves: Sequence[Curve], prefix: str = "") -> str:
         return ""
     drawn = draw(figure(curves), f"{prefix}retraining", caption(curves))
     marks = [(title(name), Look(color(name), "", "solid")) for name in networks(curve.network for curve in curves)]
-    return "\n".join(["<h3>Retraining of the winners</h3>", key(marks), drawn])
+    lines = [
+        [
+            escape(title(curve.network)),
+            number(curve.trial),
+            number(curve.seed),
+            Number(in_epochs(curve.epochs[-1]), curve.epochs[-1]),
+            significant(min(curve.val_gap_l1), scale=1e3),
+        ]
+        for curve in curves
+    ]
+    heads = ["network", "trial", "seed", "epochs", f"lowest validation gap L1 ({THOUSANDTHS})"]
+    found = numbers("The trainings of the winners.", heads, [("", lines)], "retraining-l1")
+    return "\n".join(["<h3>Retraining of the winners</h3>", key(marks), drawn, found])

@@ -249,7 +249,7 @@ def _info(name: str, seed: int = 7) -> RunInfo:
             "title": "simulated scattering on PILATUS3 2M",
             "simulated": True,
             "detector": "Pilatus 2M",
-            "frame_shape": [512, 512],
+            "size": "512x512",
             "frames": 160,
             "train_frames": 112,
             "validation_frames": 24,

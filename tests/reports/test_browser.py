@@ -66,6 +66,14 @@ const sorting = () => {
 addEventListener("load", () => setTimeout(async () => {
   const found = await axe.run(document, {resultTypes: ["violations"]});
   const drawn = [...document.querySelectorAll(".plotly-graph-div")];
+  const seen = selector => [...document.querySelectorAll(selector)].filter(one => one.getClientRects().length).length;
+  const stills = () => [seen(".still"), seen(".plotly-graph-div")];
+  const print = () => {
+    const rules = [...document.styleSheets].flatMap(sheet => [...sheet.cssRules]);
+    for (const rule of rules) if (rule.media?.mediaText === "print") rule.media.mediaText = "all";
+  };
+  const covered = () => [...document.querySelectorAll(".picture img[style]")]
+    .filter(image => getComputedStyle(image).objectPosition === "50% 50%").length;
   parent.postMessage({
     asked: innerWidth,
     width: document.documentElement.scrollWidth,
@@ -80,6 +88,10 @@ addEventListener("load", () => setTimeout(async () => {
     checked: found.passes.map(rule => rule.id),
     sorting: sorting(),
     errors,
+    covered: [covered(), (document.querySelectorAll(".toggle input").forEach(box => box.click()), covered())],
+    screen: stills(),
+    unscripted: (document.documentElement.className = "", stills()),
+    paper: (document.documentElement.className = "scripted", print(), stills()),
   }, "*");
 }, 500));
 </script>"""
@@ -118,6 +130,10 @@ def check(seen: dict, width: int, figures: int) -> None:
     assert seen["sorting"]["wrong"] == []
     assert seen["sorting"]["columns"] > 20
     assert not seen["hacked"]
+    # Each figure is a still picture without scripts and on paper, and nothing waits in its place.
+    assert (seen["screen"], seen["unscripted"], seen["paper"]) == ([0, figures], [figures, 0], [figures, 0])
+    # Before instead of after.
+    assert seen["covered"][1] == 0
 
 
 browser = pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on PATH")

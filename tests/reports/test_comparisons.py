@@ -63,6 +63,18 @@ def test_what_no_test_could_find_is_untested_and_no_tie(make_score, make_frames)
     assert "too few for 26 tests" in comparisons.html(scores, few)
 
 
+def test_the_size_of_a_difference_is_that_of_the_pooled_l1(make_score, make_frames):
+    """Frames say 50 % in a typical sample, all pixels together 25 %."""
+    pooled = [make_score("a", l1=3e-3), make_score("biharmonic", "classical", 4e-3)]
+    frames = make_frames([make_score("a", l1=2e-3), make_score("biharmonic", "classical", 4e-3)])
+    found = comparisons.rows(pooled, frames)
+    assert comparisons.find(found, "horizontal", "biharmonic", "a").pooled == pytest.approx(1 / 3)
+    assert '<span class="better">better</span> −25.0 %' in comparisons.html(pooled, found)
+    turned = comparisons.rows([make_score("a", l1=5e-3), pooled[1]], frames)
+    assert {row.verdict for row in turned} == {"unclear"}
+    assert "“Unclear”" in comparisons.html(pooled, turned)
+
+
 def test_frames_that_only_one_method_has_are_left_out(make_score, make_frames):
     scores = [make_score("a", l1=4e-3), make_score("biharmonic", "classical", 6e-3)]
     frames = make_frames(scores)

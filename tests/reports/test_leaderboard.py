@@ -71,7 +71,7 @@ def test_table_drops_what_no_method_has_and_dashes_what_one_lacks(make_score):
 
 def test_the_best_is_marked_for_eyes_and_for_screen_readers(make_score):
     html = leaderboard.html(leaderboard.rows([make_score("a", l1=4e-3), make_score("b", l1=6e-3)]))
-    assert "<strong>4.0000</strong><span class='hidden'> (best)</span>" in html
+    assert "<strong>4.00</strong><span class='hidden'> (best)</span>" in html
 
 
 def test_text_fits_a_terminal(make_score):
@@ -79,7 +79,8 @@ def test_text_fits_a_terminal(make_score):
         [make_score("a long name\n" * 9, l1=123.4, parameters=34_512_200), make_score("b", l1=None)]
     )
     lines = leaderboard.text(rows).splitlines()
-    assert len(lines) == 2 + len(rows)
+    assert len(lines) == 2 + len(rows) + 1
+    assert lines[-1].startswith("*: best of the column")
     assert max(map(len, lines)) <= 100
 
 
@@ -90,9 +91,10 @@ def test_a_tie_is_called_a_tie_and_too_few_groups_are_no_tie(make_score, make_fr
     assert [row.ties for row in few.rows] == [(), (), ()]
     html = leaderboard.html(many.rows)
     assert html.count("<span class='equal'>=</span><span class='hidden'> (ties with ") == 2 * 2
-    assert "too few groups for intervals" not in html
-    assert "There are 3 samples or series: too few groups for intervals." in leaderboard.html(few.rows)
-    lines = leaderboard.text(many.rows).splitlines()[2:]
+    assert "too few for intervals" not in html
+    assert "n = 6 test frames of 3 samples or series, too few for intervals. " in leaderboard.html(few.rows)
+    *lines, explained = leaderboard.text(many.rows).splitlines()[2:]
+    assert "=: not told apart" in explained
     assert [line.split()[:2] for line in lines] == [["1=", "a"], ["2=", "b"], ["3", "c"]]
 
 
@@ -108,9 +110,28 @@ def test_the_mean_per_frame_stands_with_its_interval(make_score, make_frames):
 def test_the_spread_over_seeds_stands_beside_the_mean(make_score):
     rows = leaderboard.rows([make_score("a", l1=4e-3, horizontal_l1_sd=1.5e-4, seeds=3), make_score("b", l1=5e-3)])
     html = leaderboard.html(rows)
-    assert "± 0.1500</small>" in html
+    assert "± 0.15</small>" in html
     assert html.partition("Save as")[0].count("± 0.") == 1
     assert "over 3 trainings" in html
+
+
+def test_the_rule_of_the_ranking_stands_above_the_table(make_score):
+    both = leaderboard.html(leaderboard.rows([make_score("a"), make_score("b", l1=6e-3)]))
+    assert "ranked by the product of L1 on horizontal and on vertical gaps, the lowest first" in both
+    one = leaderboard.html(leaderboard.rows([make_score("a", vertical_l1=None), make_score("b", vertical_l1=None)]))
+    assert "ranked by L1, the lowest first" in one
+
+
+def test_measures_have_three_digits(make_score):
+    html = leaderboard.html(leaderboard.rows([make_score("a", l1=4.1059e-3, ms_per_frame=410.04)]))
+    shown = html.partition("Save as")[0] + html.partition('<table class="costs">')[2].partition("Save as")[0]
+    assert {"4.11", "3.70", "12.5", "410"} <= set(re.findall(r">([\d.]+)<", shown))
+
+
+def test_bars_name_the_lowest_and_the_highest_by_value_not_by_rank(make_score):
+    rows = leaderboard.rows([make_score("a", l1=4e-3, vertical_l1=9e-3), make_score("b", l1=9e-3, vertical_l1=5e-3)])
+    assert [row.score.method for row in rows] == ["a", "b"]
+    assert bars.caption(bars.rows(rows, "vertical"), "vertical").endswith("lowest b 5.00, highest a 9.00.")
 
 
 def test_bars_leave_out_what_has_no_value_and_name_the_limit(make_score):

@@ -46,6 +46,17 @@ def test_the_same_run_gives_the_same_bytes(run):
     assert not [path for path in (run / "report").iterdir() if path.name != "index.html"]
 
 
+def test_every_figure_has_a_still_picture_and_no_button_waits_for_a_script(run):
+    text = page.write(run).read_text(encoding="utf-8")
+    assert text.count('class="plotly-graph-div"') == text.count('class="still"') > 10
+    assert "<button" not in text.partition("<body>")[2]
+
+
+def test_no_line_is_fainter_than_its_colour(run):
+    """Their colours stand out on light and dark pages (test_drawing): seen through, they would not."""
+    assert not re.search(r'"opacity":\s*0?\.\d', page.html(page.read(run)).partition("<body>")[2])
+
+
 def test_the_page_loads_nothing_from_a_network(run):
     text = page.write(run).read_text(encoding="utf-8")
     outline = Outline(text)
@@ -144,6 +155,19 @@ def test_the_page_of_several_runs_is_the_same_twice_and_lies_beside_the_first(ru
     assert main([str(run), str(other), "-o", str(tmp_path / "deep" / "page.html")]) == 0
     assert (tmp_path / "deep" / "page.html").read_bytes() == first
     assert not (run / "report").exists()
+
+
+def test_all_runs_of_a_folder_are_compared_twice_also_with_one_under_way(make_run, tmp_path, capsys):
+    for name in ("a", "b", "live"):
+        make_run(tmp_path / name, name=name)
+    for path in (tmp_path / "live").iterdir():
+        if path.name not in {"run.json", "progress.jsonl", "trials.csv"}:
+            path.unlink()
+    for _ in range(2):
+        assert main([str(path) for path in sorted(tmp_path.iterdir())]) == 0
+        assert capsys.readouterr().out.strip() == str(tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "3 runs compared" in text and "Not finished: live." in text
 
 
 def test_the_pictures_of_several_runs_do_not_mix(run, make_run, tmp_path):

@@ -1,6 +1,9 @@
+import re
+from importlib.resources import files
+
 import pytest
 
-from reports import leaderboard, ranking, summary
+from reports import folder, leaderboard, page, ranking, summary
 
 
 @pytest.fixture
@@ -20,33 +23,38 @@ def say(make_score, make_frames):
     return say
 
 
-def test_a_network_that_wins_is_compared_with_the_best_classical_method_of_each_gap(say):
-    assert say(3e-3, 3e-3).startswith("tunet fills the gaps best")
-    assert "50 % lower on horizontal gaps and 25 % lower on vertical gaps" in say(3e-3, 3e-3)
+def test_a_network_that_wins_is_compared_with_the_best_classical_methods_by_one_number(say):
+    # Half of the error on horizontal gaps, three quarters of it on vertical ones.
+    assert say(3e-3, 3e-3) == (
+        "tunet fills the gaps best: its error is 39 % lower than that of the best classical methods, "
+        "“biharmonic” and “linear”."
+    )
 
 
 def test_a_network_that_loses_is_said_to_lose(say):
-    text = say(9e-3, 8e-3)
-    assert text.startswith("The network did not win: the error of tunet is 50 % higher on horizontal gaps and 100 % ")
-    assert text.endswith("than that of biharmonic and linear.")
+    assert say(9e-3, 8e-3) == (
+        "The network did not win: the error of tunet is 73 % higher than that of “biharmonic” and “linear”."
+    )
 
 
 def test_a_difference_that_may_be_chance_is_a_tie(say):
-    assert say(5.99e-3, 3.99e-3).startswith("tunet ties with biharmonic and linear on horizontal and vertical gaps")
+    assert say(5.99e-3, 3.99e-3).startswith(
+        "tunet ties with “biharmonic” and “linear” on horizontal and vertical gaps"
+    )
 
 
 def test_a_split_result_is_said_to_be_one(say):
     assert say(3e-3, 5e-3) == (
-        "A split result: the error of tunet is 50 % lower than that of biharmonic on horizontal gaps, "
-        "but is 25 % higher than that of linear on vertical gaps."
+        "A split result: tunet errs less than “biharmonic” on horizontal gaps, but errs more than “linear” on "
+        "vertical gaps; over both its error is 21 % lower."
     )
-    assert say(3e-3, 3.99e-3).endswith("but ties with that of linear on vertical gaps.")
+    assert "but ties with “linear” on vertical gaps" in say(3e-3, 3.99e-3)
 
 
 def test_with_too_few_groups_nobody_is_said_to_be_best(say):
     text = say(3e-3, 3e-3, groups=3)
     assert not text.startswith("tunet fills")
-    assert "50 % lower on horizontal gaps" in text
+    assert "39 % lower" in text
     assert "too few samples or series to tell that from chance" in text
 
 
@@ -63,7 +71,21 @@ def test_a_test_that_contradicts_the_pooled_error_is_no_win(make_score, make_fra
     found = ranking.rank(scores, frames)
     duels = summary.duels(found.rows, frames, found.comparisons)
     assert [duel.outcome for duel in duels] == ["unclear", "unclear"]
-    assert "neither clearly lower nor clearly higher" in summary.headline(found.rows, duels)
+    assert "neither clearly better nor clearly worse" in summary.headline(found.rows, duels)
+
+
+def test_working_size_and_number_of_test_frames_stand_beside_the_verdict(run):
+    summary_of = page.html(folder.read(run)).partition('<p class="basis">')[2].partition("</p>")[0]
+    assert summary_of.startswith("Measured on 24 test frames of 512 × 512 pixels from 12 samples or series")
+
+
+def test_the_verdict_is_the_largest_text():
+    style = files("reports").joinpath("page.css").read_text(encoding="utf-8")
+    sizes = {
+        selector: min(map(float, re.findall(r"([\d.]+)rem", size)), default=0.0)
+        for selector, size in re.findall(r"^([^{}\n]+) \{[^}]*font-size: ([^;]+);", style, re.MULTILINE)
+    }
+    assert max(sizes, key=sizes.__getitem__) == ".headline"
 
 
 def test_nothing_is_claimed_before_the_test_or_without_a_rival(make_score):

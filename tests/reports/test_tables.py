@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from reports.cells import Number, places, plain
 from reports.downloads import MARK, as_csv, as_latex, as_markdown
-from reports.markup import duration, number, percent, table
+from reports.markup import duration, number, percent, significant, table
 
 COLUMNS = ["method", "L1 (10<sup>−3</sup>)", "time", "note<small>of us</small>"]
 GROUPS = [
@@ -77,6 +77,18 @@ def test_texts_sort_with_their_numbers_and_dashes_have_no_place():
     assert places(["12 <strong class='winner'>winner</strong>", "3"]) == [1, 0]
 
 
+def test_numbers_have_as_many_digits_as_asked_and_no_minus_before_zero():
+    assert [significant(value, scale=1e3) for value in (4.1059e-3, 0.09996, 9.996e-3, 22.5e-3, 0.0, None)] == [
+        "4.11",
+        "100",
+        "10.0",
+        "22.5",
+        "0.00",
+        "–",
+    ]
+    assert [number(-0.3), percent(-0.001), number(-0.6)] == ["0", "0 %", "−1"]
+
+
 def test_plain_text_has_no_tags_and_no_notes_for_screen_readers():
     assert plain("<strong>4.1</strong><span class='hidden'> (best)</span> &lt; −5") == "4.1 < -5"
 
@@ -87,7 +99,7 @@ def test_a_table_carries_its_files_and_the_place_of_every_row():
     assert list(saved) == ["csv", "md", "tex"]
     assert base64.b64decode(saved["csv"]).decode() == MARK + as_csv(COLUMNS, GROUPS)
     assert 'data-places="0,,1"' in html
-    assert html.count("<button") == len(COLUMNS)
+    assert html.count('<th scope="col" data-places=') == len(COLUMNS)
     assert 'aria-label="CSV: Methods"' in html
     assert 'role="group" aria-label="Methods"' in html
 

@@ -77,7 +77,12 @@ def test_a_search_shows_what_it_has(begun):
     assert "learning-curves-0" in outline.ids
     assert not {"comparison", "gallery", "retraining"} & set(outline.ids)
     found = cells(begun, 1)
-    assert (found[:3], found[-2:]) == (["–", "4.250", "0.9900"], ["2", "20.0 s"])
+    assert (found[:3], found[-2:]) == (["–", "4.25", "0.9900"], ["2", "20.0 s"])
+
+
+def test_a_trial_of_a_network_not_known_yet_is_named_without_it(begun):
+    files.append_line(begun / "progress.jsonl", epoch(0, 1))
+    assert "of trial 0, epoch 1." in text_of(begun)
 
 
 def test_what_was_not_run_is_a_dash_and_no_zero(begun):

@@ -1,3 +1,4 @@
+import dataclasses
 import random
 
 import pytest
@@ -65,6 +66,8 @@ def test_each_line_passes_through_its_places():
 def test_settings_that_do_not_vary_or_that_some_lack_have_no_axis():
     found = lines([{"depth": 2, "task": "blind", "extra": 1}, {"depth": 3, "task": "blind"}])
     assert [axis.name.split(" (")[0] for axis in found.axes] == ["depth", "parameters", "gap L1"]
+    alike = [dataclasses.replace(trial(k, config={"depth": 2 + k}), parameters=99) for k in range(2)]
+    assert [axis.name.split(" (")[0] for axis in coordinates.rows(sweep.rows(alike))[0].axes] == ["depth", "gap L1"]
 
 
 def test_fewer_than_two_results_have_no_figure():
@@ -73,9 +76,16 @@ def test_fewer_than_two_results_have_no_figure():
 
 
 def test_equal_results_are_drawn():
-    trials = [trial(0, config={"depth": 2}), trial(1, config={"depth": 3})]
-    html = coordinates.html(coordinates.rows(sweep.rows(trials)), "a-")
+    trials = [trial(number, config={"depth": number}) for number in range(coordinates.FEWEST)]
+    html = coordinates.html(coordinates.rows(sweep.rows(trials)), ["tunet"], "a-")
     assert 'id="a-coordinates-0"' in html and "NaN" not in html
+
+
+def test_few_trials_are_not_drawn_and_a_line_says_why():
+    trials = [trial(number, config={"depth": number}) for number in range(coordinates.FEWEST - 1)]
+    html = coordinates.html(coordinates.rows(sweep.rows(trials)), ["tunet", "msdnet"])
+    assert "plotly" not in html
+    assert "<p>TUNet and MSDNet: fewer than 5 trials with a result, too few to draw.</p>" in html
 
 
 def test_hostile_names_are_escaped():

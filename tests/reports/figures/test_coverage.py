@@ -15,6 +15,11 @@ def test_intervals_that_hold_are_said_to_and_their_shares_are_told(make_coverage
     assert "fail" not in text
 
 
+def test_shares_by_brightness_stand_in_a_table_too(make_coverage):
+    html = plain(coverage.html(make_coverage(), 3))
+    assert '<th scope="row">10–100</th><td>67.0 %</td><td>1.3</td><td>9000</td>' in html
+
+
 def test_too_narrow_and_too_wide_intervals_are_called_so(make_coverage):
     assert coverage.sentence(make_coverage(-0.04)).startswith("The intervals are too narrow")
     assert coverage.sentence(make_coverage(0.04)).startswith("The intervals are wider than they need be")
@@ -53,7 +58,7 @@ def test_each_kind_of_gap_is_in_the_table_and_has_a_figure(make_coverage):
     html = plain(coverage.html(make_coverage(), 3, "a-"))
     assert 'id="a-coverage-horizontal"' in html and 'id="a-coverage-vertical"' in html
     assert "the 3 models of the ensemble disagree" in html
-    assert html.count("<td>67.0 %</td>") == 2 and html.count("<td>55–75%</td>") == 2
+    assert html.partition("In numbers")[0].count("<td>67.0 %</td>") == 2 and html.count("<td>55–75%</td>") == 2
     assert "models of the ensemble" not in coverage.html(make_coverage(), 0)
 
 

@@ -47,10 +47,28 @@ def test_further_trials_are_drawn_but_not_named_and_the_floor_is_a_line_below():
 
 
 def test_each_kind_of_gap_has_a_figure_with_its_own_caption():
-    html = distances.html([*near_to_far("TUNet"), *near_to_far("TUNet", "vertical")[:1]], SCORES, "a-")
+    html = distances.html([*near_to_far("TUNet"), *near_to_far("TUNet", "vertical")], SCORES, "a-")
     assert 'id="a-distance-horizontal"' in html and 'id="a-distance-vertical"' in html
     assert "1.00 × 10⁻³ beside the edge and by 3.00 × 10⁻³ at 3 pixels from it, where 333 pixels" in html
-    assert "no pixel lies deeper" in html
+
+
+def test_one_distance_is_a_line_of_text_and_no_figure():
+    html = distances.html(near_to_far("TUNet", "vertical")[:1], SCORES)
+    assert "plotly" not in html
+    assert "Vertical gaps: all scored pixels lie equally far from the edge." in html
+
+
+def test_distances_of_a_few_odd_pixels_are_left_out():
+    odd = [DistanceScore("TUNet", "horizontal", distance, 0.5, 9) for distance in range(4, 53)]
+    (line,) = distances.rows([*near_to_far("TUNet"), *odd], SCORES, "horizontal")
+    assert line.distances == [1, 2, 3]
+    assert "Distances with less than 1 % of the pixels are left out." in distances.caption([line], "horizontal")
+
+
+def test_every_mean_stands_in_a_table_too():
+    html = distances.html([*near_to_far("TUNet"), *near_to_far("linear")[:2]], SCORES)
+    assert '<th scope="row">TUNet</th><td>1.00</td><td>2.00</td><td>3.00</td>' in html
+    assert '<th scope="row">linear</th><td>1.00</td><td>–</td><td>3.00</td>' in html
 
 
 def test_hostile_names_are_escaped():

@@ -1,4 +1,8 @@
+import base64
+import csv
 import dataclasses
+import io
+import re
 
 import numpy as np
 import pytest
@@ -70,6 +74,26 @@ def test_html_escapes_the_method_and_leaves_the_reference_without_overlap():
     assert "TUNet &lt;residual&gt;" in html
     assert "<residual>" not in html
     assert '<th scope="row">truth</th><td>–</td><td>–</td>' in html
+
+
+def test_shares_are_saved_as_numbers():
+    html = latent.html(analysis(0.8, 0.9))
+    (saved,) = re.findall(r'download="latent.csv" href="data:[^,]*;base64,([^"]*)"', html)
+    head, truth, masked, *_ = csv.reader(io.StringIO(base64.b64decode(saved).decode("utf-8-sig")))
+    assert head[1] == "overlap, mean (%)" and truth[1] == ""
+    assert float(masked[1]) == pytest.approx(80, abs=3)
+
+
+def test_few_neighbours_are_not_drawn_and_a_line_says_why():
+    found = analysis(0.8, 0.9)
+    html = latent.html(found)
+    assert "Not drawn: the 6 nearest among n = 60 test frames are too few." in html and "plotly" not in html
+    assert latent.html(dataclasses.replace(found, neighbours=10)).count("plotly-graph-div") == 2
+
+
+def test_the_axis_of_ranks_names_whole_values():
+    ticks = latent.figure_correlation(analysis(0.8, 0.9)).layout.xaxis.ticktext
+    assert ticks == ("1", "2", "5", "10", "20", "50")
 
 
 def test_correlation_is_drawn_against_rank_from_one():

@@ -25,6 +25,11 @@ def test_trainings_are_told_apart_by_trial_and_seed_and_follow_the_winners():
     assert (curves[0].epochs, curves[0].val_gap_l1) == ([1, 2], [6e-3, 5e-3])
 
 
+def test_the_lowest_error_of_every_training_stands_in_a_table_too():
+    html = retraining.html(retraining.rows([epoch(7, 0, 1), epoch(7, 0, 2, 5e-3), epoch(7, 0, 3, 5.5e-3)], WINNERS))
+    assert "<td>7</td><td>0</td><td>3</td><td>5.00</td>" in html
+
+
 def test_trials_of_a_network_differ_by_dashes_and_its_seeds_do_not():
     curves = retraining.rows([epoch(t, s, n) for t in (7, 2) for s in (0, 1) for n in (1, 2)], WINNERS)
     looks = {(t.text.split(", ")[1], t.line.color, t.line.dash) for t in retraining.figure(curves).data}
