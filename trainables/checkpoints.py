@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -13,11 +12,33 @@ from scattering.files import replacing
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a training state or a checkpoint, whole or not at all."""
-    # Through memory: torch's own writer turns a full disk into a RuntimeError.
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    with replacing(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        disk = _Disk(file)
+        try:
+            torch.save(state, disk)  # type: ignore[arg-type]
+        except RuntimeError:
+            # What torch's writer makes of a full disk.
+            if disk.error is None:
+                raise
+            raise disk.error from None
+
+
+class _Disk:
+    """A file that remembers why it could not be written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, part: bytes) -> int:
+        try:
+            return self.file.write(part)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self.file.flush()
 
 
 def load(path: Path) -> dict[str, Any] | None:
