@@ -18,18 +18,28 @@ def texture(image: Tensor) -> tuple[Tensor, Tensor]:
 
 def surroundings(image: Tensor) -> Tensor:
     """Mean over 9 x 9 pixels, over fewer at the edges."""
-    rows, columns = image.shape[-2:]
-    inside = torch.ones(rows, 1, device=image.device), torch.ones(1, columns, device=image.device)
-    return _sums(_sums(image, -2), -1) / (_sums(inside[0], -2) * _sums(inside[1], -1))
+    rows, columns = (_inside(size, image) for size in image.shape[-2:])
+    return _sums(_sums(image, along_rows=False), along_rows=True) / (rows[:, None] * columns)
 
 
-def _sums(image: Tensor, axis: int) -> Tensor:
-    """Sum over 9 pixels along an axis: of two, of four, of eight, and one more."""
-    padding = (4, 4) if axis == -1 else (0, 0, 4, 4)
-    single = F.pad(image, padding)
-    sums = single
-    for reach in (1, 2, 4):
-        size = sums.shape[axis] - reach
-        sums = sums.narrow(axis, 0, size) + sums.narrow(axis, reach, size)
-    size = image.shape[axis]
-    return sums.narrow(axis, 0, size) + single.narrow(axis, 8, size)
+REACH = 4
+"""Pixels to either side."""
+
+
+def _sums(image: Tensor, *, along_rows: bool) -> Tensor:
+    """Sum over 9 pixels in a direction: of two, of four, of eight, and one more."""
+
+    def part(sums: Tensor, first: int, past: int | None) -> Tensor:
+        return sums[..., first:past] if along_rows else sums[..., first:past, :]
+
+    single = F.pad(image, (REACH, REACH) if along_rows else (0, 0, REACH, REACH))
+    two = part(single, 0, -1) + part(single, 1, None)
+    four = part(two, 0, -2) + part(two, 2, None)
+    eight = part(four, 0, -4) + part(four, 4, None)
+    return part(eight, 0, -1) + part(single, 8, None)
+
+
+def _inside(size: int, like: Tensor) -> Tensor:
+    """Count the pixels of 9 that are inside of the image, for each place."""
+    before = torch.arange(size, device=like.device)
+    return 1 + before.clamp(max=REACH) + before.flip(0).clamp(max=REACH)
