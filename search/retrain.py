@@ -26,13 +26,13 @@ from search.settings import Budget, Settings
 from search.tuning.ledger import RETRIES
 from search.tuning.studies import full_length
 from trainables import checkpoints
-from trainables.batches import Part, WindowSet
+from trainables.batches import Part
 from trainables.job import Job
 from trainables.memory import TooLargeError, footprint
 from trainables.models import save
 from trainables.tasks import unwrap
 from trainables.training import DivergenceError, Worker
-from trainables.trial import memory_limit, prepare, train
+from trainables.trial import memory_limit, prepare, train, window_sets
 
 
 def retrain(
@@ -144,7 +144,7 @@ def train_winner(given: dict[str, Any]) -> None:
     # Ray Train's answer is a GPU where the machine has one, though none was asked for.
     device = ray_train.torch.get_device() if job.gpus else torch.device("cpu")
     network, task = prepare(job, device)
-    train_set, validation = (WindowSet.of(part, device, rings=task.rings) for part in ray.get(given["data"]))
+    windows = window_sets(job, task, ray.get(given["data"]), device)
     checkpoint, progress = Path(job.checkpoint), given["progress"]
     known = [one for one in read_retraining(progress) if (one.trial, one.seed) == (job.trial, job.seed)]
     last = known[-1].windows if known else 0
@@ -152,10 +152,10 @@ def train_winner(given: dict[str, Any]) -> None:
     best_model = given["model"].with_suffix(".best")
     try:
         share = -(-int(job.config["batch_size"]) // worker.count)
-        micro_batch = footprint(network, task, train_set).micro_batch(share, memory_limit(job, device))
+        micro_batch = footprint(network, task, windows[0]).micro_batch(share, memory_limit(job, device))
         network = prepare_model(network, move_to_device=device)
         state = checkpoints.load(checkpoint)
-        training = train(job, network, task, (train_set, validation), state, micro_batch=micro_batch, worker=worker)
+        training = train(job, network, task, windows, state, micro_batch=micro_batch, worker=worker)
         for metrics, reached, _ in training:
             if worker.rank == 0 and metrics["windows"] > last:
                 if metrics["val_gap_l1"] < best:

@@ -9,11 +9,12 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_iter, tree_map
 
 GPU = torch.device("cuda", 0)
@@ -69,10 +70,15 @@ class Gpu:
 
 
 @contextmanager
-def simulated() -> Iterator[Gpu]:
-    """Work with a GPU, "cuda:0", that is not there."""
-    gpu = Gpu()
-    with _Operators(gpu), _Devices(gpu):
+def simulated(*, bfloat16: bool = False) -> Iterator[Gpu]:
+    """Work with a GPU, "cuda:0", that is not there; as a new one, if it is to have units for bfloat16."""
+    gpu, autocast = Gpu(), torch.autocast
+    with (
+        mock.patch.object(torch.cuda, "is_bf16_supported", lambda **_: bfloat16),
+        mock.patch.object(torch, "autocast", lambda _, *args, **kwargs: autocast("cpu", *args, **kwargs)),
+        _Operators(gpu),
+        _Devices(gpu),
+    ):
         yield gpu
 
 
@@ -149,7 +155,7 @@ class _Devices(TorchFunctionMode):
             return result
         if waits:
             self.gpu.waits.append(f"copy to {wanted}")
-        with _untracked():
+        with _disable_current_modes():
             copy = result.clone()
         if away:
             self.gpu.place(copy)
@@ -159,10 +165,3 @@ class _Devices(TorchFunctionMode):
 def _is_device(value: object) -> bool:
     return isinstance(value, torch.device) or (isinstance(value, str) and value.partition(":")[0] in ("cpu", "cuda"))
 
-
-@contextmanager
-def _untracked() -> Iterator[None]:
-    from torch.utils._python_dispatch import _disable_current_modes
-
-    with _disable_current_modes():
-        yield

@@ -80,8 +80,7 @@ def _train_and_save(job: Job, data: tuple[Part, Part], log: logging.Logger) -> I
     faulthandler.dump_traceback_later(job.patience, file=_file(log))
     device = devices.device(gpu=bool(job.gpus))
     network, task = prepare(job, device)
-    train_set, validation = (WindowSet.of(part, device, rings=task.rings) for part in data)
-    windows = train_set, validation
+    windows = window_sets(job, task, data, device)
     needs, limit = footprint(network, task, windows[0]), memory_limit(job, device)
     batch_size = int(job.config["batch_size"])
     micro_batch = needs.micro_batch(batch_size, limit)
@@ -131,20 +130,37 @@ def prepare(job: Job, device: torch.device) -> tuple[nn.Module, Task]:
     return network.to(device), task
 
 
+def window_sets(
+    job: Job, task: Task, data: tuple[Part, Part], device: torch.device
+) -> tuple[WindowSet, WindowSet]:
+    """Lay (train, validation) windows on the device of a job, or in the host's memory where they would crowd it."""
+    train, validation = (
+        WindowSet.of(part, device, rings=task.rings, room=FOR_WINDOWS * memory_limit(job, device)) for part in data
+    )
+    return train, validation
+
+
 def memory_limit(job: Job, device: torch.device) -> int:
     """Return the bytes that a training may take beside those that are allocated already, for its windows."""
     if device.type != "cuda":
         assert job.memory is not None
         return job.memory
-    share = min(job.gpus, 1.0) * SHARE
+    total = torch.cuda.mem_get_info(device)[1]
+    share = max(min(job.gpus, 1.0) * SHARE - CONTEXT / total, 0.0)
     # Trials that share a GPU cannot take each other's memory.
     torch.cuda.set_per_process_memory_fraction(share, device)
-    limit = int(share * torch.cuda.mem_get_info(device)[1]) - torch.cuda.memory_allocated(device)
+    limit = int(share * total) - torch.cuda.memory_allocated(device)
     return limit if job.memory is None else min(job.memory, limit)
 
 
 SHARE = 0.95
-"""Share of a GPU's memory that its trials may allocate; libraries keep the rest."""
+"""Share of a GPU's memory that is for its trials; the rest is for other programs."""
+
+CONTEXT = 600_000_000
+"""Bytes that CUDA takes of it for each process, and for the code of libraries, before anything is allocated."""
+
+FOR_WINDOWS = 0.5
+"""Share of a training's memory that one data set may take on a GPU."""
 
 
 def train(
