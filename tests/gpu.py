@@ -32,7 +32,7 @@ INDEXING = {aten.index, aten.index_put, aten.index_put_, aten._unsafe_index, ate
 """Operators that wait where places are told by truth values."""
 
 
-NAMING = (torch.set_default_device, torch._C._nn._parse_to)
+NAMING = (torch.device, torch.set_default_device, torch._C._nn._parse_to)
 """Functions that take the name of a device and make nothing there."""
 
 
@@ -164,4 +164,3 @@ class _Devices(TorchFunctionMode):
 
 def _is_device(value: object) -> bool:
     return isinstance(value, torch.device) or (isinstance(value, str) and value.partition(":")[0] in ("cpu", "cuda"))
-

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from scattering.dataset import Dataset
 from scattering.windows import cut
+from trainables.devices import send
 from trainables.hints import Hints, RingTable
 
 NO_GAP = -1
@@ -183,10 +184,7 @@ class WindowSet:
             yield from (last.result() for last in sent)
 
     def _sent(self, drawn: Drawn) -> Batch:
-        # From pinned memory the copy does not hold up the thread.
-        pin = self.device.type == "cuda"
-        parts = (part.pin_memory() if pin else part for part in self.batch(*drawn))
-        return Batch(*(part.to(self.device, non_blocking=True) for part in parts))
+        return Batch(*(send(part, self.device) for part in self.batch(*drawn)))
 
     def random_patterns(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw gap patterns (count,), each as likely as no gap (paper, equation 1)."""

@@ -130,9 +130,7 @@ def prepare(job: Job, device: torch.device) -> tuple[nn.Module, Task]:
     return network.to(device), task
 
 
-def window_sets(
-    job: Job, task: Task, data: tuple[Part, Part], device: torch.device
-) -> tuple[WindowSet, WindowSet]:
+def window_sets(job: Job, task: Task, data: tuple[Part, Part], device: torch.device) -> tuple[WindowSet, WindowSet]:
     """Lay (train, validation) windows on the device of a job, or in the host's memory where they would crowd it."""
     train, validation = (
         WindowSet.of(part, device, rings=task.rings, room=FOR_WINDOWS * memory_limit(job, device)) for part in data
