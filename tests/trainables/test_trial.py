@@ -12,6 +12,7 @@ import torch
 
 from scattering.dataset import Dataset
 from spaces import DEFAULTS
+from tests.gpu import GPU, simulated
 from trainables import devices, trial
 from trainables.batches import Part
 from trainables.job import Job
@@ -26,6 +27,7 @@ from trainables.messages import (
     from_report,
     to_report,
 )
+from trainables.tasks import TASKS
 
 
 @pytest.fixture
@@ -53,24 +55,55 @@ def test_a_gpu_is_taken_by_its_index_and_only_where_it_is_wanted(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
     assert str(devices.device(gpu=wanted)) == device
+    assert str(devices.with_index(torch.device("cuda:1"))) == "cuda:1"
 
 
-def test_a_trial_limits_its_memory_on_a_device_with_an_index(monkeypatch: pytest.MonkeyPatch, job: Job) -> None:
-    """The real function raises for a device without one."""
-    limited = []
+class Card:
+    """What PyTorch says of the memory of a GPU, and is told of it."""
 
-    def limit(share: float, device: torch.device) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, total: float, allocated: float = 0) -> None:
+        self.total = int(total)
+        self.shares: list[float] = []
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (self.total, self.total))
+        monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: int(allocated))
+        monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", self._limit)
+
+    def _limit(self, share: float, device: torch.device) -> None:
+        # As the real function does.
         assert device.index is not None, "Invalid device index"
-        limited.append((share, device.index))
+        assert 0 <= share <= 1
+        self.shares.append(share)
 
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
-    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", limit)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, 1000))
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 100)
-    on_gpu = replace(job, gpus=0.5, memory=None)
-    assert trial.memory_limit(on_gpu, devices.device(gpu=bool(on_gpu.gpus))) == 475 - 100
-    assert limited == [(0.475, 1)]
+
+@pytest.mark.parametrize("trials", [1, 2, 4, 8])
+@pytest.mark.parametrize("total", [8e9, 24e9, 80e9])
+def test_trials_that_share_a_gpu_fit_it_with_their_contexts(
+    monkeypatch: pytest.MonkeyPatch, job: Job, total: float, trials: int
+) -> None:
+    card = Card(monkeypatch, total, allocated=1e8)
+    own = replace(job, gpus=1 / trials, memory=None)
+    limit = trial.memory_limit(own, devices.device())
+    assert trials * (card.shares[-1] * total + 0.6e9) <= total
+    assert limit == pytest.approx(card.shares[-1] * total - 1e8, abs=1)
+    assert trial.memory_limit(replace(own, memory=10**8), devices.device()) <= 10**8
+
+
+@pytest.mark.parametrize("gpus", [1.0, 0.25])
+def test_windows_leave_half_of_a_trials_share_of_the_gpu_to_training(
+    monkeypatch: pytest.MonkeyPatch, job: Job, data: Dataset, gpus: float
+) -> None:
+    """Else each of four trials would lay half of the card's memory out with windows, and fit none of its own."""
+    part = Part(data)
+    monkeypatch.setattr(trial, "CONTEXT", 0)
+    own, on_cpu = replace(job, gpus=gpus, memory=None), torch.device("cpu")
+    for total, on_gpu in ((2.2 * part.nbytes / gpus, True), (2.0 * part.nbytes / gpus, False)):
+        Card(monkeypatch, total)
+        with simulated():
+            (windows, _) = trial.window_sets(own, TASKS["blind"], (part, part), GPU)
+        assert windows.device == GPU
+        assert windows.storage == (GPU if on_gpu else on_cpu)
 
 
 def test_epochs_that_were_saved_but_not_recorded_are_reported_first(job: Job, data: Dataset) -> None:
