@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from scattering.errors import one_line
 from trainables.batches import Batch, Drawn, WindowSet
 from trainables.losses import absolute_error
-from trainables.memory import TooLargeError, out_of_memory
+from trainables.memory import TooLargeError, out_of_memory, release
 from trainables.metrics import correlation, mean_absolute_error
 from trainables.models import Config
 from trainables.precision import mixed_precision
@@ -263,7 +263,7 @@ class Training:
                     raise TooLargeError(f"no memory to train on a single window: {one_line(problem)}") from None
             # Out of the handler, whose traceback holds what the step had allocated.
             self.micro_batch = -(-self.micro_batch // 2)
-            _release(self.train.device)
+            release(self.train.device)
         self.optimizer.step()
         return loss
 
@@ -304,13 +304,7 @@ def _validate(network: nn.Module, task: Task, windows: WindowSet, at_once: int) 
             if at_once == 1 or not out_of_memory(problem):
                 raise
         at_once = -(-at_once // 2)
-        _release(windows.device)
-
-
-def _release(device: torch.device) -> None:
-    """Give back what a step that failed had reserved."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+        release(windows.device)
 
 
 def average(value: Tensor, workers: int) -> Tensor:

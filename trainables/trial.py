@@ -54,25 +54,27 @@ def train_trial(job: dict[str, Any], data: tuple[Part, Part]) -> None:
 def messages(job: Job, data: tuple[Part, Part], log: logging.Logger) -> Iterator[Message]:
     """Train a job, from its checkpoint if there is one, and yield all that the driver must know.
 
-    Raises an error that is the process's own: see `ends_process`.
+    Raises an error that is the process's own, as a new one may go on: see `ends_process`.
     """
     try:
         yield from _train_and_save(job, data, log)
         log.info("ended")
-    except TooLargeError as error:
-        log.error("%s", error)
-        yield Infeasible(job.trial, one_line(error), error.headroom)
-    except DivergenceError as error:
-        log.error("%s", error)
-        yield Failed(job.trial, one_line(error))
     except Exception as error:
-        log.exception("failed")
-        if out_of_memory(error):
-            yield Infeasible(job.trial, f"out of memory: {one_line(error)}", -1)
-        elif ends_process(error):
+        log.error("%s", error, exc_info=not isinstance(error, (TooLargeError, DivergenceError)))
+        if ends_process(error):
             raise
-        else:
-            yield Failed(job.trial, f"{type(error).__name__}: {one_line(error)}")
+        yield _last_words(job, error)
+
+
+def _last_words(job: Job, error: Exception) -> Message:
+    """Return the message of a trial that would fail again."""
+    if isinstance(error, TooLargeError):
+        return Infeasible(job.trial, one_line(error), error.headroom)
+    if isinstance(error, DivergenceError):
+        return Failed(job.trial, one_line(error))
+    if out_of_memory(error):
+        return Infeasible(job.trial, f"out of memory: {one_line(error)}", -1)
+    return Failed(job.trial, f"{type(error).__name__}: {one_line(error)}")
 
 
 def _train_and_save(job: Job, data: tuple[Part, Part], log: logging.Logger) -> Iterator[Message]:
@@ -115,9 +117,25 @@ def _train_and_save(job: Job, data: tuple[Part, Part], log: logging.Logger) -> I
 def ends_process(error: Exception) -> bool:
     """Tell whether an error is of the accelerator or of the storage.
 
-    After an error of CUDA nothing works any more in its process. A file system may answer another machine, or later.
+    A file system may answer another machine, or later.
     """
-    return isinstance(error, (torch.AcceleratorError, OSError))
+    if isinstance(error, torch.AcceleratorError):
+        return not out_of_memory(error) or gpu_is_lost()
+    return isinstance(error, OSError) or gpu_is_lost()
+
+
+def gpu_is_lost() -> bool:
+    """Tell whether this process can use its GPU no more: after an error inside a kernel nothing works there.
+
+    What raises then may be an error of any library, or look like a lack of memory.
+    """
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return False
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError:
+        return True
+    return False
 
 
 def prepare(job: Job, device: torch.device) -> tuple[nn.Module, Task]:

@@ -45,6 +45,9 @@ DRAWS = 200
 CONFIGS = 16
 """Configurations drawn from a space."""
 
+UNKNOWN = 1.0
+"""Seconds of a window, a guess, where not even one window fits the memory."""
+
 
 class Planned(NamedTuple):
     """A configuration that a search is expected to train."""
@@ -238,10 +241,11 @@ def _probe(job: Job, data: tuple[Part, Part]) -> tuple[Pace, str]:
     device = devices.device(gpu=bool(job.gpus))
     network, task = prepare(job, device)
     train, few = window_sets(job, task, (data[0], data[1].first()), device)
-    batch_size = int(job.config["batch_size"])
+    batch_size, seconds = int(job.config["batch_size"]), UNKNOWN
     try:
         needs = footprint(network, task, train)
+        seconds = needs.seconds
         micro_batch = needs.micro_batch(batch_size, memory_limit(job, device))
     except TooLargeError as error:
-        return Pace(needs.seconds, needs.seconds), str(error)
+        return Pace(seconds, seconds), str(error)
     return pace(network, task, train, few, batch_size, micro_batch), ""

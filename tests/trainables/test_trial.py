@@ -16,6 +16,7 @@ from tests.gpu import GPU, simulated
 from trainables import devices, trial
 from trainables.batches import Part
 from trainables.job import Job
+from trainables.memory import TooLargeError
 from trainables.messages import (
     Cost,
     Failed,
@@ -156,7 +157,9 @@ def test_an_error_of_the_accelerator_or_the_storage_ends_the_process(
     ("error", "ends"),
     [
         (ValueError("depth"), Failed(0, "ValueError: depth")),
-        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when"), "out of memory"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), "out of memory"),
+        (RuntimeError("GET was unable to find an engine to execute this computation"), "out of memory"),
+        (torch.AcceleratorError("CUDA error: out of memory"), "out of memory"),
         (torch.OutOfMemoryError("CUDA out of memory"), "out of memory"),
     ],
 )
@@ -166,6 +169,30 @@ def test_what_would_fail_again_is_said_and_not_raised(
     monkeypatch.setattr(trial, "train", failing(error))
     last = told(job, data)[-1]
     assert last == ends or (isinstance(last, Infeasible) and str(ends) in last.reason)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+        TooLargeError("no memory to train on a single window: CUDNN_STATUS_NOT_INITIALIZED"),
+    ],
+)
+@pytest.mark.parametrize("lost", [True, False])
+def test_an_error_of_a_library_ends_the_process_where_the_gpu_is_lost(
+    monkeypatch: pytest.MonkeyPatch, job: Job, data: Dataset, error: Exception, lost: bool
+) -> None:
+    """All later trials of the process would fail, too, and be taken for bad configurations."""
+    gone = failing(torch.AcceleratorError("CUDA error: an illegal memory access was encountered"))
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", gone if lost else lambda: None)
+    monkeypatch.setattr(trial, "train", failing(error))
+    if lost:
+        with pytest.raises(type(error)):
+            told(job, data)
+    else:
+        assert isinstance(told(job, data)[-1], Infeasible | Failed)
 
 
 @pytest.mark.parametrize(
