@@ -17,6 +17,7 @@ from ray import train as ray_train
 from ray.train.backend import Backend
 from ray.train.torch import TorchConfig, TorchTrainer, prepare_model
 from ray.train.v2.api.exceptions import WorkerGroupError
+from torch import nn
 
 from records.files import append_line, read_retraining
 from records.tables import RetrainInterim, Trial
@@ -26,12 +27,12 @@ from search.settings import Budget, Settings
 from search.tuning.ledger import RETRIES
 from search.tuning.studies import full_length
 from trainables import checkpoints
-from trainables.batches import Part
+from trainables.batches import Part, WindowSet
 from trainables.job import Job
 from trainables.memory import TooLargeError, footprint
 from trainables.models import save
-from trainables.tasks import unwrap
-from trainables.training import DivergenceError, Worker
+from trainables.tasks import Task, unwrap
+from trainables.training import DivergenceError, Worker, lowest
 from trainables.trial import memory_limit, prepare, train, window_sets
 
 
@@ -151,8 +152,7 @@ def train_winner(given: dict[str, Any]) -> None:
     best = min((one.val_gap_l1 for one in known), default=math.inf)
     best_model = given["model"].with_suffix(".best")
     try:
-        share = -(-int(job.config["batch_size"]) // worker.count)
-        micro_batch = footprint(network, task, windows[0]).micro_batch(share, memory_limit(job, device))
+        micro_batch = _micro_batch(job, network, task, windows[0], worker)
         network = prepare_model(network, move_to_device=device)
         state = checkpoints.load(checkpoint)
         training = train(job, network, task, windows, state, micro_batch=micro_batch, worker=worker)
@@ -167,7 +167,23 @@ def train_winner(given: dict[str, Any]) -> None:
                 checkpoints.save(checkpoint, reached)
             ray_train.report(metrics)
     except (DivergenceError, TooLargeError):
-        # On every worker at once: all validate the same weights, and are as large.
+        # On every worker at once: they agree on the loss and on the memory.
         return
     if worker.rank == 0:
         best_model.replace(given["model"])
+
+
+def _micro_batch(job: Job, network: nn.Module, task: Task, windows: WindowSet, worker: Worker) -> int:
+    """Return how many windows at once every worker has memory for.
+
+    Raises TooLargeError on all workers where one of them has none for any: the others would wait for it.
+    """
+    share = -(-int(job.config["batch_size"]) // worker.count)
+    try:
+        own = footprint(network, task, windows).micro_batch(share, memory_limit(job, windows.device))
+    except TooLargeError:
+        own = 0
+    fits = lowest(own, worker, windows.device)
+    if not fits:
+        raise TooLargeError("no memory to train on a single window")
+    return fits

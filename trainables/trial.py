@@ -142,8 +142,12 @@ def prepare(job: Job, device: torch.device) -> tuple[nn.Module, Task]:
     """Make the network of a job on a device, and its task."""
     torch.set_num_threads(job.threads)
     if device.type == "cuda":
+        # Libraries work on the current one, whichever tensors they are given.
+        torch.cuda.set_device(device)
         # Products in TF32, as cuDNN's convolutions are.
         torch.set_float32_matmul_precision("high")
+        # Its fastest ways to gradients add up in an order that changes from run to run.
+        torch.backends.cudnn.deterministic = True
     network, task = build(job.network, job.config, job.seed, job.implementation)
     return network.to(device), task
 

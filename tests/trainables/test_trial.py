@@ -78,6 +78,23 @@ class Card:
         self.shares.append(share)
 
 
+def test_a_gpu_is_made_the_current_one_and_told_to_give_equal_numbers(
+    monkeypatch: pytest.MonkeyPatch, job: Job
+) -> None:
+    current: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    precision = torch.get_float32_matmul_precision()
+    try:
+        with simulated():
+            network, _ = trial.prepare(job, GPU)
+            assert {parameter.device for parameter in network.parameters()} == {GPU}
+        assert torch.backends.cudnn.deterministic
+    finally:
+        torch.set_float32_matmul_precision(precision)
+    assert current == [GPU]
+
+
 @pytest.mark.parametrize("trials", [1, 2, 4, 8])
 @pytest.mark.parametrize("total", [8e9, 24e9, 80e9])
 def test_trials_that_share_a_gpu_fit_it_with_their_contexts(
