@@ -25,9 +25,9 @@ from trainables.batches import Part, WindowSet
 from trainables.job import Job
 from trainables.memory import TooLargeError, footprint
 from trainables.models import save
-from trainables.tasks import unwrap
-from trainables.training import ALONE, DivergenceError, Worker
-from trainables.trial import memory_limit, prepare, train
+from trainables.tasks import Task, unwrap
+from trainables.training import ALONE, DivergenceError, Worker, lowest
+from trainables.trial import memory_limit, prepare, train, window_sets
 
 Data = ray.ObjectRef[tuple[Part, Part]]
 
@@ -106,18 +106,17 @@ def train_winner(
     """
     job = given.job
     network, task = prepare(job, device)
-    train_set, validation = (WindowSet.of(part, device, rings=task.rings) for part in ray.get(given.data))
+    windows = window_sets(job, task, ray.get(given.data), device)
     checkpoint = Path(job.checkpoint)
     known = [one for one in read_retraining(given.progress) if (one.trial, one.seed) == (job.trial, job.seed)]
     last = known[-1].windows if known else 0
     best = min((one.val_gap_l1 for one in known), default=math.inf)
     best_model = given.model.with_suffix(".best")
     try:
-        share = -(-int(job.config["batch_size"]) // worker.count)
-        micro_batch = footprint(network, task, train_set).micro_batch(share, memory_limit(job, device))
+        micro_batch = _micro_batch(job, network, task, windows[0], worker)
         network = shared(network)
         state = checkpoints.load(checkpoint)
-        training = train(job, network, task, (train_set, validation), state, micro_batch=micro_batch, worker=worker)
+        training = train(job, network, task, windows, state, micro_batch=micro_batch, worker=worker)
         for metrics, reached, _ in training:
             if worker.rank:
                 continue
@@ -129,7 +128,23 @@ def train_winner(
                 append_line(given.progress, RetrainInterim(**mine, **metrics))  # type: ignore[arg-type]
             checkpoints.save(checkpoint, reached)
     except (DivergenceError, TooLargeError):
-        # On every worker at once: all validate the same weights, and are as large.
+        # On every worker at once: they agree on the loss and on the memory.
         return
     if worker.rank == 0:
         best_model.replace(given.model)
+
+
+def _micro_batch(job: Job, network: nn.Module, task: Task, windows: WindowSet, worker: Worker) -> int:
+    """Return how many windows at once every worker has memory for.
+
+    Raises TooLargeError on all workers where one of them has none for any: the others would wait for it.
+    """
+    share = -(-int(job.config["batch_size"]) // worker.count)
+    try:
+        own = footprint(network, task, windows).micro_batch(share, memory_limit(job, windows.device))
+    except TooLargeError:
+        own = 0
+    fits = lowest(own, worker, windows.device)
+    if not fits:
+        raise TooLargeError("no memory to train on a single window")
+    return fits

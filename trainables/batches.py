@@ -17,6 +17,7 @@ from torch import Tensor
 
 from scattering.dataset import Dataset
 from scattering.windows import cut
+from trainables.devices import send
 from trainables.hints import Hints, RingTable
 
 NO_GAP = -1
@@ -53,10 +54,6 @@ class Drawn(NamedTuple):
     """Where the rings may be shown (B,); None: everywhere."""
 
 
-BUDGET = 0.5
-"""Share of a GPU's memory that is free for this process that one data set may take; the rest is for training."""
-
-
 def count_windows(data: Dataset) -> int:
     """Return the number of windows of a data set that are trained on."""
     return len(data) * len(data.windows.free)
@@ -71,6 +68,13 @@ class Part(NamedTuple):
     rings: RingTable | None = None
     """None: they are not known."""
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what a training needs of it."""
+        data = self.data
+        arrays = [data.measured, data.observed, data.truth, data.valid, data.strips, data.strips_observed]
+        return sum(array.nbytes for array in (*arrays, *(self.hints or ()), *(self.rings or ())))
+
     def first(self) -> Part:
         """Return its first frame alone."""
         hints = self.hints and self.hints.first(len(self.hints.pixels) // len(self.data))
@@ -81,17 +85,24 @@ class Part(NamedTuple):
 class WindowSet:
     """The windows without a real vertical gap, of every frame of a data set: N frames x F windows.
 
-    They lie on the device once where they fit, else in the host's memory.
+    They lie on the device once where they take no more than `room` bytes of it, else in the host's memory.
     """
 
     def __init__(
-        self, data: Dataset, device: torch.device, hints: Hints | None = None, rings: RingTable | None = None
+        self,
+        data: Dataset,
+        device: torch.device,
+        hints: Hints | None = None,
+        rings: RingTable | None = None,
+        *,
+        room: float = math.inf,
     ) -> None:
         self.layout = data.windows
         self.names = data.names
         self.patterns = len(self.layout.gapped)
         self.device = device
-        self.storage = storage = device if _fits(Part(data, hints, rings), device) else torch.device("cpu")
+        fits = Part(data, hints, rings).nbytes <= room
+        self.storage = storage = device if fits else torch.device("cpu")
         self.measured = self._windows(_tensor(data.measured, storage))
         self.observed = self._windows(_tensor(data.observed, storage))
         self.truth = self._windows(_tensor(data.truth, storage))
@@ -106,9 +117,9 @@ class WindowSet:
         )
 
     @classmethod
-    def of(cls, part: Part, device: torch.device, *, rings: bool = True) -> WindowSet:
+    def of(cls, part: Part, device: torch.device, *, rings: bool = True, room: float = math.inf) -> WindowSet:
         """Return the windows of a part, without `rings` for a network that does not look at them."""
-        return cls(part.data, device, part.hints, part.rings if rings else None)
+        return cls(part.data, device, part.hints, part.rings if rings else None, room=room)
 
     def __len__(self) -> int:
         """Number of windows."""
@@ -157,7 +168,7 @@ class WindowSet:
         rings = measured.new_full((count, values.shape[1], measured[0].numel()), math.nan)
         rings.scatter_(2, pixels.long()[:, None].expand_as(values), values.to(measured.dtype))
         if located is not None:
-            rings = torch.where(located[:, None, None], rings, math.nan)
+            rings.masked_fill_(~located[:, None, None], math.nan)
         return rings.reshape(count, -1, *shape)
 
     def batches(self, parts: Sequence[Drawn]) -> Iterator[Batch]:
@@ -173,10 +184,7 @@ class WindowSet:
             yield from (last.result() for last in sent)
 
     def _sent(self, drawn: Drawn) -> Batch:
-        # From pinned memory the copy does not hold up the thread.
-        pin = self.device.type == "cuda"
-        parts = (part.pin_memory() if pin else part for part in self.batch(*drawn))
-        return Batch(*(part.to(self.device, non_blocking=True) for part in parts))
+        return Batch(*(send(part, self.device) for part in self.batch(*drawn)))
 
     def random_patterns(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw gap patterns (count,), each as likely as no gap (paper, equation 1)."""
@@ -194,20 +202,6 @@ class WindowSet:
     def _windows(self, frames: Tensor) -> Tensor:
         """View (N, H, W) as (N, windows, H, width)."""
         return cut(frames, self.layout)
-
-
-def _fits(part: Part, device: torch.device) -> bool:
-    if device.type != "cuda":
-        return True
-    data, hints, rings = part
-    arrays = [data.measured, data.observed, data.truth, data.valid, data.strips, data.strips_observed]
-    arrays += [*(hints or ()), *(rings or ())]
-    free, total = torch.cuda.mem_get_info(device)
-    # What an earlier trial of this process has given back still counts as taken there.
-    free += torch.cuda.memory_reserved(device)
-    mine = int(torch.cuda.get_per_process_memory_fraction(device) * total)
-    free = min(free, mine) - torch.cuda.memory_allocated(device)
-    return bool(sum(array.nbytes for array in arrays) <= BUDGET * free)
 
 
 def _tensor(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scattering.arrays import Floats
+from trainables.devices import send
 
 DIMENSION = 200
 """Numbers in a latent vector: the paper's."""
@@ -101,7 +102,7 @@ def train(network: FrameAutoencoder, images: Tensor, *, seed: int) -> None:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(epochs):
         for chosen in torch.split(torch.randperm(len(images), generator=generator), BATCH):
-            batch = images[chosen].to(device)
+            batch = send(images[chosen], device)
             optimizer.zero_grad(set_to_none=True)
             F.mse_loss(network(batch), batch).backward()  # type: ignore[no-untyped-call]
             optimizer.step()

@@ -6,6 +6,7 @@ import copy
 import time
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -36,7 +37,7 @@ class Footprint(NamedTuple):
     window: int
     """Bytes more for each window of a micro-batch."""
     seconds: float
-    """Time of a step for each window."""
+    """Time of a step on two windows, for each of them; on a GPU more at once take less."""
 
     def bytes(self, windows: int) -> int:
         """Return the peak of a step on so many windows at once."""
@@ -59,6 +60,8 @@ class Footprint(NamedTuple):
 def footprint(network: nn.Module, task: Task, windows: WindowSet) -> Footprint:
     """Measure one training step on one window and on two; the network stays as it is.
 
+    Raises TooLargeError where one runs out of memory.
+
     On a GPU this is what its allocator hands out, elsewhere the tensors alive: what an operator takes for
     itself while it runs is not seen there. All that the backward pass needs grows with the windows: two points do.
     """
@@ -76,15 +79,34 @@ def footprint(network: nn.Module, task: Task, windows: WindowSet) -> Footprint:
         # Else the next step would be measured beside these gradients.
         trial.zero_grad(set_to_none=True)
 
-    step(1)  # libraries set themselves up
-    peaks = []
-    for count in (1, 2):
-        began = time.perf_counter()
-        peaks.append(peak(lambda count=count: step(count), windows.device))  # type: ignore[misc]
-        seconds = time.perf_counter() - began
-    window = max(peaks[1] - peaks[0], 0)
+    one, two = (_measured(partial(step, count), windows.device) for count in (1, 2))
+    if one is None:
+        raise TooLargeError("no memory to train on a single window")
+    if two is None:
+        # All that one takes counts for each: more than they do take.
+        two = 2 * one[0], 2 * one[1]
+    window = max(two[0] - one[0], 0)
     # Adam keeps two moments; gradients are in the peak.
-    return Footprint(3 * weights + peaks[0] - window, window, seconds / 2)
+    return Footprint(3 * weights + one[0] - window, window, two[1] / 2)
+
+
+def _measured(work: Callable[[], None], device: torch.device) -> tuple[int, float] | None:
+    """Return the bytes and the seconds that work takes; None where there is too little memory for it."""
+    try:
+        work()  # libraries set themselves up, for windows of other number anew
+        began = time.perf_counter()
+        return peak(work, device), time.perf_counter() - began
+    except (RuntimeError, MemoryError) as problem:
+        if not out_of_memory(problem):
+            raise
+    release(device)
+    return None
+
+
+def release(device: torch.device) -> None:
+    """Give back what a step that failed had reserved."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def peak(work: Callable[[], None], device: torch.device) -> int:
@@ -141,9 +163,18 @@ class _TensorsAlive(TorchDispatchMode):  # type: ignore[no-untyped-call]
 NO_MEMORY = (
     "can't allocate memory",  # torch on a CPU
     "could not create a primitive",  # oneDNN
+    "out of memory",  # CUDA's runtime and driver, NCCL
     "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUSOLVER_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
-    "CUDA error: out of memory",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
+    # In the last megabytes the libraries cannot even begin, and no algorithm of cuDNN finds room to work in.
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_NOT_INITIALIZED",
+    "unable to find an engine to execute this computation",
+    "Unable to find a valid cuDNN algorithm",
+    "no valid convolution algorithms available in CuDNN",
 )
 """Words of libraries that have no error class for a lack of memory."""
 

@@ -87,7 +87,7 @@ def correct_with_rings(
     network: nn.Module, measured: Tensor, observed: Tensor, start: Tensor, slants: Tensor, rings: Tensor
 ) -> Tensor:
     """Do the network's part of `predict_with_rings`, which starts from rings as far as they are to be trusted."""
-    fill, near, ring, spread, error = (rings[:, [channel]] for channel in range(RING_CHANNELS))
+    fill, near, ring, spread, error = torch.split(rings, 1, dim=1)
     known = fill.isfinite()
     begin = torch.where(known & ~observed, fill, start)
     detail, contrast = texture(begin)

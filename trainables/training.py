@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from scattering.errors import one_line
 from trainables.batches import Batch, Drawn, WindowSet
 from trainables.losses import absolute_error
-from trainables.memory import TooLargeError, out_of_memory
+from trainables.memory import TooLargeError, out_of_memory, release
 from trainables.metrics import correlation, mean_absolute_error
 from trainables.models import Config
 from trainables.precision import mixed_precision
@@ -109,6 +109,9 @@ def fit(
 ) -> Iterator[Progress]:
     """Train with Adam and L1, yielding at each report; equal arguments give equal numbers, however often it reports.
 
+    On devices of one kind, that is; on a GPU where cuDNN is told to (`trainables.trial.prepare`); and without a time
+    limit, by which a slow machine lowers the learning rate sooner.
+
     `state` is that of an earlier report to go on from. Several workers average their gradients by
     DistributedDataParallel. Training ends with the windows of the course or with its time.
 
@@ -128,7 +131,8 @@ def fit(
         # The caller's work between two reports is not training time.
         training.started = time.perf_counter() - spent
         metrics = training.to_next_report()
-        metrics |= _validate(network, task, validation, training.micro_batch)
+        # DistributedDataParallel would wait in each batch for the other workers, which may need more batches.
+        metrics |= _validate(unwrap(network), task, validation, training.micro_batch)
         if not all(math.isfinite(value) for value in metrics.values()):
             raise training.divergence()
         spent = training.elapsed()
@@ -199,14 +203,13 @@ class Training:
         while self.windows < due and self.progress < 1:
             epoch, first = divmod(self.step, self.course.steps(len(self.train)))
             for batch in self.train.batches(self._parts(epoch)[first:]):
-                pixels = self.task.scored(batch).sum().clamp(min=1)
-                pixels = self._together(pixels)
+                pixels = self._shared(self.task.scored(batch).sum().clamp(min=1))
                 rate = self._advance(pixels)
                 total += self._step(batch, pixels)
                 self.step, steps = self.step + 1, steps + 1
                 if self.progress >= 1 or self.windows >= due:
                     break
-                if steps % CHECK == 0 and not math.isfinite(self._together(total).item()):
+                if steps % CHECK == 0 and not math.isfinite(self._shared(total).item()):
                     raise self.divergence()
         seen = self.windows
         if seen >= due:
@@ -216,13 +219,17 @@ class Training:
         return {
             "windows": seen,
             "epoch": seen / len(self.train),
-            "train_loss": self._together(total).item() / steps,
+            "train_loss": self._shared(total).item() / steps,
             "learning_rate": rate,
         }
 
-    def _together(self, value: Tensor) -> Tensor:
-        """Return the mean over all workers: what one of them raises for, all raise for."""
-        return average(value, self.worker.count) if self.worker.count > 1 else value
+    def _shared(self, value: Tensor) -> Tensor:
+        """Average a number over all workers, so that all take the same steps, and end together."""
+        if self.worker.count == 1:
+            return value
+        shared = value.float() / self.worker.count
+        torch.distributed.all_reduce(shared)
+        return shared
 
     def _parts(self, epoch: int) -> list[Drawn]:
         """Draw this worker's windows and gap patterns of an epoch, batch by batch."""
@@ -244,7 +251,7 @@ class Training:
         if course.seconds is not None:
             elapsed = self.elapsed()
             if self.worker.count > 1:
-                elapsed = float(self._together(like.new_tensor(elapsed)))
+                elapsed = float(self._shared(like.new_tensor(elapsed)))
             self.progress = min(max(self.progress, elapsed / course.seconds), 1.0)
         rate = course.learning_rate * SCHEDULES[course.schedule](self.progress)
         for group in self.optimizer.param_groups:
@@ -266,7 +273,7 @@ class Training:
                     raise TooLargeError(f"no memory to train on a single window: {one_line(problem)}") from None
             # Out of the handler, whose traceback holds what the step had allocated.
             self.micro_batch = -(-self.micro_batch // 2)
-            _release(self.train.device)
+            release(self.train.device)
         self.optimizer.step()
         return loss
 
@@ -307,20 +314,16 @@ def _validate(network: nn.Module, task: Task, windows: WindowSet, at_once: int) 
             if at_once == 1 or not out_of_memory(problem):
                 raise
         at_once = -(-at_once // 2)
-        _release(windows.device)
+        release(windows.device)
 
 
-def _release(device: torch.device) -> None:
-    """Give back what a step that failed had reserved."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-
-
-def average(value: Tensor, workers: int) -> Tensor:
-    """Average a number over all workers, so that all take the same steps."""
-    shared = value.float() / workers
-    torch.distributed.all_reduce(shared)
-    return shared
+def lowest(number: int, worker: Worker, device: torch.device) -> int:
+    """Return the lowest of the numbers of all workers."""
+    if worker.count == 1:
+        return number
+    shared = torch.tensor(number, device=device)
+    torch.distributed.all_reduce(shared, torch.distributed.ReduceOp.MIN)
+    return int(shared)
 
 
 @torch.no_grad()

@@ -54,25 +54,27 @@ def train_trial(job: dict[str, Any], data: tuple[Part, Part]) -> None:
 def messages(job: Job, data: tuple[Part, Part], log: logging.Logger) -> Iterator[Message]:
     """Train a job, from its checkpoint if there is one, and yield all that the driver must know.
 
-    Raises an error that is the process's own: see `ends_process`.
+    Raises an error that is the process's own, as a new one may go on: see `ends_process`.
     """
     try:
         yield from _train_and_save(job, data, log)
         log.info("ended")
-    except TooLargeError as error:
-        log.error("%s", error)
-        yield Infeasible(job.trial, one_line(error), error.headroom)
-    except DivergenceError as error:
-        log.error("%s", error)
-        yield Failed(job.trial, one_line(error))
     except Exception as error:
-        log.exception("failed")
-        if out_of_memory(error):
-            yield Infeasible(job.trial, f"out of memory: {one_line(error)}", -1)
-        elif ends_process(error):
+        log.error("%s", error, exc_info=not isinstance(error, (TooLargeError, DivergenceError)))
+        if ends_process(error):
             raise
-        else:
-            yield Failed(job.trial, f"{type(error).__name__}: {one_line(error)}")
+        yield _last_words(job, error)
+
+
+def _last_words(job: Job, error: Exception) -> Message:
+    """Return the message of a trial that would fail again."""
+    if isinstance(error, TooLargeError):
+        return Infeasible(job.trial, one_line(error), error.headroom)
+    if isinstance(error, DivergenceError):
+        return Failed(job.trial, one_line(error))
+    if out_of_memory(error):
+        return Infeasible(job.trial, f"out of memory: {one_line(error)}", -1)
+    return Failed(job.trial, f"{type(error).__name__}: {one_line(error)}")
 
 
 def _train_and_save(job: Job, data: tuple[Part, Part], log: logging.Logger) -> Iterator[Message]:
@@ -80,8 +82,7 @@ def _train_and_save(job: Job, data: tuple[Part, Part], log: logging.Logger) -> I
     faulthandler.dump_traceback_later(job.patience, file=_file(log))
     device = devices.device(gpu=bool(job.gpus))
     network, task = prepare(job, device)
-    train_set, validation = (WindowSet.of(part, device, rings=task.rings) for part in data)
-    windows = train_set, validation
+    windows = window_sets(job, task, data, device)
     needs, limit = footprint(network, task, windows[0]), memory_limit(job, device)
     batch_size = int(job.config["batch_size"])
     micro_batch = needs.micro_batch(batch_size, limit)
@@ -116,21 +117,47 @@ def _train_and_save(job: Job, data: tuple[Part, Part], log: logging.Logger) -> I
 def ends_process(error: Exception) -> bool:
     """Tell whether an error is of the accelerator or of the storage.
 
-    After an error of CUDA nothing works any more in its process. A file system may answer another machine, or later.
+    A file system may answer another machine, or later.
     """
-    return isinstance(error, (torch.AcceleratorError, OSError))
+    if isinstance(error, torch.AcceleratorError):
+        return not out_of_memory(error) or gpu_is_lost()
+    return isinstance(error, OSError) or gpu_is_lost()
+
+
+def gpu_is_lost() -> bool:
+    """Tell whether this process can use its GPU no more: after an error inside a kernel nothing works there.
+
+    What raises then may be an error of any library, or look like a lack of memory.
+    """
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return False
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError:
+        return True
+    return False
 
 
 def prepare(job: Job, device: torch.device) -> tuple[nn.Module, Task]:
     """Make the network of a job on a device, and its task."""
     torch.set_num_threads(job.threads)
     if device.type == "cuda":
-        # Trials that share a GPU cannot take each other's memory. Before anything lies there.
-        torch.cuda.set_per_process_memory_fraction(_share(job, device), device)
+        # Libraries work on the current one, whichever tensors they are given.
+        torch.cuda.set_device(device)
         # Products in TF32, as cuDNN's convolutions are.
         torch.set_float32_matmul_precision("high")
+        # Its fastest ways to gradients add up in an order that changes from run to run.
+        torch.backends.cudnn.deterministic = True
     network, task = build(job.network, job.config, job.seed, job.implementation)
     return network.to(device), task
+
+
+def window_sets(job: Job, task: Task, data: tuple[Part, Part], device: torch.device) -> tuple[WindowSet, WindowSet]:
+    """Lay (train, validation) windows on the device of a job, or in the host's memory where they would crowd it."""
+    train, validation = (
+        WindowSet.of(part, device, rings=task.rings, room=FOR_WINDOWS * memory_limit(job, device)) for part in data
+    )
+    return train, validation
 
 
 def memory_limit(job: Job, device: torch.device) -> int:
@@ -138,20 +165,22 @@ def memory_limit(job: Job, device: torch.device) -> int:
     if device.type != "cuda":
         assert job.memory is not None
         return job.memory
-    limit = int(_share(job, device) * torch.cuda.mem_get_info(device)[1]) - torch.cuda.memory_allocated(device)
+    total = torch.cuda.mem_get_info(device)[1]
+    share = max(min(job.gpus, 1.0) * SHARE - CONTEXT / total, 0.0)
+    # Trials that share a GPU cannot take each other's memory.
+    torch.cuda.set_per_process_memory_fraction(share, device)
+    limit = int(share * total) - torch.cuda.memory_allocated(device)
     return limit if job.memory is None else min(job.memory, limit)
 
 
 SHARE = 0.95
-"""Share of a GPU's memory that its trials may take."""
+"""Share of a GPU's memory that is for its trials; the rest is for other programs."""
 
 CONTEXT = 600_000_000
-"""Bytes of it that each process takes for CUDA itself and its libraries, beside what it allocates."""
+"""Bytes that CUDA takes of it for each process, and for the code of libraries, before anything is allocated."""
 
-
-def _share(job: Job, device: torch.device) -> float:
-    """Return the share of a GPU's memory that a training may allocate."""
-    return max(min(job.gpus, 1.0) * SHARE - CONTEXT / torch.cuda.mem_get_info(device)[1], 0.0)
+FOR_WINDOWS = 0.5
+"""Share of a training's memory that one data set may take on a GPU."""
 
 
 def train(

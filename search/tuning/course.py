@@ -18,13 +18,13 @@ from search.tuning.halving import SuccessiveHalving
 from search.tuning.sampler import draw
 from search.tuning.studies import defaults_of, paper_points, space_of
 from trainables import devices
-from trainables.batches import Part, WindowSet
+from trainables.batches import Part
 from trainables.job import Job
 from trainables.memory import TooLargeError, footprint
 from trainables.models import build
 from trainables.pace import Pace, pace
 from trainables.tasks import apply
-from trainables.trial import memory_limit, prepare
+from trainables.trial import memory_limit, prepare, window_sets
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -44,6 +44,9 @@ DRAWS = 200
 
 CONFIGS = 16
 """Configurations drawn from a space."""
+
+UNKNOWN = 1.0
+"""Seconds of a window, a guess, where not even one window fits the memory."""
 
 
 class Planned(NamedTuple):
@@ -237,11 +240,12 @@ def _probe(job: Job, data: tuple[Part, Part]) -> tuple[Pace, str]:
     """Return, on a node, the pace of a configuration, and why it does not fit the memory."""
     device = devices.device(gpu=bool(job.gpus))
     network, task = prepare(job, device)
-    train, few = (WindowSet.of(part, device, rings=task.rings) for part in (data[0], data[1].first()))
-    batch_size = int(job.config["batch_size"])
+    train, few = window_sets(job, task, (data[0], data[1].first()), device)
+    batch_size, seconds = int(job.config["batch_size"]), UNKNOWN
     try:
         needs = footprint(network, task, train)
+        seconds = needs.seconds
         micro_batch = needs.micro_batch(batch_size, memory_limit(job, device))
     except TooLargeError as error:
-        return Pace(needs.seconds, needs.seconds), str(error)
+        return Pace(seconds, seconds), str(error)
     return pace(network, task, train, few, batch_size, micro_batch), ""

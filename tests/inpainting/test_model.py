@@ -8,6 +8,7 @@ from scattering.dataset import Dataset
 from scattering.errors import InputError
 from scattering.windows import cut, stitch
 from search.evaluation.methods import network_filler
+from tests.gpu import simulated
 from trainables.images import whole_frames
 from trainables.tasks import fill
 
@@ -46,6 +47,15 @@ def test_on_the_working_grid_a_frame_is_filled_as_in_the_evaluation(model, train
     working = model._resized(raw.truth, raw.observed, 0.0)
     np.testing.assert_array_equal(working.measured, few.measured[0])
     np.testing.assert_allclose(model._predict(working).mean, expected, atol=2e-6)
+
+
+def test_a_gpu_fills_as_the_cpu_does(model, model_path, frame):
+    with simulated() as gpu:
+        filled, uncertainty = load(model_path, "cuda:0").fill(frame[0])
+    assert gpu.operators
+    expected = model.fill(frame[0])
+    np.testing.assert_array_equal(filled, expected.counts)
+    np.testing.assert_allclose(uncertainty, expected.uncertainty, rtol=1e-4)
 
 
 def test_windows_cover_frames_of_any_width_and_are_the_layouts_at_its_own(data):

@@ -94,6 +94,54 @@ def test_measuring_changes_nothing(window_set: WindowSet) -> None:
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 
+class Starved(nn.Module):
+    """A network that has memory for so many windows, and no more."""
+
+    def __init__(self, most: int, words: str) -> None:
+        super().__init__()
+        self.convolution, self.most, self.words = nn.Conv2d(1, 1, 3, padding=1), most, words
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        if len(image) > self.most:
+            raise RuntimeError(self.words)
+        output: torch.Tensor = self.convolution(image)
+        return output
+
+
+OUT_OF_MEMORY = (
+    "CUDA error: out of memory",
+    "CUDA driver error: out of memory",
+    "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+    "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    "cuDNN error: CUDNN_STATUS_NOT_INITIALIZED",
+    "GET was unable to find an engine to execute this computation",
+    "NCCL Error 1: unhandled cuda error, Last error: Cuda failure 2 'out of memory'",
+)
+"""What CUDA's libraries say, without an error class of their own."""
+
+
+@pytest.mark.parametrize("words", OUT_OF_MEMORY)
+def test_without_memory_for_one_window_nothing_is_measured(words: str, window_set: WindowSet) -> None:
+    with pytest.raises(TooLargeError, match="single window"):
+        footprint(Starved(0, words), TASKS["blind"], window_set)
+
+
+def test_where_two_windows_are_too_many_each_counts_as_much_as_one_takes(window_set: WindowSet) -> None:
+    network = Starved(1, OUT_OF_MEMORY[0])
+    one, free = (footprint(given, TASKS["blind"], window_set) for given in (network, Starved(2, "")))
+    assert one.bytes(1) == free.bytes(1)
+    assert one.bytes(2) >= free.bytes(2)
+    assert one.micro_batch(8, one.bytes(1)) == 1
+
+
+@pytest.mark.parametrize("words", ["CUDNN_STATUS_EXECUTION_FAILED", "CUDA error: an illegal memory access", "sizes"])
+def test_errors_of_other_kinds_pass(words: str, window_set: WindowSet) -> None:
+    with pytest.raises(RuntimeError, match=words):
+        footprint(Starved(0, words), TASKS["blind"], window_set)
+
+
 def test_a_batch_is_split_only_as_far_as_it_must() -> None:
     cost = Footprint(fixed=100, window=10, seconds=0.1)
     assert cost.micro_batch(8, limit=180) == 8

@@ -12,9 +12,11 @@ import torch
 
 from scattering.dataset import Dataset
 from spaces import DEFAULTS
-from trainables import batches, devices, trial
+from tests.gpu import GPU, simulated
+from trainables import devices, trial
 from trainables.batches import Part
 from trainables.job import Job
+from trainables.memory import TooLargeError
 from trainables.messages import (
     Cost,
     Failed,
@@ -26,6 +28,7 @@ from trainables.messages import (
     from_report,
     to_report,
 )
+from trainables.tasks import TASKS
 
 
 @pytest.fixture
@@ -53,44 +56,72 @@ def test_a_gpu_is_taken_by_its_index_and_only_where_it_is_wanted(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
     assert str(devices.device(gpu=wanted)) == device
+    assert str(devices.with_index(torch.device("cuda:1"))) == "cuda:1"
 
 
-def test_a_trial_limits_its_memory_on_a_device_with_an_index(monkeypatch: pytest.MonkeyPatch, job: Job) -> None:
-    """The real function raises for a device without one."""
-    limited = []
+class Card:
+    """What PyTorch says of the memory of a GPU, and is told of it."""
 
-    def limit(share: float, device: torch.device) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, total: float, allocated: float = 0) -> None:
+        self.total = int(total)
+        self.shares: list[float] = []
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (self.total, self.total))
+        monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: int(allocated))
+        monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", self._limit)
+
+    def _limit(self, share: float, device: torch.device) -> None:
+        # As the real function does.
         assert device.index is not None, "Invalid device index"
-        limited.append((share, device.index))
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
-    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", limit)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, 24 * 10**9))
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 10**9)
-    monkeypatch.setattr(torch.nn.Module, "to", lambda network, *_, **__: network)
-    on_gpu = replace(job, gpus=0.25, memory=None)
-    device = devices.device(gpu=bool(on_gpu.gpus))
-    trial.prepare(on_gpu, device)
-    ((share, index),) = limited
-    # Four such processes, each with its own copy of CUDA, leave a twentieth of the card.
-    assert 4 * (share * 24 * 10**9 + trial.CONTEXT) == pytest.approx(0.95 * 24 * 10**9)
-    assert index == 1
-    assert trial.memory_limit(on_gpu, device) == int(share * 24 * 10**9) - 10**9
+        assert 0 <= share <= 1
+        self.shares.append(share)
 
 
-def test_frames_take_half_of_what_a_trial_may_allocate_of_its_gpu(
-    monkeypatch: pytest.MonkeyPatch, data: Dataset
+def test_a_gpu_is_made_the_current_one_and_told_to_give_equal_numbers(
+    monkeypatch: pytest.MonkeyPatch, job: Job
 ) -> None:
-    """Not of what is free on it, as other trials are there."""
-    size = sum(getattr(data, name).nbytes for name in ("measured", "observed", "truth", "valid"))
-    size += data.strips.nbytes + data.strips_observed.nbytes
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100 * size, 100 * size))
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0)
-    for share, fits in ((0.03, True), (0.01, False)):
-        monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device, share=share: share)
-        assert batches._fits(Part(data), torch.device("cuda", 0)) == fits
+    current: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    precision = torch.get_float32_matmul_precision()
+    try:
+        with simulated():
+            network, _ = trial.prepare(job, GPU)
+            assert {parameter.device for parameter in network.parameters()} == {GPU}
+        assert torch.backends.cudnn.deterministic
+    finally:
+        torch.set_float32_matmul_precision(precision)
+    assert current == [GPU]
+
+
+@pytest.mark.parametrize("trials", [1, 2, 4, 8])
+@pytest.mark.parametrize("total", [8e9, 24e9, 80e9])
+def test_trials_that_share_a_gpu_fit_it_with_their_contexts(
+    monkeypatch: pytest.MonkeyPatch, job: Job, total: float, trials: int
+) -> None:
+    card = Card(monkeypatch, total, allocated=1e8)
+    own = replace(job, gpus=1 / trials, memory=None)
+    limit = trial.memory_limit(own, devices.device())
+    assert trials * (card.shares[-1] * total + 0.6e9) <= total
+    assert limit == pytest.approx(card.shares[-1] * total - 1e8, abs=1)
+    assert trial.memory_limit(replace(own, memory=10**8), devices.device()) <= 10**8
+
+
+@pytest.mark.parametrize("gpus", [1.0, 0.25])
+def test_windows_leave_half_of_a_trials_share_of_the_gpu_to_training(
+    monkeypatch: pytest.MonkeyPatch, job: Job, data: Dataset, gpus: float
+) -> None:
+    """Else each of four trials would lay half of the card's memory out with windows, and fit none of its own."""
+    part = Part(data)
+    monkeypatch.setattr(trial, "CONTEXT", 0)
+    own, on_cpu = replace(job, gpus=gpus, memory=None), torch.device("cpu")
+    for total, on_gpu in ((2.2 * part.nbytes / gpus, True), (2.0 * part.nbytes / gpus, False)):
+        Card(monkeypatch, total)
+        with simulated():
+            (windows, _) = trial.window_sets(own, TASKS["blind"], (part, part), GPU)
+        assert windows.device == GPU
+        assert windows.storage == (GPU if on_gpu else on_cpu)
 
 
 def test_epochs_that_were_saved_but_not_recorded_are_reported_first(job: Job, data: Dataset) -> None:
@@ -143,7 +174,9 @@ def test_an_error_of_the_accelerator_or_the_storage_ends_the_process(
     ("error", "ends"),
     [
         (ValueError("depth"), Failed(0, "ValueError: depth")),
-        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when"), "out of memory"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), "out of memory"),
+        (RuntimeError("GET was unable to find an engine to execute this computation"), "out of memory"),
+        (torch.AcceleratorError("CUDA error: out of memory"), "out of memory"),
         (torch.OutOfMemoryError("CUDA out of memory"), "out of memory"),
     ],
 )
@@ -153,6 +186,30 @@ def test_what_would_fail_again_is_said_and_not_raised(
     monkeypatch.setattr(trial, "train", failing(error))
     last = told(job, data)[-1]
     assert last == ends or (isinstance(last, Infeasible) and str(ends) in last.reason)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+        TooLargeError("no memory to train on a single window: CUDNN_STATUS_NOT_INITIALIZED"),
+    ],
+)
+@pytest.mark.parametrize("lost", [True, False])
+def test_an_error_of_a_library_ends_the_process_where_the_gpu_is_lost(
+    monkeypatch: pytest.MonkeyPatch, job: Job, data: Dataset, error: Exception, lost: bool
+) -> None:
+    """All later trials of the process would fail, too, and be taken for bad configurations."""
+    gone = failing(torch.AcceleratorError("CUDA error: an illegal memory access was encountered"))
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", gone if lost else lambda: None)
+    monkeypatch.setattr(trial, "train", failing(error))
+    if lost:
+        with pytest.raises(type(error)):
+            told(job, data)
+    else:
+        assert isinstance(told(job, data)[-1], Infeasible | Failed)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from records.tables import Ladder
 from scattering.dataset import Dataset
@@ -18,9 +20,11 @@ from search.tuning.course import Measured, Planned, expected_share, ladder, ladd
 from search.tuning.halving import SuccessiveHalving
 from spaces import DEFAULTS
 from spaces.paper import POINTS
-from trainables.batches import WindowSet
+from trainables.batches import Part, WindowSet
+from trainables.memory import TooLargeError, footprint
 from trainables.models import build
 from trainables.pace import Pace, pace
+from trainables.tasks import TASKS
 
 EPOCH = 468
 """Windows of the quick preset's training set."""
@@ -142,3 +146,44 @@ def test_the_pace_is_that_of_a_training_and_leaves_the_network_alone(data: Datas
     found = pace(network, task, windows, windows, 4, 4)
     assert all(torch.equal(*pair) for pair in zip(before, network.parameters(), strict=True))
     assert 0 < found.validation < 3 * found.training
+
+
+class Cold(nn.Module):
+    """A network whose first step on so many windows as it has not seen takes long: libraries choose their ways."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 1, 3, padding=1)
+        self.seen: set[tuple[bool, int]] = set()
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        if (self.training, len(image)) not in self.seen:
+            time.sleep(0.5)
+            self.seen.add((self.training, len(image)))
+        output: torch.Tensor = self.convolution(image)
+        return output
+
+
+def test_steps_are_timed_when_they_are_warm_and_at_the_size_of_the_training(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows, network = WindowSet(data, torch.device("cpu")), Cold()
+    monkeypatch.setattr("trainables.pace.SECONDS", 0.0)
+    found = pace(network, TASKS["blind"], windows, windows, 6, 3)
+    assert network.seen == {(True, 3), (False, 3)}
+    assert found.training * 6 < 0.25
+    assert found.validation * len(windows) < 0.25
+    assert footprint(Cold(), TASKS["blind"], windows).seconds * 2 < 0.25
+
+
+def test_a_network_too_large_to_be_measured_has_a_pace_and_a_reason(
+    run: Settings, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def starved(*_: object) -> None:
+        raise TooLargeError("no memory to train on a single window")
+
+    monkeypatch.setattr(course, "footprint", starved)
+    job = run.job(0, "tunet", DEFAULTS["tunet"], (1, 1), TWO_CORES, run.folder / "probe")
+    found, reason = course._probe(job, (Part(data), Part(data)))
+    assert found.training > 0
+    assert "single window" in reason
