@@ -65,9 +65,7 @@ def parser() -> Parser:
         help="fill frames that are unlike those of the training, and pixels farther from measured ones than there; "
         "it is noted in what is written",
     )  # fmt: skip
-    p.add_argument(
-        "--device", help="where PyTorch computes: cpu, cuda, cuda:1, mps (default: a GPU if there is one)"
-    )
+    p.add_argument("--device", help="where PyTorch computes: cpu, cuda, cuda:1, mps (default: a GPU if there is one)")
     p.add_argument(
         "--picture", type=output_file, metavar="FILE.png", help="write a picture of the first frame, before and after"
     )
@@ -83,7 +81,12 @@ def _run(given: argparse.Namespace) -> None:
         raise InputError(f"--max-uncertainty must be a share of the counts, 0 or more, got {given.max_uncertainty}")
     pictures = [given.picture] if given.picture else []
     filler = FileFiller(
-        load(given.model, given.device), frame_options(given), given.max_uncertainty, given.force, given.overwrite, pictures
+        load(given.model, given.device),
+        frame_options(given),
+        given.max_uncertainty,
+        given.force,
+        given.overwrite,
+        pictures,
     )
     if given.watch is not None:
         _check_picture(given, ())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,13 @@ from scattering.files import replacing
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a training state or a checkpoint, whole or not at all."""
-    # Through memory: torch's own writer turns a full disk into a RuntimeError.
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    with replacing(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:
+            # Where the disk refuses bytes, torch's writer complains of its own counting.
+            refused = error.__context__
+            raise refused if isinstance(refused, OSError) else error from None
 
 
 def load(path: Path) -> dict[str, Any] | None:
