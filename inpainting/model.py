@@ -287,7 +287,9 @@ def load(path: str | Path, device: str | torch.device | None = None) -> Model:
     """
     try:
         chosen = devices.with_index(torch.device(device)) if device else devices.device()
-        torch.empty(0, device=chosen)
+        torch.empty(0, device=chosen).cpu()
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device must be one that PyTorch has here, got {device!r}: {one_line(error)}") from None
+        raise InputError(
+            f"device must be one that PyTorch has here, got {device!r}, {one_line(error)}: leave it out or take cpu"
+        ) from None
     return Model(model_file.read(Path(path)), chosen)

@@ -65,7 +65,7 @@ def parser() -> Parser:
         help="fill frames that are unlike those of the training, and pixels farther from measured ones than there; "
         "it is noted in what is written",
     )  # fmt: skip
-    p.add_argument("--device", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
+    p.add_argument("--device", help="where PyTorch computes: cpu, cuda, cuda:1, mps (default: a GPU if there is one)")
     p.add_argument(
         "--picture", type=output_file, metavar="FILE.png", help="write a picture of the first frame, before and after"
     )

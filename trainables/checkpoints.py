@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 
@@ -13,32 +13,12 @@ from scattering.files import replacing
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a training state or a checkpoint, whole or not at all."""
     with replacing(path) as temporary, temporary.open("wb") as file:
-        disk = _Disk(file)
         try:
-            torch.save(state, disk)  # type: ignore[arg-type]
-        except RuntimeError:
-            # What torch's writer makes of a full disk.
-            if disk.error is None:
-                raise
-            raise disk.error from None
-
-
-class _Disk:
-    """A file that remembers why it could not be written."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-        self.error: OSError | None = None
-
-    def write(self, part: bytes) -> int:
-        try:
-            return self.file.write(part)
-        except OSError as error:
-            self.error = error
-            raise
-
-    def flush(self) -> None:
-        self.file.flush()
+            torch.save(state, file)
+        except RuntimeError as error:
+            # Where the disk refuses bytes, torch's writer complains of its own counting.
+            refused = error.__context__
+            raise refused if isinstance(refused, OSError) else error from None
 
 
 def load(path: Path) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ from scattering.writing.stacks import WRITABLE, beside
 from search import inpaint
 from tests.conftest import striped_detector
 from tests.effort import SEED, tries
+from tests.gpu import simulated
 from tests.scattering.reading.fuzzing import CHANGES
 from tests.scattering.reading.writing import WRITERS, packed
 from tests.scattering.writing.filling import process
@@ -285,6 +286,15 @@ def test_filled_files_are_complete_and_what_stands_beside_is_no_frame(run, frame
     assert Path("out/a.cbf").read_bytes() == first
 
 
+def test_the_device_is_the_one_that_was_asked_for(run, frame):
+    np.save("a.npy", frame[0])
+    for device in ("cpu", "cuda:0"):
+        with simulated() as gpu:
+            assert run("a.npy", "-o", device, "--device", device)[0] == 0
+        assert bool(gpu.operators) == (device != "cpu")
+    np.testing.assert_array_equal(np.load("cpu/a.npy"), np.load("cuda:0/a.npy"))
+
+
 def test_what_cannot_be_done_is_refused_in_one_line(run, frame):
     for name in ("a.npy", "b.npy"):
         np.save(name, frame[0])
@@ -308,6 +318,8 @@ def test_what_cannot_be_done_is_refused_in_one_line(run, frame):
         (("a.npy", "-o", "out", "--device", "nowhere"), "device must be one that PyTorch has"),
         (("a.npy", "-o", "out", "--pedestal", "much"), "--pedestal"),
         (("a.npy", "-o", "out", "--mask", "mask.npy"), "--mask"),
+        (("a.npy", "-o", "out", "--device", "gpu"), "device must be one that PyTorch has here, got 'gpu'"),
+        (("a.npy", "-o", "out", "--device", "meta"), "device must be one that PyTorch has here, got 'meta'"),
     ):
         assert reason in refused(run, *arguments), arguments
     for arguments in (
