@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
+import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from records.tables import Config, Ladder, Trial
 from search.settings import Settings, Study
-from search.tuning.sampler import STARTUP_TRIALS, First, Sampler, open_storage, open_study
-from spaces import DEFAULTS, SPACES
+from search.tuning.sampler import STARTUP_TRIALS, First, Refusal, Sampler, open_storage, open_study
+from spaces import DEFAULTS, LARGEST, SPACES
 from spaces.paper import POINTS, Point
+from trainables.models import build, count_parameters
 
 
 def open_studies(settings: Settings, ladders: dict[str, Ladder]) -> dict[str, Sampler]:
@@ -40,8 +43,28 @@ def open_studies(settings: Settings, ladders: dict[str, Ladder]) -> dict[str, Sa
             progress=progress,
             place=place,
             studies=len(settings.studies),
+            refuses=partial(refusal, settings, study.network),
         )
     return studies
+
+
+def refusal(settings: Settings, network: str, config: Config) -> Refusal | None:
+    """Tell of a configuration that its network is larger than any that may be proposed."""
+    surplus = parameters(settings, network, config) - LARGEST
+    if surplus <= 0:
+        return None
+    reason = f"{(surplus + LARGEST) / 1e6:.0f} million parameters, at most {LARGEST / 1e6:.0f} million are tried"
+    return Refusal(-STATE * surplus, reason)
+
+
+STATE = 16
+"""Bytes of a training for each parameter: itself, its gradient and two moments of Adam, in float32."""
+
+
+def parameters(settings: Settings, network: str, config: Config) -> int:
+    """Return the number of learnable parameters of a configuration."""
+    with torch.device("meta"):
+        return count_parameters(build(network, config, 0, settings.implementation)[0])
 
 
 def paper_points(settings: Settings, network: str) -> list[Point]:
