@@ -52,12 +52,13 @@ def test_the_simulated_gpu_notices_what_would_go_wrong_on_a_real_one() -> None:
     with simulated() as gpu:
         there, here = torch.ones(3, device=GPU), torch.ones(3)
         for mixed in (lambda: there + here, lambda: there[torch.tensor([0, 1])], there.numpy):
-            with pytest.raises(AssertionError, match="GPU|two devices"):
+            with pytest.raises(AssertionError, match=r"GPU|two devices"):
                 mixed()
         assert gpu.waits == []
         for waits in (
             there.sum().item, lambda: bool((there > 0).all()), there.nonzero, lambda: there[there > 0], there.cpu,
-            lambda: here.to(GPU), lambda: here.to(GPU, non_blocking=True), lambda: torch.masked_select(there, there > 0),
+            lambda: here.to(GPU), lambda: here.to(GPU, non_blocking=True),
+            lambda: torch.masked_select(there, there > 0),
         ):  # fmt: skip
             gpu.waits.clear()
             waits()
