@@ -33,7 +33,7 @@ from trainables.memory import TooLargeError, footprint
 from trainables.models import save
 from trainables.tasks import Task, unwrap
 from trainables.training import DivergenceError, Worker, lowest
-from trainables.trial import memory_limit, prepare, train, window_sets
+from trainables.trial import gpu_is_lost, memory_limit, prepare, train, window_sets
 
 
 def retrain(
@@ -167,6 +167,8 @@ def train_winner(given: dict[str, Any]) -> None:
                 checkpoints.save(checkpoint, reached)
             ray_train.report(metrics)
     except (DivergenceError, TooLargeError):
+        if gpu_is_lost():
+            raise
         # On every worker at once: they agree on the loss and on the memory.
         return
     if worker.rank == 0:

@@ -17,7 +17,7 @@ from scattering.dataset import Dataset
 from search.evaluation.methods import network_filler
 from tests.gpu import CPU, GPU, simulated
 from trainables import NETWORKS, devices, embedding, hints, precision, rings
-from trainables.batches import Part, WindowSet
+from trainables.batches import Drawn, Part, WindowSet
 from trainables.images import gapped_windows, whole_frames
 from trainables.losses import absolute_error
 from trainables.models import Config, build
@@ -100,6 +100,19 @@ def test_a_step_waits_for_nothing(part: Part, small: Callable[[str, str], Config
         waits.append(gpu.waits)
         assert training.step == 12 // batch_size
     assert waits[0] == waits[1]
+
+
+def test_windows_that_stay_on_the_host_come_without_a_wait(part: Part) -> None:
+    with simulated() as gpu:
+        windows, there = (WindowSet.of(part, GPU, room=room) for room in (part.nbytes - 1, part.nbytes))
+        assert (windows.storage, there.storage) == (CPU, GPU)
+        chosen = torch.arange(6)
+        gpu.waits.clear()
+        batch = windows._sent(Drawn(chosen, chosen % windows.patterns))
+        assert gpu.waits == []
+        assert {tensor.device for tensor in batch} == {GPU}
+        expected = there.batch(chosen.to(GPU), (chosen % windows.patterns).to(GPU))
+    assert all(torch.equal(*pair) for pair in zip(batch[:-1], expected[:-1], strict=True))
 
 
 @pytest.mark.dlsia
