@@ -30,7 +30,7 @@ def check_room(settings: Settings, data: tuple[Dataset, Dataset], resources: Res
 
     Raises InputError where there is too little for the configurations that are planned.
     """
-    usual = max(parameters(settings, row.network, row.config) for row in planned(settings))
+    usual = max(parameters(row.network, row.config, settings.implementation) for row in planned(settings))
     disk, most = (_disk(settings, resources, parameters) for parameters in (usual, _largest(settings, usual)))
     free = shutil.disk_usage(settings.folder).free
     if disk > free:
@@ -58,7 +58,7 @@ def _largest(settings: Settings, usual: int) -> int:
     if not settings.proposes:
         return usual
     corners = {network: _upper_end(SPACES[network](settings.preset)) for network in settings.networks}
-    most = max(parameters(settings, network, corner) for network, corner in corners.items())
+    most = max(parameters(network, corner, settings.implementation) for network, corner in corners.items())
     return max(usual, min(most, LARGEST))
 
 

@@ -43,28 +43,29 @@ def open_studies(settings: Settings, ladders: dict[str, Ladder]) -> dict[str, Sa
             progress=progress,
             place=place,
             studies=len(settings.studies),
-            refuses=partial(refusal, settings, study.network),
+            refuses=partial(refusal, study.network),
         )
     return studies
 
 
-def refusal(settings: Settings, network: str, config: Config) -> Refusal | None:
+def refusal(network: str, config: Config) -> Refusal | None:
     """Tell of a configuration that its network is larger than any that may be proposed."""
-    surplus = parameters(settings, network, config) - LARGEST
-    if surplus <= 0:
+    # Of our code; the library's networks are about as large, and it may not be installed here.
+    count = parameters(network, config)
+    if count <= LARGEST:
         return None
-    reason = f"{(surplus + LARGEST) / 1e6:.0f} million parameters, at most {LARGEST / 1e6:.0f} million are tried"
-    return Refusal(-STATE * surplus, reason)
+    reason = f"{count / 1e6:.0f} million parameters, at most {LARGEST / 1e6:.0f} million are tried"
+    return Refusal(STATE * (LARGEST - count), reason)
 
 
 STATE = 16
 """Bytes of a training for each parameter: itself, its gradient and two moments of Adam, in float32."""
 
 
-def parameters(settings: Settings, network: str, config: Config) -> int:
+def parameters(network: str, config: Config, implementation: str = "gapsearch") -> int:
     """Return the number of learnable parameters of a configuration."""
     with torch.device("meta"):
-        return count_parameters(build(network, config, 0, settings.implementation)[0])
+        return count_parameters(build(network, config, 0, implementation)[0])
 
 
 def paper_points(settings: Settings, network: str) -> list[Point]:

@@ -110,7 +110,7 @@ def test_the_disk_for_a_checkpoint_is_what_one_takes(run: Settings) -> None:
     file = io.BytesIO()
     torch.save({"network": network.state_dict(), "optimizer": optimizer.state_dict()}, file)
     (row,) = planned(replace(run, task="residual"))
-    assert preflight.parameters(run, row.network, row.config) == count_parameters(network)
+    assert preflight.parameters(row.network, row.config) == count_parameters(network)
     estimated = preflight.CHECKPOINT * count_parameters(network)
     assert len(file.getbuffer()) == pytest.approx(estimated, rel=0.1)
 

@@ -309,7 +309,7 @@ def test_networks_beyond_the_largest_are_not_tried(tmp_path: Path) -> None:
     first = [First({**settings, "depth": depth}, 6) for depth in (6, 5, 4)]
     sampler = open_study(
         open_storage(tmp_path / "optuna.journal"), "tunet", space_of(run, Study("tunet", None), "standard"), first,
-        trials=3, windows=6, seed=0, progress=[], refuses=partial(refusal, run, "tunet"),
+        trials=3, windows=6, seed=0, progress=[], refuses=partial(refusal, "tunet"),
     )  # fmt: skip
     proposal = sampler.propose()
     assert proposal is not None
@@ -324,6 +324,5 @@ def test_networks_beyond_the_largest_are_not_tried(tmp_path: Path) -> None:
 
 def test_the_papers_networks_and_the_defaults_may_be_tried() -> None:
     for network in SPACES:
-        run = resolve(network, "x", "paper", {})
         configs = [dict(point.config) for point in POINTS.get(network, ())]
-        assert not any(refusal(run, network, config) for config in (*configs, DEFAULTS[network]))
+        assert not any(refusal(network, config) for config in (*configs, DEFAULTS[network]))
