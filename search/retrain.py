@@ -27,7 +27,7 @@ from trainables.memory import TooLargeError, footprint
 from trainables.models import save
 from trainables.tasks import Task, unwrap
 from trainables.training import ALONE, DivergenceError, Worker, lowest
-from trainables.trial import memory_limit, prepare, train, window_sets
+from trainables.trial import gpu_is_lost, memory_limit, prepare, train, window_sets
 
 Data = ray.ObjectRef[tuple[Part, Part]]
 
@@ -128,6 +128,8 @@ def train_winner(
                 append_line(given.progress, RetrainInterim(**mine, **metrics))  # type: ignore[arg-type]
             checkpoints.save(checkpoint, reached)
     except (DivergenceError, TooLargeError):
+        if gpu_is_lost():
+            raise
         # On every worker at once: they agree on the loss and on the memory.
         return
     if worker.rank == 0:

@@ -20,3 +20,7 @@ DEFAULTS: dict[str, dict[str, int | float | str]] = {
     "autoencoder": autoencoder.DEFAULTS,
     "pconv": pconv.DEFAULTS,
 }
+
+LARGEST = 100_000_000
+"""Parameters of a network that is proposed, at most: thrice those of the paper's largest. At the ends of all its
+ranges together TUNet has a thousand million, whose training takes 16 GB before it sees a window."""

@@ -92,6 +92,10 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = [tensor for tensor in tree_iter((args, kwargs)) if isinstance(tensor, Tensor)]
         there = [tensor for tensor in given if self.gpu.holds(tensor)]
+        if func is aten.copy_.default and len(there) == 1:
+            # The one operator between devices; what it writes into stays where it is.
+            self.gpu.waits.append(str(func))
+            return func(*args, **(kwargs or {}))
         if there:
             # A single number may come from the host.
             strangers = [tuple(tensor.shape) for tensor in given if tensor.dim() and not self.gpu.holds(tensor)]

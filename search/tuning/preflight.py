@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 
-import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from records.tables import Config
@@ -13,8 +12,8 @@ from scattering.errors import InputError
 from search.machines.resources import Resources, smallest_store
 from search.settings import Settings
 from search.tuning.course import planned
-from spaces import SPACES
-from trainables.models import build, count_parameters
+from search.tuning.studies import parameters
+from spaces import LARGEST, SPACES
 
 CHECKPOINT = 12
 """Bytes of a checkpoint for each parameter: itself and two moments of Adam, in float32."""
@@ -31,7 +30,7 @@ def check_room(settings: Settings, data: tuple[Dataset, Dataset], resources: Res
 
     Raises InputError where there is too little for the configurations that are planned.
     """
-    usual = max(_parameters(settings, row.network, row.config) for row in planned(settings))
+    usual = max(parameters(row.network, row.config, settings.implementation) for row in planned(settings))
     disk, most = (_disk(settings, resources, parameters) for parameters in (usual, _largest(settings, usual)))
     free = shutil.disk_usage(settings.folder).free
     if disk > free:
@@ -54,17 +53,13 @@ def check_room(settings: Settings, data: tuple[Dataset, Dataset], resources: Res
     )
 
 
-def _parameters(settings: Settings, network: str, config: Config) -> int:
-    with torch.device("meta"):
-        return count_parameters(build(network, config, 0, settings.implementation)[0])
-
-
 def _largest(settings: Settings, usual: int) -> int:
     """Return the parameters of the largest network that the search may propose."""
     if not settings.proposes:
         return usual
     corners = {network: _upper_end(SPACES[network](settings.preset)) for network in settings.networks}
-    return max(usual, *(_parameters(settings, network, corner) for network, corner in corners.items()))
+    most = max(parameters(network, corner, settings.implementation) for network, corner in corners.items())
+    return max(usual, min(most, LARGEST))
 
 
 def _upper_end(space: dict[str, BaseDistribution]) -> Config:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -65,6 +65,14 @@ class Known(NamedTuple):
     """Number of the paper's model; None for a proposal."""
 
 
+class Refusal(NamedTuple):
+    """The reason why a configuration is not tried."""
+
+    headroom: int
+    """Bytes, below 0: the memory that is missing."""
+    reason: str
+
+
 @dataclass
 class Proposal:
     """A trial to run: new, or begun in an earlier session."""
@@ -92,6 +100,8 @@ class Sampler:
     seed: int = 0
     place: int = 0
     studies: int = 1
+    refuses: Callable[[Config], Refusal | None] = lambda config: None
+    """Tells of a configuration, before it is tried, that its network is too large."""
     unfinished: list[Proposal] = field(default_factory=list)
     running: dict[int, optuna.Trial] = field(default_factory=dict)
     """Optuna's handles of the trials that have no end yet, by their numbers in the run."""
@@ -103,12 +113,19 @@ class Sampler:
         while len(self._proposed()) < self.trials:
             self._reseed(len(self._proposed()))
             proposal = self._take(self.study.ask(self.space))
-            twin = self._infeasible_twin(proposal.config)
-            if twin is None:
+            refusal = self._refusal(proposal.config)
+            if refusal is None:
                 return proposal
-            self.describe(proposal.trial, headroom=self._trial(twin).user_attrs["headroom"])
-            self.conclude(proposal.trial, "infeasible", f"too large, as trial {twin} was")
+            self.describe(proposal.trial, headroom=refusal.headroom)
+            self.conclude(proposal.trial, "infeasible", refusal.reason)
         return None
+
+    def _refusal(self, config: Config) -> Refusal | None:
+        """Return the reason why a configuration is not worth a trial, if there is one."""
+        twin = self._infeasible_twin(config)
+        if twin is None:
+            return self.refuses(config)
+        return Refusal(self._trial(twin).user_attrs["headroom"], f"too large, as trial {twin} was")
 
     def take_back(self, number: int, known_windows: int) -> None:
         """Have a trial proposed again that is not over, though its process is."""
@@ -223,6 +240,7 @@ def open_study(
     progress: Sequence[Interim],
     place: int = 0,
     studies: int = 1,
+    refuses: Callable[[Config], Refusal | None] = lambda config: None,
 ) -> Sampler:
     """Open a study, new or begun earlier; `progress` are the interim results recorded so far.
 
@@ -232,7 +250,7 @@ def open_study(
     offset = len(study.get_trials(deepcopy=False))
     for trial in first[offset:]:
         study.enqueue_trial(trial.config, user_attrs={"windows": trial.windows, "point": trial.model})
-    opened = Sampler(study, space, trials, windows, seed, place, studies)
+    opened = Sampler(study, space, trials, windows, seed, place, studies, refuses)
     for running in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         # It may have been interrupted while it was proposed, or between its record here and in the run's files.
         proposal = opened.resume(running)

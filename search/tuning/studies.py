@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
+import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from records.tables import Config, Ladder, Trial
 from search.settings import Settings, Study
-from search.tuning.sampler import STARTUP_TRIALS, First, Sampler, open_storage, open_study
-from spaces import DEFAULTS, SPACES
+from search.tuning.sampler import STARTUP_TRIALS, First, Refusal, Sampler, open_storage, open_study
+from spaces import DEFAULTS, LARGEST, SPACES
 from spaces.paper import POINTS, Point
+from trainables.models import build, count_parameters
 
 
 def open_studies(settings: Settings, ladders: dict[str, Ladder]) -> dict[str, Sampler]:
@@ -40,8 +43,29 @@ def open_studies(settings: Settings, ladders: dict[str, Ladder]) -> dict[str, Sa
             progress=progress,
             place=place,
             studies=len(settings.studies),
+            refuses=partial(refusal, study.network),
         )
     return studies
+
+
+def refusal(network: str, config: Config) -> Refusal | None:
+    """Tell of a configuration that its network is larger than any that may be proposed."""
+    # Of our code; the library's networks are about as large, and it may not be installed here.
+    count = parameters(network, config)
+    if count <= LARGEST:
+        return None
+    reason = f"{count / 1e6:.0f} million parameters, at most {LARGEST / 1e6:.0f} million are tried"
+    return Refusal(STATE * (LARGEST - count), reason)
+
+
+STATE = 16
+"""Bytes of a training for each parameter: itself, its gradient and two moments of Adam, in float32."""
+
+
+def parameters(network: str, config: Config, implementation: str = "gapsearch") -> int:
+    """Return the number of learnable parameters of a configuration."""
+    with torch.device("meta"):
+        return count_parameters(build(network, config, 0, implementation)[0])
 
 
 def paper_points(settings: Settings, network: str) -> list[Point]:

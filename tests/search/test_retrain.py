@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from search import retrain
 from search.settings import resolve
 from spaces import DEFAULTS
 from tests.search.conftest import ONE_CORE
-from trainables.batches import WindowSet
+from trainables.batches import Part, WindowSet
 from trainables.memory import TooLargeError
 from trainables.models import build
 from trainables.training import Worker
@@ -41,3 +43,25 @@ def test_workers_take_what_fits_all_of_them_and_give_up_together(
     else:
         assert retrain._micro_batch(*given) == fits
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_lost_gpu_is_not_taken_for_a_network_that_is_too_large(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    """Another process may train the winner where this one cannot any more."""
+
+    def starved(*_: object) -> int:
+        raise TooLargeError("no memory to train on a single window")
+
+    alone = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 1)
+    monkeypatch.setattr(retrain.ray_train, "get_context", lambda: alone)
+    monkeypatch.setattr(retrain.ray, "get", lambda reference: reference)
+    monkeypatch.setattr(retrain, "_micro_batch", starved)
+    monkeypatch.setattr(retrain, "gpu_is_lost", lambda: lost)
+    job = resolve("tunet", "x", "quick", {}).job(0, "tunet", DEFAULTS["tunet"], (1, 1), ONE_CORE, tmp_path / "x.pt")
+    model = tmp_path / "model.safetensors"
+    given = {"job": job, "progress": tmp_path / "x.jsonl", "model": model, "data": (Part(data), Part(data))}
+    with pytest.raises(TooLargeError) if lost else nullcontext():
+        retrain.train_winner(given)
+    assert not model.exists()

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch._subclasses import FakeTensorMode
 
 from scattering.calibration import Calibration
 from scattering.dataset import Dataset
@@ -18,9 +20,11 @@ from search.evaluation.methods import network_filler
 from spaces import DEFAULTS
 from tests.gpu import CPU, GPU, simulated
 from trainables import NETWORKS, devices, embedding, hints, precision, rings
-from trainables.batches import Part, WindowSet
+from trainables.batches import Drawn, Part, WindowSet
 from trainables.images import gapped_windows, whole_frames
+from trainables.losses import absolute_error
 from trainables.models import Config, build
+from trainables.tasks import Task
 from trainables.training import Course, Training, validate
 
 POSED = ({"task": "blind"}, {"task": "residual"}, {"task": "residual", "geometry": "yes"})
@@ -39,12 +43,35 @@ def part(raw_frames: Any, prepare: Any, tiny_detector: Any) -> Part:
     return Part(data, hints.tabulate(WindowSet(data, CPU)), rings.tabulate(data))
 
 
-def begin(part: Part, name: str, config: Config, device: torch.device, batch_size: int) -> Training:
+def begin(part: Part, built: tuple[nn.Module, Task], device: torch.device, batch_size: int) -> Training:
     """Begin a training of one epoch."""
-    network, task = build(name, config)
+    network, task = built
     windows = WindowSet.of(part, device, rings=task.rings)
     course = Course(len(windows), len(windows), batch_size, learning_rate=1e-3, schedule="cosine", seed=0)
     return Training.begin(network.to(device), task, windows, course)
+
+
+def test_the_simulated_gpu_notices_what_would_go_wrong_on_a_real_one() -> None:
+    with simulated() as gpu:
+        there, here = torch.ones(3, device=GPU), torch.ones(3)
+        for mixed in (lambda: there + here, lambda: there[torch.tensor([0, 1])], there.numpy):
+            with pytest.raises(AssertionError, match=r"GPU|two devices"):
+                mixed()
+        assert gpu.waits == []
+        for waits in (
+            there.sum().item, lambda: bool((there > 0).all()), there.nonzero, lambda: there[there > 0], there.cpu,
+            lambda: here.to(GPU), lambda: here.to(GPU, non_blocking=True),
+            lambda: torch.masked_select(there, there > 0),
+        ):  # fmt: skip
+            gpu.waits.clear()
+            waits()
+            assert len(gpu.waits) == 1
+        gpu.waits.clear()
+        sent = here.pin_memory().to(GPU, non_blocking=True)
+        (sent * 2 + there.new_zeros(3))[1:].add_(torch.zeros_like(there)[0])
+        assert gpu.waits == []
+        assert {sent.device, (sent + 1).device, there.view(3, 1).device} == {GPU}
+        assert not here.is_cuda
 
 
 @pytest.mark.parametrize(("name", "posed"), EVERY)
@@ -56,7 +83,7 @@ def test_a_training_is_that_of_the_cpu(
     found = []
     for device in (CPU, GPU):
         with simulated() as gpu:
-            training = begin(part, name, small(name, "") | posed, device, batch_size=4)
+            training = begin(part, build(name, small(name, "") | posed), device, 4)
             metrics = training.to_next_report()
             metrics |= validate(training.network, training.task, training.train)
         found.append([metrics[key] for key in ("train_loss", "val_loss", "val_gap_l1", "val_gap_cc")])
@@ -70,12 +97,46 @@ def test_a_step_waits_for_nothing(part: Part, small: Callable[[str, str], Config
     waits = []
     for batch_size in (6, 2):
         with simulated(bfloat16=True) as gpu:
-            training = begin(part, name, small(name, "") | posed, GPU, batch_size)
+            training = begin(part, build(name, small(name, "") | posed), GPU, batch_size)
             gpu.waits.clear()
             training.to_next_report()
         waits.append(gpu.waits)
         assert training.step == 12 // batch_size
     assert waits[0] == waits[1]
+
+
+def test_windows_that_stay_on_the_host_come_without_a_wait(part: Part) -> None:
+    with simulated() as gpu:
+        windows, there = (WindowSet.of(part, GPU, room=room) for room in (part.nbytes - 1, part.nbytes))
+        assert (windows.storage, there.storage) == (CPU, GPU)
+        chosen = torch.arange(6)
+        gpu.waits.clear()
+        batch = windows._sent(Drawn(chosen, chosen % windows.patterns))
+        assert gpu.waits == []
+        assert {tensor.device for tensor in batch} == {GPU}
+        expected = there.batch(chosen.to(GPU), (chosen % windows.patterns).to(GPU))
+    assert all(torch.equal(*pair) for pair in zip(batch[:-1], expected[:-1], strict=True))
+
+
+@pytest.mark.dlsia
+@pytest.mark.skipif(not torch.backends.cuda.is_built(), reason="this PyTorch is for CPUs")
+@pytest.mark.parametrize(("name", "posed"), EVERY)
+def test_pytorch_finds_no_tensors_of_two_devices_and_no_wait_either(
+    part: Part, small: Callable[[str, str], Config], name: str, posed: Config
+) -> None:
+    """Its fake tensors know all rules of CUDA's operators, but cannot go backward where there is no GPU."""
+    built = build(name, small(name, "") | posed)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        training = begin(part, built, GPU, 4)
+        for drawn in training._parts(0):
+            batch = training.train.batch(*drawn)
+            with torch.no_grad():
+                prediction = training.task.predict(training.network, *batch[:2], batch.hints, batch.rings)
+                error, pixels = absolute_error(prediction, batch.truth, training.task.scored(batch))
+            for parameter in training.network.parameters():
+                parameter.grad = torch.zeros_like(parameter)
+            training.optimizer.step()
+    assert {tensor.device for tensor in (error, pixels, *training.network.parameters())} == {GPU}
 
 
 IN_ANY_ORDER = (
@@ -90,7 +151,7 @@ IN_ANY_ORDER = (
 def test_a_step_adds_up_in_one_order(part: Part, small: Callable[[str, str], Config], name: str) -> None:
     """Where it does not, equal arguments would not give equal numbers; cuDNN is told so by `trial.prepare`."""
     with simulated(bfloat16=True) as gpu:
-        begin(part, name, small(name, "") | POSED[-1], GPU, 6).to_next_report()
+        begin(part, build(name, small(name, "") | POSED[-1]), GPU, 6).to_next_report()
     names = {name.removeprefix("aten.").split(".")[0] for name in gpu.operators}
     assert "convolution_backward" in names or name == "msdnet"
     assert not {one for one in names if any(one.startswith(order) or one.endswith(order) for order in IN_ANY_ORDER)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,21 +78,43 @@ class Card:
         self.shares.append(share)
 
 
+@pytest.fixture
+def settings_of_libraries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give back what a trial sets for its process."""
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    precision = torch.get_float32_matmul_precision()
+    yield
+    torch.set_float32_matmul_precision(precision)
+
+
+@pytest.mark.usefixtures("settings_of_libraries")
 def test_a_gpu_is_made_the_current_one_and_told_to_give_equal_numbers(
     monkeypatch: pytest.MonkeyPatch, job: Job
 ) -> None:
     current: list[torch.device] = []
     monkeypatch.setattr(torch.cuda, "set_device", current.append)
-    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
-    precision = torch.get_float32_matmul_precision()
-    try:
-        with simulated():
-            network, _ = trial.prepare(job, GPU)
-            assert {parameter.device for parameter in network.parameters()} == {GPU}
-        assert torch.backends.cudnn.deterministic
-    finally:
-        torch.set_float32_matmul_precision(precision)
+    with simulated():
+        network, _ = trial.prepare(job, GPU)
+        assert {parameter.device for parameter in network.parameters()} == {GPU}
+    assert torch.backends.cudnn.deterministic
     assert current == [GPU]
+
+
+@pytest.mark.usefixtures("settings_of_libraries")
+def test_a_trial_trains_on_a_gpu_and_goes_on_there(monkeypatch: pytest.MonkeyPatch, job: Job, data: Dataset) -> None:
+    Card(monkeypatch, 24e9)
+    for name in ("set_device", "synchronize", "reset_peak_memory_stats"):
+        monkeypatch.setattr(torch.cuda, name, lambda *_: None)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 10**6)
+    for windows in (36, 108):
+        with simulated(bfloat16=True) as gpu:
+            started, *reports = told(replace(job, gpus=0.25, memory=None, windows=windows), data)
+        assert gpu.operators
+        assert isinstance(started, Started)
+        assert all(isinstance(report, Reported) for report in reports)
+    seen = [report.metrics["windows"] for report in reports if isinstance(report, Reported)]
+    assert seen == [36, 72, 108]
+    assert "on cuda:0 of " in Path(job.log).read_text()
 
 
 @pytest.mark.parametrize("trials", [1, 2, 4, 8])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -13,9 +14,11 @@ from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from records.tables import Config, Interim
+from search.settings import Study, resolve
 from search.tuning.sampler import First, Sampler, open_storage, open_study
-from search.tuning.studies import first_trials
+from search.tuning.studies import first_trials, refusal, space_of
 from spaces import DEFAULTS, SPACES
+from spaces.paper import POINTS
 
 
 def firsts(space: dict[str, BaseDistribution], defaults: Config) -> list[First]:
@@ -297,3 +300,29 @@ def test_a_reopened_study_does_not_repeat_its_random_trials(tmp_path: Path) -> N
     new = [p.config for p in (after.propose() for _ in range(3)) if p]
     assert len(new) == 3
     assert not any(config in old for config in new)
+
+
+def test_networks_beyond_the_largest_are_not_tried(tmp_path: Path) -> None:
+    """The ends of TUNet's ranges together make a network of a thousand million parameters."""
+    run = resolve("tunet", "x", "standard", {})
+    settings = {"task": "residual", "base_channels": 64, "growth_rate": 2.5, "batch_size": 4, "learning_rate": 1e-3}
+    first = [First({**settings, "depth": depth}, 6) for depth in (6, 5, 4)]
+    sampler = open_study(
+        open_storage(tmp_path / "optuna.journal"), "tunet", space_of(run, Study("tunet", None), "standard"), first,
+        trials=3, windows=6, seed=0, progress=[], refuses=partial(refusal, "tunet"),
+    )  # fmt: skip
+    proposal = sampler.propose()
+    assert proposal is not None
+    assert proposal.config["depth"] == 4
+    assert sampler.propose() is None
+    known = sampler.known()
+    assert [known[number].state for number in (0, 1)] == ["infeasible"] * 2
+    assert "at most 100 million" in known[0].error
+    deeper, other = (sampler.study.trials[number].constraints["memory_gb"] for number in (0, 1))
+    assert deeper > other > 0
+
+
+def test_the_papers_networks_and_the_defaults_may_be_tried() -> None:
+    for network in SPACES:
+        configs = [dict(point.config) for point in POINTS.get(network, ())]
+        assert not any(refusal(network, config) for config in (*configs, DEFAULTS[network]))
