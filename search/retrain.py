@@ -62,8 +62,8 @@ def retrain(
 
             train_together(given, places, settings.folder / "retrain")
         else:
-            # Errors of the accelerator end with the process, those of a file system perhaps with time.
-            again = (torch.AcceleratorError, OSError)
+            # Of a lost GPU, in whatever words, another process knows nothing; a file system may answer later.
+            again = (torch.AcceleratorError, OSError, DivergenceError, TooLargeError)
             list(on_ray(train_alone, given, cpus=places.cpus, gpus=places.gpus, again=again))
     shutil.rmtree(settings.folder / "retrain", ignore_errors=True)
     models = [one.model for one in given]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -54,14 +53,12 @@ def test_a_lost_gpu_is_not_taken_for_a_network_that_is_too_large(
     def starved(*_: object) -> int:
         raise TooLargeError("no memory to train on a single window")
 
-    alone = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 1)
-    monkeypatch.setattr(retrain.ray_train, "get_context", lambda: alone)
     monkeypatch.setattr(retrain.ray, "get", lambda reference: reference)
     monkeypatch.setattr(retrain, "_micro_batch", starved)
     monkeypatch.setattr(retrain, "gpu_is_lost", lambda: lost)
     job = resolve("tunet", "x", "quick", {}).job(0, "tunet", DEFAULTS["tunet"], (1, 1), ONE_CORE, tmp_path / "x.pt")
     model = tmp_path / "model.safetensors"
-    given = {"job": job, "progress": tmp_path / "x.jsonl", "model": model, "data": (Part(data), Part(data))}
+    given = retrain.Training(job, tmp_path / "x.jsonl", model, (Part(data), Part(data)))
     with pytest.raises(TooLargeError) if lost else nullcontext():
-        retrain.train_winner(given)
+        retrain.train_winner(given, torch.device("cpu"))
     assert not model.exists()
