@@ -43,9 +43,7 @@ def test_a_run_is_at_work_on_all_nodes_and_outlives_them(command: Command, nodes
     process = command.start(*SMALL)
     folder = command.folder / "runs" / "x"
     # Each node holds one trial at a time: when two have reported, one of them runs on the second node.
-    command.wait_until(
-        lambda: len({report.trial for report in read_lines(folder / "progress.jsonl")}) >= 2, process, 120
-    )
+    command.wait_until(lambda: len({report.trial for report in read_lines(folder / "progress.jsonl")}) >= 2, process)
     kill(descendants(second.pid))
     third = nodes.start()
 
