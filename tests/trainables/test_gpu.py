@@ -192,7 +192,7 @@ MOST = {"tunet": 350, "msdnet": 1800, "autoencoder": 350, "pconv": 420}
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_a_step_takes_few_operators(part: Part, name: str) -> None:
     with simulated(bfloat16=True) as gpu:
-        training = begin(part, name, DEFAULTS[name] | POSED[-1], GPU, batch_size=4)
+        training = begin(part, build(name, DEFAULTS[name] | POSED[-1]), GPU, batch_size=4)
         training.to_next_report()
         gpu.operators.clear()
         training.step, training.progress = 0, 0.0
