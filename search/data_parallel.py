@@ -13,8 +13,8 @@ from ray.train.torch import TorchTrainer, get_device, prepare_model
 from ray.train.v2.api.exceptions import WorkerGroupError
 
 from search.machines.resources import Places
+from search.machines.tasks import RETRIES
 from search.retrain import Training, train_winner
-from search.tuning.ledger import RETRIES
 from trainables.training import Worker
 
 

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from records.networks import TITLES
 from records.tables import Config, MethodScore, Trial
-from reports.figures.still import DASHES, SYMBOLS, svg
+from reports.figures.still import SYMBOLS, dashes, svg
 from reports.markup import escape, significant, table
 
 GREY = "#8a919c"
@@ -185,8 +185,8 @@ def key(marks: Sequence[tuple[str, Look]]) -> str:
 def _mark(look: Look) -> str:
     drawn = ""
     if look.dash:
-        dashes = DASHES.get(look.dash, look.dash.replace("px", "").replace("solid", "none"))
-        drawn = f'<path d="M0 8H32" stroke-width="{2 if look.color != GREY else 1.5}" stroke-dasharray="{dashes}"/>'
+        width = 2 if look.color != GREY else 1.5
+        drawn = f'<path d="M0 8H32" stroke-width="{width}" stroke-dasharray="{dashes(look.dash)}"/>'
     shape = SYMBOLS.get(look.symbol.removesuffix("-open"))
     if shape:
         fill = "none" if look.symbol.endswith("-open") else "currentColor"

@@ -145,9 +145,13 @@ def _scatter(trace: Any, _: int, across: Scale, up: Scale) -> str:
     return drawn
 
 
+def dashes(name: str) -> str:
+    """Return plotly's dashes as SVG's."""
+    return DASHES.get(name, name.replace("px", "").replace("solid", "none"))
+
+
 def _path(path: str, line: Any) -> str:
-    dash = DASHES.get(line.dash or "solid", (line.dash or "").replace("px", "").replace("solid", "none"))
-    look = f'stroke="{line.color}" stroke-width="{line.width}" stroke-dasharray="{dash}"'
+    look = f'stroke="{line.color}" stroke-width="{line.width}" stroke-dasharray="{dashes(line.dash or "solid")}"'
     return f'<path d="{path}" fill="none" {look}/>'
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 from scattering.calibration import Calibration
 from scattering.filling.interpolation import linear
 from scattering.filling.polar import Bins, azimuthal_average, inpaint
+from tests.scattering.filling.test_rings import filled as along_rings
 
 SHAPE = (96, 96)
 BEAM = Calibration(0.5, 0.0505, 0.0432, 0.0, 0.0, 0.0, 1e-3, 1e-3, 1e-10)
@@ -40,10 +43,13 @@ def test_rings_are_filled_better_than_by_lines(calibration: Calibration, bins: B
     assert errors[0] < errors[1] / 3
 
 
-def test_observed_pixels_stay_and_what_lies_under_gaps_is_not_seen() -> None:
+@pytest.mark.parametrize("fill", [inpaint, along_rings])
+def test_observed_pixels_stay_and_what_lies_under_gaps_is_not_seen(
+    fill: Callable[[np.ndarray, np.ndarray, Calibration], np.ndarray],
+) -> None:
     truth, observed = rings(BEAM), gaps()
     first, second = (
-        inpaint(np.where(observed, truth, hidden).astype(np.float32), observed, BEAM) for hidden in (0.0, 0.9)
+        fill(np.where(observed, truth, hidden).astype(np.float32), observed, BEAM) for hidden in (0.0, 0.9)
     )
     np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(first[observed], truth[observed])

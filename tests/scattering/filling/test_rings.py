@@ -40,16 +40,6 @@ def filled(values: np.ndarray, observed: np.ndarray, calibration: Calibration) -
     return along(fill, torch.from_numpy(values), torch.from_numpy(observed)).numpy()
 
 
-def test_observed_pixels_stay_and_what_lies_under_gaps_is_not_seen() -> None:
-    truth, observed = rings_of(BEAM), gaps()
-    first, second = (
-        filled(np.where(observed, truth, hidden).astype(np.float32), observed, BEAM) for hidden in (0.0, 0.9)
-    )
-    np.testing.assert_array_equal(first, second)
-    np.testing.assert_array_equal(first[observed], truth[observed])
-    assert np.isfinite(first).all()
-
-
 @pytest.mark.parametrize("calibration", [BEAM, TILTED, OBLONG])
 @pytest.mark.parametrize(("apart", "usual"), [(9, 5e-4), (25, 6e-5)])
 def test_a_pattern_of_rings_is_continued_across_gaps(calibration: Calibration, apart: float, usual: float) -> None:
