@@ -2,6 +2,7 @@
 # make inpaint  set up, fill a simulated frame with the model that comes along, end with a picture before and after
 # make test     set up, then lint, types and every test; those against dlsia in an environment of their own
 # make quick-test   the tests that start no Ray, no browser and no whole run
+# make test-gpu     the tests that need a GPU, with the python3 of the path, whose PyTorch knows CUDA
 # make soak     random tests at length, for hours; SEED=N repeats one of them
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ BIN := .venv/bin
 # (tests/conftest.py).
 PYTEST := -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations=10
 
-.PHONY: setup search inpaint test test-pymsdtorch quick-test soak lint clean
+.PHONY: setup search inpaint test test-pymsdtorch test-gpu quick-test soak lint clean
 
 setup: .venv/ready
 
@@ -48,6 +49,9 @@ test: lint
 
 test-pymsdtorch: .venv-pymsdtorch/ready
 	.venv-pymsdtorch/bin/python $(PYTEST) -m dlsia
+
+test-gpu:
+	$(PYTHON) -m pytest -m gpu -n 0 tests/trainables/test_card.py
 
 soak: SEED ?= $(shell date +%s)
 soak: setup

@@ -12,11 +12,17 @@ the backward pass.
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
+
+from scattering.errors import one_line
+
+log = logging.getLogger(__name__)
 
 
 class MSDNet(nn.Module):
@@ -46,7 +52,8 @@ class MSDNet(nn.Module):
         biases = [layer.bias for layer in self.layers]
         with torch.autocast(image.device.type, enabled=False):
             # Sums over hundreds of maps need float32.
-            output: Tensor = _DenseLayers.apply(  # type: ignore[no-untyped-call]
+            layers = dense_layers(image.device) if self.head.weight.dtype == torch.float32 else DenseLayers
+            output: Tensor = layers.apply(  # type: ignore[no-untyped-call]
                 image.to(self.head.weight.dtype), self.dilations, self.head.weight, self.head.bias, *weights, *biases
             )
         return output
@@ -57,7 +64,7 @@ BLOCK = 4
 passes inside the block; 3 to 8 take equally long."""
 
 
-class _Plane:
+class Plane:
     """The places of the pixels of N images in a flat row, with zeros around them that every tap may fall on.
 
     Each line of pixels ends with `reach` zeros, each image with `reach` lines of zeros; as many lie before the
@@ -70,7 +77,15 @@ class _Plane:
         image = (height + reach) * self.line
         self.strides = (image, self.line, 1)
         self.start = self.corner(reach)
-        self.length = self.start + count * image
+        self.end = self.start + count * image
+        # Rows begin where products may read 128 bytes at once.
+        self.length = -(-self.end // 32) * 32
+
+    @property
+    def measures(self) -> tuple[int, ...]:
+        """Length of a row, first and last place of pixels in it, lengths of a line and an image, their shape."""
+        image, line, _ = self.strides
+        return self.length, self.start, self.end, line, image, *self.shape[1:]
 
     def corner(self, dilation: int) -> int:
         """Distance of the last tap of a filter from its centre, and of the first one before it."""
@@ -107,7 +122,7 @@ class _Plane:
         return row.as_strided((3, 3, self.length), (dilation * self.line, dilation, 1), offset)
 
 
-class _DenseLayers(Function):
+class DenseLayers(Function):
     """All layers and the final 1 x 1 convolution; keeps the maps alone."""
 
     @staticmethod
@@ -118,7 +133,7 @@ class _DenseLayers(Function):
         layers, inputs = len(dilations), image.shape[1]
         filters = [_by_tap(weight) for weight in parameters[:layers]]
         biases = parameters[layers:]
-        plane = _Plane(len(image), image.shape[2], image.shape[3], max(dilations))
+        plane = Plane(len(image), image.shape[2], image.shape[3], max(dilations))
         maps = image.new_zeros(inputs + layers, plane.length)
         pixels = plane.pixels(maps)
         pixels[:inputs] = image.transpose(0, 1)
@@ -178,6 +193,21 @@ class _DenseLayers(Function):
                 grad_weights[layer] = taps.reshape(1, 3, 3, -1).permute(0, 3, 1, 2)
         grad_image = plane.pixels(grad_maps[:inputs]).transpose(0, 1) if ctx.needs_input_grad[0] else None
         return grad_image, None, grad_head, grad.sum().reshape(1), *grad_weights, *grad_biases
+
+
+@cache
+def dense_layers(device: torch.device) -> type[Function]:
+    """Return the fastest way through the layers that a device has."""
+    if device.type != "cuda" or not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return DenseLayers
+    try:
+        from trainables import msdnet_gpu
+
+        msdnet_gpu.check(device)
+    except Exception as error:  # Triton's compiler may fail in many ways, as where there is none for C.
+        log.warning("MSDNet trains more slowly than it could, without Triton: %s", one_line(error))
+        return DenseLayers
+    return msdnet_gpu.DenseLayers
 
 
 def _by_tap(weight: Tensor) -> Tensor:

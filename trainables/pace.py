@@ -9,6 +9,7 @@ from typing import NamedTuple
 from torch import nn
 
 from trainables.batches import WindowSet
+from trainables.recording import WARM_UP
 from trainables.tasks import Task
 from trainables.training import Course, Training, validate
 
@@ -32,13 +33,14 @@ def pace(network: nn.Module, task: Task, train: WindowSet, few: WindowSet, batch
     """Measure a training with batches of so many windows, and its validation on a few; the network stays as it is."""
     course = Course(2**62, batch_size, batch_size, 0.0, "cosine", 0)
     training = Training.begin(network, task, train, course, micro_batch=micro_batch)
-    step = _seconds(training.to_next_report)
-    return Pace(step / batch_size, _seconds(lambda: validate(network, task, few, micro_batch)) / len(few))
+    step = _seconds(training.to_next_report, 1 if training.recorder is None else WARM_UP + 1)
+    return Pace(step / batch_size, _seconds(lambda: validate(network, task, few, micro_batch), 1) / len(few))
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    """Return the seconds of one of several times; results have come from the device when it returns."""
-    work()  # libraries set themselves up
+def _seconds(work: Callable[[], object], before: int) -> float:
+    """Return the seconds of one of several times, once some went before; it waits for what comes from the device."""
+    for _ in range(before):
+        work()  # libraries set themselves up
     times, began = 0, time.perf_counter()
     while times < STEPS or time.perf_counter() - began < SECONDS:
         work()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from trainables.memory import TooLargeError, out_of_memory, release
 from trainables.metrics import correlation, mean_absolute_error
 from trainables.models import Config
 from trainables.precision import mixed_precision
+from trainables.recording import Recorder, records
 from trainables.tasks import Task, unwrap
 
 
@@ -124,9 +126,8 @@ def fit(
     training = Training.begin(network, task, train, course, worker=worker, micro_batch=micro_batch)
     spent = 0.0
     if state is not None:
-        unwrap(network).load_state_dict(state["network"])
-        training.optimizer.load_state_dict(state["optimizer"])
-        training.step, spent = state["step"], state["seconds"]
+        training.resume(state)
+        spent = state["seconds"]
     while training.windows < course.windows and training.progress < 1:
         # The caller's work between two reports is not training time.
         training.started = time.perf_counter() - spent
@@ -157,6 +158,8 @@ class Training:
     optimizer: torch.optim.Optimizer
     precision: AbstractContextManager[object]
     micro_batch: int
+    recorder: Recorder | None = None
+    """Where steps can be recorded."""
     step: int = 0
     """Steps done."""
     started: float = 0.0
@@ -176,10 +179,26 @@ class Training:
         micro_batch: int | None = None,
     ) -> Training:
         """Return a training before its first step."""
-        optimizer = torch.optim.Adam(network.parameters(), lr=course.learning_rate, fused=True)
+        # Other workers are waited for within a step, windows of the host outside it.
+        recorded = records(train.device) and worker.count == 1 and train.storage == train.device
+        # What is recorded reads the learning rate where it lies.
+        rate = torch.tensor(course.learning_rate, device=train.device) if recorded else course.learning_rate
+        optimizer = torch.optim.Adam(network.parameters(), lr=rate, fused=True, capturable=recorded)
         share = -(-course.batch_size // worker.count)
         precision = mixed_precision(network, train.device)
-        return cls(network, task, train, course, worker, optimizer, precision, micro_batch or share)
+        training = cls(network, task, train, course, worker, optimizer, precision, micro_batch or share)
+        if recorded:
+            training.recorder = Recorder()
+        return training
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint, of a training on whichever device."""
+        unwrap(self.network).load_state_dict(state["network"])
+        (group,) = self.optimizer.param_groups
+        own = {key: value for key, value in group.items() if key != "params"}
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.param_groups[0].update(own)
+        self.step = state["step"]
 
     def elapsed(self) -> float:
         """Return the seconds of training and validation so far."""
@@ -202,10 +221,9 @@ class Training:
         steps = 0
         while self.windows < due and self.progress < 1:
             epoch, first = divmod(self.step, self.course.steps(len(self.train)))
-            for batch in self.train.batches(self._parts(epoch)[first:]):
-                pixels = self._shared(self.task.scored(batch).sum().clamp(min=1))
-                rate = self._advance(pixels)
-                total += self._step(batch, pixels)
+            for step in self._steps(self._parts(epoch)[first:]):
+                rate = self._advance()
+                total += step()
                 self.step, steps = self.step + 1, steps + 1
                 if self.progress >= 1 or self.windows >= due:
                     break
@@ -222,6 +240,13 @@ class Training:
             "train_loss": self._shared(total).item() / steps,
             "learning_rate": rate,
         }
+
+    def _steps(self, parts: list[Drawn]) -> Iterator[Callable[[], Tensor]]:
+        """Yield the steps of an epoch, each of which returns the loss of its batch."""
+        if self.recorder is not None:
+            yield from (partial(self.recorder, self._step_on, part) for part in parts)
+        else:
+            yield from (partial(self._step, batch) for batch in self.train.batches(parts))
 
     def _shared(self, value: Tensor) -> Tensor:
         """Average a number over all workers, so that all take the same steps, and end together."""
@@ -243,7 +268,7 @@ class Training:
         mine = [slice(step * size + rank, (step + 1) * size, count) for step in steps]
         return [Drawn(order[part], patterns[part], located[part]) for part in mine]
 
-    def _advance(self, like: Tensor) -> float:
+    def _advance(self) -> float:
         """Set the learning rate for a step and return it; all workers agree on the time."""
         course = self.course
         self.progress = (self.step + 0.5) * len(self.train) / course.steps(len(self.train)) / course.windows
@@ -251,15 +276,22 @@ class Training:
         if course.seconds is not None:
             elapsed = self.elapsed()
             if self.worker.count > 1:
-                elapsed = float(self._shared(like.new_tensor(elapsed)))
+                elapsed = float(self._shared(torch.tensor(elapsed, device=self.train.device)))
             self.progress = min(max(self.progress, elapsed / course.seconds), 1.0)
         rate = course.learning_rate * SCHEDULES[course.schedule](self.progress)
-        for group in self.optimizer.param_groups:
+        (group,) = self.optimizer.param_groups
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
             group["lr"] = rate
         return rate
 
-    def _step(self, batch: Batch, pixels: Tensor) -> Tensor:
+    def _step_on(self, drawn: Drawn) -> Tensor:
+        return self._step(self.train.batch(*drawn))
+
+    def _step(self, batch: Batch) -> Tensor:
         """Take one step, in smaller parts where the memory is short; returns the loss of the batch."""
+        pixels = self._shared(self.task.scored(batch).sum().clamp(min=1))
         while True:
             self.optimizer.zero_grad(set_to_none=True)
             try:

@@ -16,8 +16,8 @@ from trainables import hints, rings
 from trainables.batches import Part, WindowSet
 from trainables.hints import RingTable
 
-FRAMES = 8
-"""Frames of a task: some seconds of work."""
+FRAMES = 2
+"""Frames of a task: few, so that all cores have work to the end."""
 
 SHARE = 0.8
 """Share of a node's memory for shared objects that frames and hints may take."""

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from tests.effort import SEED, tries
 from trainables.models import count_parameters
-from trainables.msdnet import BLOCK, MSDNet, _Plane
+from trainables.msdnet import BLOCK, MSDNet, Plane
 
 
 def stacked(network: MSDNet, image: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ def test_the_path_of_gpus_gives_the_same(number, monkeypatch):
     network = MSDNet(num_layers=rng.randint(5, 12), max_dilation=rng.randint(1, 9)).double()
     image = torch.randn(rng.randint(1, 3), 1, rng.randint(1, 20), rng.randint(1, 20), dtype=torch.float64)
     expected = network(image)
-    monkeypatch.setattr(_Plane, "gather", _Plane.gather_at_once)
+    monkeypatch.setattr(Plane, "gather", Plane.gather_at_once)
     torch.testing.assert_close(network(image), expected, rtol=1e-12, atol=1e-12)
 
 
@@ -91,7 +91,7 @@ def test_the_backward_pass_keeps_one_copy_of_the_maps():
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         network(torch.rand(2, 1, 32, 32))
-    maps = (24 + 1) * _Plane(2, 32, 32, 4).length
+    maps = (24 + 1) * Plane(2, 32, 32, 4).length
     assert sum(kept.values()) <= maps + count_parameters(network)
 
 
