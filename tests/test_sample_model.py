@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import h5py
+import hdf5plugin  # noqa: F401 - the codec of what is filled
 import numpy as np
 import pytest
 from PIL import Image
